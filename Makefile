@@ -1,0 +1,52 @@
+# The short commands. `make demo` and `make test` do the whole set-up on a fresh Debian 12 machine; each target is a
+# script of cluster/setup that says on top what it does.
+#   JOBS=N       compile jobs (all cores)            RANKS=N          ranks of the demo (2)
+#   TEST_JOBS=N  tests at a time (1)                 ARGS="..."       passed on: demo, test, bench
+#   PREFIX=DIR   where `make install` goes           SOAK_MINUTES=N   how long `make soak` repeats the tests (30)
+setup := cluster/setup
+JOBS ?= $(shell nproc)
+PREFIX ?= $(CURDIR)/install
+export JOBS RANKS TEST_JOBS SOAK_MINUTES
+# `make -j` must not start two builds in one folder.
+.NOTPARALLEL:
+.PHONY: help demo build test test-asan test-tsan test-cpu-only bench soak format format-check clean install
+
+help: ## this list
+	@sed -n '/^#   /s/^# //p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
+
+demo: ## set up, build, fetch the images, train on two ranks
+	@$(setup)/demo.sh $(ARGS)
+
+build: ## set up and build everything into build/release
+	@$(setup)/build.sh
+
+test: ## set up, build and run all tests
+	@$(setup)/test.sh $(ARGS)
+
+test-asan: ## the tests of one process under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(setup)/test_sanitized.sh asan
+
+test-tsan: ## the tests of threads under ThreadSanitizer
+	@$(setup)/test_sanitized.sh tsan
+
+test-cpu-only: ## configure without CUDA, build, train one step
+	@$(setup)/test_cpu_only.sh
+
+bench: ## the benchmarks
+	@$(setup)/bench.sh $(ARGS)
+
+soak: ## the tests again and again
+	@$(setup)/soak.sh
+
+format: ## clang-format 14 over all sources
+	@$(setup)/format.sh
+
+format-check: ## fail where clang-format 14 would change a source
+	@$(setup)/format.sh --check
+
+install: build ## libraries, headers, the trireme command and the CMake package, into PREFIX
+	@cmake --install build/release --prefix "$(PREFIX)"
+
+clean: ## remove build/ (data/ and runs/ stay)
+	@rm -rf build

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# build.sh [PRESET]: installs what is missing, configures, builds everything (release).
+. "$(dirname "$0")/common.sh"
+cluster/setup/packages.sh build
+build "${1:-release}"

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# test_sanitized.sh asan|tsan: builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests of one
+# process, or with ThreadSanitizer and runs tests_tsan (kernels, loader, communication thread, without MPI and OpenMP).
+. "$(dirname "$0")/common.sh"
+kind="${1:-}"
+case "$kind" in
+  asan)
+    cluster/setup/packages.sh test
+    export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
+    if [[ -f tests/support/lsan.supp ]]; then
+      export LSAN_OPTIONS="suppressions=$root/tests/support/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-}"
+    fi
+    timed "building into build/asan" build asan
+    exec ctest --test-dir build/asan --output-on-failure --no-tests=error --parallel "${TEST_JOBS:-1}" \
+      --label-exclude ranks
+    ;;
+  tsan)
+    cluster/setup/packages.sh test
+    timed "building into build/tsan" build tsan tests_tsan
+    export TSAN_OPTIONS="halt_on_error=1:${TSAN_OPTIONS:-}"
+    exec build/tsan/tests/tests_tsan
+    ;;
+  *)
+    echo "usage: test_sanitized.sh asan|tsan" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,19 @@
+// MPI_Get_library_version is one of the few calls that are allowed before MPI_Init.
+#include "comm/mpi_version.hpp"
+
+#include <mpi.h>
+
+namespace trireme {
+
+std::string mpi_version() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
+  int length = 0;
+  if (MPI_Get_library_version(text, &length) != MPI_SUCCESS) return "unknown";
+  std::string all(text, static_cast<std::size_t>(length));
+  // Open MPI adds package, identifiers and dates after the first comma.
+  all = all.substr(0, all.find_first_of(",\n"));
+  while (!all.empty() && (all.back() == '\0' || all.back() == ' ')) all.pop_back();
+  return all;
+}
+
+}  // namespace trireme

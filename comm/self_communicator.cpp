@@ -1,0 +1,67 @@
+#include "comm/self_communicator.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <exception>
+#include <utility>
+
+#include "core/base/error.hpp"
+
+namespace trireme {
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  return name.data();
+}
+
+SelfCommunicator::SelfCommunicator()
+    : SelfCommunicator({.name = "self", .rank = 0, .hosts = {host_name()}}, std::make_shared<CollectiveLog>()) {}
+
+SelfCommunicator::SelfCommunicator(Identity identity, std::shared_ptr<CollectiveLog> log)
+    : Communicator(std::move(identity), std::move(log)) {
+  require(size() == 1, "a SelfCommunicator has one rank, not {}", size());
+}
+
+std::shared_ptr<Communicator> SelfCommunicator::split(int colour, int, const std::string& label) {
+  if (colour < 0) return nullptr;
+  return std::make_shared<SelfCommunicator>(Identity{.name = name() + "/" + label, .rank = 0, .hosts = hosts()},
+                                            shared_log());
+}
+
+Event SelfCommunicator::execute(const Call& call, CollectiveLog::Ticket ticket) {
+  ticket.started();
+  if (call.kind == Collective::send || call.kind == Collective::recv) {
+    auto completion = std::make_shared<Completion>();
+    auto& box = boxes_[call.tag];
+    const bool sends = call.kind == Collective::send;
+    (sends ? box.sent : box.wanted).push_back({sends ? call.in : call.out, completion, std::move(ticket)});
+    deliver();
+    return Event(std::move(completion));
+  }
+  if (call.in && call.out && call.in.raw() != call.out.raw()) call.out.copy_from(call.in);
+  ticket.finished();
+  return {};
+}
+
+void SelfCommunicator::deliver() {
+  for (auto& [tag, box] : boxes_) {
+    while (!box.sent.empty() && !box.wanted.empty()) {
+      const Message from = std::move(box.sent.front()), to = std::move(box.wanted.front());
+      box.sent.erase(box.sent.begin());
+      box.wanted.erase(box.wanted.begin());
+      from.ticket.finished();
+      to.ticket.finished();
+      from.completion->finish();
+      try {
+        to.values.copy_from(from.values);
+        to.completion->finish();
+      } catch (...) {
+        to.completion->fail(std::current_exception());
+      }
+    }
+  }
+}
+
+}  // namespace trireme

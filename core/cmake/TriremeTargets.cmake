@@ -1,0 +1,39 @@
+# Compile flags shared by all targets, and trireme_library(): one static library from all sources of a folder.
+include_guard()
+
+add_library(trireme_flags INTERFACE)
+# Binaries travel to other hosts: x86-64-v3 (AVX2, FMA), checked at start, never -march=native.
+set(TRIREME_HOST_FLAGS -march=x86-64-v3 -Wall -Wextra -Wconversion -Wshadow -Werror)
+if(TRIREME_SANITIZE STREQUAL address)
+  list(APPEND TRIREME_HOST_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(trireme_flags INTERFACE -fsanitize=address,undefined)
+elseif(TRIREME_SANITIZE STREQUAL thread)
+  list(APPEND TRIREME_HOST_FLAGS -fsanitize=thread -fno-omit-frame-pointer -Wno-unknown-pragmas)
+  target_link_options(trireme_flags INTERFACE -fsanitize=thread)
+endif()
+target_compile_options(trireme_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${TRIREME_HOST_FLAGS}>")
+if(TRIREME_HAS_CUDA)
+  # CMake 3.25 drops CMAKE_CUDA_STANDARD 20 for nvcc 13. -Wconversion and -Wshadow stay with g++, which sees the same text.
+  target_compile_options(trireme_flags INTERFACE
+    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-std=c++20 --expt-relaxed-constexpr --extended-lambda -Werror all-warnings>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler -march=x86-64-v3,-fopenmp,-Wall>")
+  target_compile_definitions(trireme_flags INTERFACE TRIREME_HAS_CUDA=1)
+endif()
+target_include_directories(trireme_flags INTERFACE
+  $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<INSTALL_INTERFACE:include/trireme>)
+
+# trireme_library(NAME [LIBRARIES...]): builds lib trireme_NAME from all .cpp files under the current folder.
+# Files named *_launch.cpp instantiate kernels; nvcc compiles them where CUDA is on.
+function(trireme_library name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  add_library(trireme_${name} STATIC ${sources})
+  add_library(Trireme::${name} ALIAS trireme_${name})
+  if(TRIREME_HAS_CUDA)
+    set(device_sources ${sources})
+    list(FILTER device_sources INCLUDE REGEX "_launch\\.cpp$")
+    set_source_files_properties(${device_sources} PROPERTIES LANGUAGE CUDA)
+  endif()
+  target_link_libraries(trireme_${name} PUBLIC trireme_flags ${ARGN})
+  set_target_properties(trireme_${name} PROPERTIES EXPORT_NAME ${name})
+endfunction()

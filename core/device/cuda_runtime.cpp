@@ -1,0 +1,362 @@
+// The CUDA calls of a build with CUDA, through the run-time library alone: it opens the driver (libcuda.so.1) when first
+// used, so the same program starts on a machine without one and finds no GPU.
+//
+// Order. Memory and blocking copies are not tied to the stream that computes, so each GPU has one service stream of its
+// own, on which blocks are taken from the pool, freed, copied and zeroed. Before it frees, copies or zeroes, the service
+// stream waits for everything queued so far on all our streams of that GPU; and allocate(), copy() and fill_zero()
+// return only when the service stream has come so far. So a block is never handed out while earlier work still uses it,
+// a copy sees all work queued before it, and later work on any stream may use the result. Steps take their blocks from
+// a StepAllocator, which comes here only for sizes it has not seen, so a running step does not pay for this.
+#ifdef TRIREME_HAS_CUDA
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/base/error.hpp"
+#include "core/base/log.hpp"
+#include "core/device/cuda.hpp"
+#include "core/device/cuda_check.hpp"
+#include "core/device/stream.hpp"
+
+static_assert(CUDART_VERSION >= 12080, "CUDA 12.8 or newer is needed (cudaStreamGetDevice)");
+
+namespace trireme {
+namespace cuda {
+namespace {
+
+class FirstFailure {
+ public:
+  /// Keeps `text` if it is the first; otherwise returns the one that was.
+  std::string keep(const std::string& text) {
+    const std::lock_guard lock(guard_);
+    if (!text_.empty()) return text_;
+    text_ = text;
+    return {};
+  }
+
+ private:
+  std::mutex guard_;
+  std::string text_;
+};
+
+// Never destroyed: buffers of static life are released after everything else.
+FirstFailure& first_failure() {
+  static FirstFailure& only = *new FirstFailure;
+  return only;
+}
+
+const char* advice(cudaError_t status) {
+  switch (status) {
+    case cudaErrorMemoryAllocation:
+      return "use a smaller batch or model, or stop the other programs on this GPU (nvidia-smi lists them)";
+    case cudaErrorInvalidDevice:
+      return "use a smaller device number; CUDA_VISIBLE_DEVICES may hide GPUs";
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorUnsupportedPtxVersion:
+      return "the program was built for another kind of GPU; configure with -DCMAKE_CUDA_ARCHITECTURES=native and rebuild";
+    case cudaErrorDevicesUnavailable:
+      return "another process holds the GPU exclusively; stop it or choose another GPU";
+    case cudaErrorInsufficientDriver:
+      return "install a newer NVIDIA driver";
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+      return "an earlier kernel failed; CUDA_LAUNCH_BLOCKING=1 or compute-sanitizer shows which";
+    case cudaErrorECCUncorrectable:
+    case cudaErrorHardwareStackError:
+      return "the GPU itself is faulty: use another one";
+    default:
+      return "run with CUDA_LAUNCH_BLOCKING=1 to see the call that fails first";
+  }
+}
+
+std::string describe(cudaError_t status, const std::string& what, const std::source_location& where) {
+  return fmt::format("{} at {}:{} failed: {} ({}); {}", what, where.file_name(), where.line(),
+                     cudaGetErrorString(status), cudaGetErrorName(status), advice(status));
+}
+
+[[noreturn]] void report(cudaError_t status, const std::string& what, const std::source_location& where) {
+  cudaGetLastError();  // an error that CUDA can go on from must not show up again in the next launch check
+  const std::string text = describe(status, what, where);
+  const std::string first = first_failure().keep(text);
+  if (first.empty() || first == text) fail(ExitCode::failure, "{}", text);
+  fail(ExitCode::failure, "{}\nthe first failed CUDA call of this process: {}", text, first);
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* call, std::source_location where) {
+  if (status != cudaSuccess) report(status, call, where);
+}
+
+void check_launch(const char* kernel, std::source_location where) {
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
+    report(status, fmt::format("starting the kernel '{}'", kernel), where);
+}
+
+void check_quietly(cudaError_t status, const char* call) noexcept {
+  // Static objects may outlive the run-time library; there is nothing left to free then.
+  if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;
+  try {
+    const std::string text = describe(status, call, std::source_location::current());
+    if (first_failure().keep(text).empty()) log::error("{}", text);
+  } catch (...) {  // no memory for the message: the first call that throws will say it
+  }
+}
+
+void use_device(int device) { TRIREME_CUDA(cudaSetDevice(device)); }
+
+namespace {
+
+struct Found {
+  int count = 0;
+  std::string reason;
+};
+
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
+Found find_devices() {
+  Found found;
+  const cudaError_t status = cudaGetDeviceCount(&found.count);
+  if (status == cudaSuccess && found.count > 0) return found;
+  found.count = 0;
+  cudaGetLastError();  // having no GPU is no failure
+  int driver = 0;
+  const bool asked = cudaDriverGetVersion(&driver) == cudaSuccess;
+  cudaGetLastError();
+  if (!asked || driver == 0) {
+    found.reason = "no NVIDIA driver (libcuda.so.1 was not found)";
+  } else if (status == cudaErrorInsufficientDriver) {
+    found.reason = fmt::format("driver too old: it supports CUDA {}, this program wants {}", version_text(driver),
+                               version_text(CUDART_VERSION));
+  } else if (status == cudaSuccess || status == cudaErrorNoDevice) {
+    found.reason = "no device: there is a driver but no GPU it may use (CUDA_VISIBLE_DEVICES may hide them)";
+  } else {
+    found.reason = fmt::format("the driver refused: {} ({})", cudaGetErrorString(status), cudaGetErrorName(status));
+  }
+  return found;
+}
+
+const Found& devices() {
+  static const Found found = find_devices();
+  return found;
+}
+
+/// What a GPU needs besides the streams of its users; see the top of this file.
+class Service {
+ public:
+  explicit Service(int device) : device_(device) {
+    use_device(device);
+    TRIREME_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    TRIREME_CUDA(cudaEventCreateWithFlags(&mark_, cudaEventDisableTiming));
+    TRIREME_CUDA(cudaDeviceGetDefaultMemPool(&pool_, device));
+    auto keep_everything = std::numeric_limits<std::uint64_t>::max();
+    TRIREME_CUDA(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep_everything));
+  }
+
+  void add(cudaStream_t stream) {
+    const std::lock_guard lock(guard_);
+    users_.push_back(stream);
+  }
+
+  void remove(cudaStream_t stream) {
+    const std::lock_guard lock(guard_);
+    std::erase(users_, stream);
+    join(stream);  // what it still has queued counts as earlier work
+  }
+
+  void* allocate(std::size_t bytes) {
+    use_device(device_);
+    const std::lock_guard lock(guard_);
+    void* data = nullptr;
+    cudaError_t status = cudaMallocAsync(&data, bytes, stream_);
+    if (status == cudaErrorMemoryAllocation) {
+      // The pool keeps freed blocks of other sizes; give them back and ask once more.
+      cudaGetLastError();
+      TRIREME_CUDA(cudaStreamSynchronize(stream_));
+      TRIREME_CUDA(cudaMemPoolTrimTo(pool_, 0));
+      status = cudaMallocAsync(&data, bytes, stream_);
+    }
+    if (status == cudaErrorMemoryAllocation) out_of_memory(bytes);
+    check(status, "cudaMallocAsync");
+    TRIREME_CUDA(cudaStreamSynchronize(stream_));
+    return data;
+  }
+
+  void release(void* data) {
+    use_device(device_);
+    const std::lock_guard lock(guard_);
+    join_users();
+    TRIREME_CUDA(cudaFreeAsync(data, stream_));
+  }
+
+  /// queue(stream) after all earlier work; waits for its end.
+  template <class Queue>
+  void run(Queue queue) {
+    use_device(device_);
+    const std::lock_guard lock(guard_);
+    join_users();
+    queue(stream_);
+    TRIREME_CUDA(cudaStreamSynchronize(stream_));
+  }
+
+  /// Waits for all work queued so far.
+  void drain() {
+    run([](cudaStream_t) {});
+  }
+
+ private:
+  void join(cudaStream_t stream) {
+    TRIREME_CUDA(cudaEventRecord(mark_, stream));
+    TRIREME_CUDA(cudaStreamWaitEvent(stream_, mark_, 0));
+  }
+  void join_users() {
+    for (const cudaStream_t stream : users_) join(stream);
+  }
+  [[noreturn]] void out_of_memory(std::size_t bytes) const {
+    cudaGetLastError();
+    std::size_t free = 0, total = 0;
+    TRIREME_CUDA(cudaMemGetInfo(&free, &total));
+    fail(ExitCode::failure, "allocating {} bytes on cuda:{}: out of memory, {} bytes of {} are free; {}", bytes,
+         device_, free, total, advice(cudaErrorMemoryAllocation));
+  }
+
+  int device_;
+  std::mutex guard_;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t mark_ = nullptr;
+  cudaMemPool_t pool_ = nullptr;
+  std::vector<cudaStream_t> users_;
+};
+
+Service& service(int device) {
+  if (device < 0 || device >= devices().count)
+    fail(ExitCode::usage, "cuda:{} was asked for, but {}; use --device cpu or another number", device,
+         devices().count == 0 ? devices().reason : fmt::format("there are {} GPUs, from cuda:0 on", devices().count));
+  static std::mutex guard;
+  // Never destroyed, as above.
+  static auto& all = *new std::map<int, Service>;
+  const std::lock_guard lock(guard);
+  return all.try_emplace(device, device).first->second;
+}
+
+int device_of(cudaStream_t stream) {
+  int device = 0;
+  TRIREME_CUDA(cudaStreamGetDevice(stream, &device));
+  return device;
+}
+
+/// The GPU that owns `data`, or -1 for host memory.
+int device_of(const void* data) {
+  cudaPointerAttributes about{};
+  TRIREME_CUDA(cudaPointerGetAttributes(&about, data));
+  return about.type == cudaMemoryTypeDevice || about.type == cudaMemoryTypeManaged ? about.device : -1;
+}
+
+cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
+cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
+
+}  // namespace
+
+int device_count() { return devices().count; }
+std::string unavailable_reason() { return devices().reason; }
+
+void* create_stream(int device) {
+  Service& home = service(device);
+  use_device(device);
+  cudaStream_t stream = nullptr;
+  TRIREME_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  home.add(stream);
+  return stream;
+}
+
+void synchronize_stream(void* stream) { TRIREME_CUDA(cudaStreamSynchronize(as_stream(stream))); }
+
+void* record_event(void* stream) {
+  use_device(device_of(as_stream(stream)));  // an event belongs to the device that is current when it is made
+  cudaEvent_t event = nullptr;
+  TRIREME_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  if (const cudaError_t status = cudaEventRecord(event, as_stream(stream)); status != cudaSuccess) {
+    cudaEventDestroy(event);
+    check(status, "cudaEventRecord");
+  }
+  return event;
+}
+
+bool event_done(void* event) {
+  const cudaError_t status = cudaEventQuery(as_event(event));
+  if (status == cudaErrorNotReady) {
+    cudaGetLastError();  // "not yet" must not look like a failed launch later
+    return false;
+  }
+  check(status, "cudaEventQuery");
+  return true;
+}
+
+void wait_event(void* event) { TRIREME_CUDA(cudaEventSynchronize(as_event(event))); }
+
+void stream_wait(void* stream, void* event) {
+  TRIREME_CUDA(cudaStreamWaitEvent(as_stream(stream), as_event(event), 0));
+}
+
+void* allocate(int device, std::size_t bytes) { return service(device).allocate(bytes); }
+
+void release(int device, void* data) noexcept {
+  if (data == nullptr) return;
+  try {
+    service(device).release(data);
+  } catch (...) {  // kept by the first failed check, which also names it to everybody after
+  }
+}
+
+void copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  const int target = device_of(to), source = device_of(from);
+  if (target < 0 && source < 0) {
+    std::memmove(to, from, bytes);
+    return;
+  }
+  if (target >= 0 && source >= 0 && target != source) service(source).drain();
+  service(target >= 0 ? target : source).run([&](cudaStream_t stream) {
+    TRIREME_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream));
+  });
+}
+
+void fill_zero(void* data, std::size_t bytes) {
+  if (bytes == 0) return;
+  const int device = device_of(data);
+  require(device >= 0, "zeroing {} bytes on a GPU: the address is host memory", bytes);
+  service(device).run([&](cudaStream_t stream) { TRIREME_CUDA(cudaMemsetAsync(data, 0, bytes, stream)); });
+}
+
+}  // namespace cuda
+
+namespace detail {
+
+void destroy_cuda_stream(void* stream) {
+  const auto raw = static_cast<cudaStream_t>(stream);
+  try {
+    cuda::service(cuda::device_of(raw)).remove(raw);
+  } catch (...) {  // as in release()
+  }
+  cuda::check_quietly(cudaStreamDestroy(raw), "cudaStreamDestroy");
+}
+
+void destroy_cuda_event(void* event) {
+  cuda::check_quietly(cudaEventDestroy(static_cast<cudaEvent_t>(event)), "cudaEventDestroy");
+}
+
+}  // namespace detail
+}  // namespace trireme
+
+#endif

@@ -1,0 +1,92 @@
+#include "core/device/stream.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "core/device/cuda.hpp"
+
+namespace trireme {
+
+struct Completion::State {
+  std::mutex guard;
+  std::condition_variable changed;
+  bool done = false;
+  std::exception_ptr error;
+  std::function<void()> help;
+};
+
+Completion::Completion() : state_(std::make_shared<State>()) {}
+
+std::shared_ptr<Completion::State> Completion::state() const { return state_; }
+
+void Completion::finish() { fail(nullptr); }
+
+void Completion::fail(std::exception_ptr error) {
+  const auto s = state();
+  {
+    const std::lock_guard lock(s->guard);
+    s->done = true;
+    s->error = std::move(error);
+  }
+  s->changed.notify_all();
+}
+
+bool Completion::done() const {
+  const std::lock_guard lock(state_->guard);
+  return state_->done;
+}
+
+void Completion::wait() {
+  const auto s = state();
+  std::unique_lock lock(s->guard);
+  if (!s->done && s->help) {
+    const auto help = std::exchange(s->help, nullptr);
+    lock.unlock();
+    try {
+      help();
+      fail(nullptr);
+    } catch (...) {
+      fail(std::current_exception());
+    }
+    lock.lock();
+  }
+  s->changed.wait(lock, [&] { return s->done; });
+  if (s->error) std::rethrow_exception(s->error);
+}
+
+void Completion::set_helper(std::function<void()> help) {
+  const std::lock_guard lock(state_->guard);
+  state_->help = std::move(help);
+}
+
+bool Event::done() const {
+  if (completion_) return completion_->done();
+  return !cuda_ || cuda::event_done(cuda_.get());
+}
+
+void Event::wait() const {
+  if (completion_) return completion_->wait();
+  if (cuda_) cuda::wait_event(cuda_.get());
+}
+
+Stream::Stream(Device device) : device_(device) {
+  if (device.is_cuda()) cuda_ = Handle<void*, detail::destroy_cuda_stream>(cuda::create_stream(device.index));
+}
+
+Event Stream::record() const {
+  Event event;
+  if (cuda_) event.cuda_ = Handle<void*, detail::destroy_cuda_event>(cuda::record_event(cuda_.get()));
+  return event;
+}
+
+void Stream::wait(const Event& event) const {
+  if (cuda_ && event.cuda_) return cuda::stream_wait(cuda_.get(), event.cuda_.get());
+  event.wait();
+}
+
+void Stream::synchronize() const {
+  if (cuda_) cuda::synchronize_stream(cuda_.get());
+}
+
+}  // namespace trireme

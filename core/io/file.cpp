@@ -1,0 +1,113 @@
+// POSIX calls behind file.hpp; each failure says what was done to which path and what the system answered.
+#include "core/io/file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "core/base/error.hpp"
+
+namespace trireme {
+namespace {
+
+const char* advice(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; free some space there or choose another folder";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "; choose a folder you may write to";
+    case ENOENT:
+      return "; create its folder first";
+    default:
+      return "";
+  }
+}
+
+[[noreturn]] void storage_error(const char* action, const std::string& path, int error) {
+  fail(ExitCode::storage, "cannot {} '{}': {}{}", action, path, std::strerror(error), advice(error));
+}
+
+/// Closes on every way out; close() reports late write errors of network file systems, so the good way calls it itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  int close() {
+    const int fd = fd_;
+    fd_ = -1;
+    return ::close(fd);
+  }
+
+ private:
+  int fd_;
+};
+
+void write_temporary(const std::string& temporary, std::string_view text, mode_t mode) {
+  Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+  if (file.get() < 0) storage_error("create", temporary, errno);
+  write_all(file.get(), text, temporary);
+  if (::fsync(file.get()) != 0) storage_error("write to disk", temporary, errno);
+  if (file.close() != 0) storage_error("close", temporary, errno);
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) {
+    fail(ExitCode::storage, "cannot open '{}' for reading: {}", path, std::strerror(errno));
+  }
+  std::string text;
+  char piece[1 << 16];
+  for (;;) {
+    const ssize_t got = ::read(file.get(), piece, sizeof piece);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(ExitCode::storage, "cannot read '{}': {}", path, std::strerror(errno));
+    if (got == 0) return text;
+    text.append(piece, static_cast<std::size_t>(got));
+  }
+}
+
+void write_all(int descriptor, std::string_view text, const std::string& what) {
+  while (!text.empty()) {
+    const ssize_t done = ::write(descriptor, text.data(), text.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) storage_error("write", what, errno);
+    text.remove_prefix(static_cast<std::size_t>(done));
+  }
+}
+
+void sync_folder(const std::string& path) {
+  Descriptor folder(::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() < 0) storage_error("open folder", path, errno);
+  // Some network file systems refuse fsync on folders (EINVAL); there the rename itself is what they promise.
+  if (::fsync(folder.get()) != 0 && errno != EINVAL) storage_error("write to disk", path, errno);
+}
+
+void write_file_atomically(const std::string& path, std::string_view text, FileAccess access) {
+  // The process id keeps two writers of one path from sharing a temporary file.
+  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
+  try {
+    write_temporary(temporary, text, access == FileAccess::owner_only ? 0600 : 0666);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) storage_error("rename a new file to", path, errno);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_folder(std::filesystem::path(path).parent_path().string());
+}
+
+}  // namespace trireme

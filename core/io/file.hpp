@@ -1,0 +1,26 @@
+// Small whole files: read at once, written so that whatever instant the power goes the file is old and whole or new and
+// whole. Failures of the file system (full, read-only, no permission) are Errors with ExitCode::storage.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace trireme {
+
+/// Who may read a new file: its owner (0600), or everyone the umask lets (0644).
+enum class FileAccess { owner_only, readable };
+
+/// The whole text of `path`; ExitCode::storage where it cannot be read.
+std::string read_file(const std::string& path);
+
+/// Replaces `path` by `text`: temporary file next to it, fsync, rename, fsync of the folder. On failure the old file is
+/// untouched and the temporary one is gone.
+void write_file_atomically(const std::string& path, std::string_view text, FileAccess access = FileAccess::owner_only);
+
+/// Makes the entries of a folder (a rename, a new file) survive a power cut.
+void sync_folder(const std::string& path);
+
+/// Writes all of `text` to an open descriptor, whatever the pieces the system takes; `what` names the file in errors.
+void write_all(int descriptor, std::string_view text, const std::string& what);
+
+}  // namespace trireme

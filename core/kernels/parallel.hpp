@@ -1,0 +1,32 @@
+// Splits loops over the compute thread's OpenMP team. Only the compute thread may call this: helpers threads of loaders
+// and communication never enter OpenMP. The split never changes results: every index is computed alone.
+#pragma once
+
+#include <cstdint>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace trireme {
+
+/// f(first, last) over consecutive parts of [0, n), in parallel when there are at least 2 * grain indices.
+template <class F>
+void parallel_ranges(std::int64_t n, std::int64_t grain, F&& f) {
+#ifdef _OPENMP
+  const std::int64_t wanted = grain > 0 ? n / grain : n;
+  const int threads = static_cast<int>(wanted < omp_get_max_threads() ? wanted : omp_get_max_threads());
+  if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+    {
+      const std::int64_t t = omp_get_thread_num(), parts = omp_get_num_threads();
+      const std::int64_t first = n * t / parts, last = n * (t + 1) / parts;
+      if (first < last) f(first, last);
+    }
+    return;
+  }
+#endif
+  if (n > 0) f(std::int64_t{0}, n);
+}
+
+}  // namespace trireme

@@ -1,0 +1,73 @@
+// What a computation runs with: device stream, memory for activations, the tape (or none), train or eval, the step's
+// numbers, the peers of a split batch. Passed as the first argument of every op and module.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "core/device/memory.hpp"
+#include "core/device/stream.hpp"
+#include "core/tape/peers.hpp"
+#include "core/tape/step_state.hpp"
+#include "core/tape/tape.hpp"
+
+namespace trireme {
+
+enum class Mode : std::uint8_t { train, eval };
+
+class Context {
+ public:
+  /// Eval mode, no tape, one part. `stream` and `memory` must outlive the context and be of the same device.
+  Context(const Stream& stream, Allocator& memory) : stream_(&stream), memory_(&memory) { begin_eval(); }
+
+  const Stream& stream() const { return *stream_; }
+  Device device() const { return stream_->device(); }
+  bool on_meta() const { return device().is_meta(); }
+  Mode mode() const { return mode_; }
+  bool training() const { return mode_ == Mode::train; }
+  Peers& peers() const { return *peers_; }
+  const StepState& state() const { return *state_; }
+  Tape* tape() const { return tape_; }
+  /// Position in the sample stream of row 0 of this part's batch: random draws are keyed by it.
+  std::int64_t first_sample() const { return first_sample_; }
+  /// Rows of the whole batch over all parts.
+  std::int64_t global_rows() const { return global_rows_; }
+  /// Numbers the layers that draw random numbers, in the order they run; the same in every part.
+  std::uint32_t next_layer() { return layer_++; }
+
+  /// Memory of the step for a result.
+  Tensor empty(const Shape& shape, DType dtype);
+  Tensor zeros(const Shape& shape, DType dtype);
+
+  /// The parameter as a value: through the tape when there is one. Tells the plan of its first use.
+  Value use(Parameter& parameter);
+  /// Remembers how `output` came to be. Without a tape, or when no input needs a gradient, a constant is returned.
+  Value record(TapeEntry entry, const Tensor& output);
+  std::vector<Value> record(TapeEntry entry, std::span<const Tensor> outputs);
+
+  /// A training pass: records on `tape`. `state` must outlive the pass.
+  struct Training {
+    Tape* tape = nullptr;
+    const StepState* state = nullptr;
+    Peers* peers = nullptr;
+    std::int64_t first_sample = 0;
+    std::int64_t global_rows = 0;
+  };
+  void begin_training(const Training& training);
+  void begin_eval();
+  /// Called with every parameter at each use (the shape-only pass that plans the arena).
+  void on_use(std::function<void(Parameter&)> watch) { watch_ = std::move(watch); }
+
+ private:
+  const Stream* stream_;
+  Allocator* memory_;
+  Mode mode_ = Mode::eval;
+  Tape* tape_ = nullptr;
+  const StepState* state_ = nullptr;
+  Peers* peers_ = nullptr;
+  std::int64_t first_sample_ = 0, global_rows_ = 0;
+  std::uint32_t layer_ = 0;
+  std::function<void(Parameter&)> watch_;
+};
+
+}  // namespace trireme

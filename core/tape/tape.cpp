@@ -1,0 +1,151 @@
+#include "core/tape/tape.hpp"
+
+#include "core/base/profile.hpp"
+#include "core/kernels/accumulate.hpp"
+#include "core/kernels/launch.hpp"
+#include "core/tape/context.hpp"
+
+namespace trireme {
+
+const Tensor& Saved::get() const {
+  if (!value_.parameter() && value_.tensor().version() != version_)
+    fail(ExitCode::failure, "backward needs a tensor {} that was changed in place after it was recorded",
+         value_.shape().text());
+  return value_.tensor();
+}
+
+int Tape::new_slot(const Shape& shape, DType dtype) {
+  slots_.push_back({.shape = shape, .dtype = dtype, .parameter = nullptr, .gradient = {}, .uses = 0, .leaf = false});
+  return static_cast<int>(slots_.size()) - 1;
+}
+
+Value Tape::constant(Parameter& parameter) {
+  Value value;
+  value.parameter_ = &parameter;
+  return value;
+}
+
+Value Tape::use(Parameter& parameter) {
+  Value value = constant(parameter);
+  if (parameter.training() == Training::frozen) return value;
+  const auto [at, fresh] = parameter_slots_.try_emplace(&parameter, 0);
+  if (fresh) {
+    at->second = new_slot(parameter.shape(), parameter.value().dtype());
+    slots_.back().parameter = &parameter;
+  }
+  value.slot_ = at->second;
+  return value;
+}
+
+Value Tape::watch(Tensor tensor) {
+  Value value(std::move(tensor));
+  value.slot_ = new_slot(value.shape(), value.dtype());
+  slots_.back().leaf = true;
+  return value;
+}
+
+Tensor Tape::gradient_of(const Value& leaf) const {
+  require(leaf.slot_ >= 0 && slots_.at(static_cast<std::size_t>(leaf.slot_)).leaf,
+          "gradient_of: only values made by watch() keep their gradient");
+  return slots_[static_cast<std::size_t>(leaf.slot_)].gradient;
+}
+
+std::vector<Value> Tape::add(TapeEntry entry, std::span<const Tensor> outputs) {
+  bool needed = false;
+  for (const Value& input : entry.inputs) needed = needed || input.needs_gradient();
+  std::vector<Value> values(outputs.begin(), outputs.end());
+  if (!needed) return values;
+  Record record{
+      entry.name, {}, static_cast<int>(slots_.size()), static_cast<int>(outputs.size()), std::move(entry.gradient)};
+  for (const Value& input : entry.inputs) {
+    record.inputs.push_back(input.slot_);
+    if (input.slot_ >= 0) ++slots_[static_cast<std::size_t>(input.slot_)].uses;
+  }
+  for (Value& value : values) value.slot_ = new_slot(value.shape(), value.dtype());
+  records_.push_back(std::move(record));
+  return values;
+}
+
+bool Tape::arrived(const Record& record) const {
+  for (int k = 0; k < record.outputs; ++k)
+    if (slots_[static_cast<std::size_t>(record.first_output + k)].gradient) return true;
+  return false;
+}
+
+void Tape::finish(const Record& record) {
+  for (int k = 0; k < record.outputs; ++k) slots_[static_cast<std::size_t>(record.first_output + k)].gradient = {};
+  for (const int input : record.inputs) {
+    if (input < 0) continue;
+    Slot& slot = slots_[static_cast<std::size_t>(input)];
+    if (--slot.uses == 0 && slot.parameter) store_->ready(*slot.parameter);
+  }
+}
+
+void Tape::backward(Context& context, const Value& loss, double seed) {
+  if (loss.slot_ >= 0) {
+    Slot& slot = slots_.at(static_cast<std::size_t>(loss.slot_));
+    slot.gradient = context.empty(slot.shape, slot.dtype);
+    with_floating(slot.dtype, "backward", [&](auto zero) {
+      using T = decltype(zero);
+      launch_elements(context.stream(), slot.shape.elements(),
+                      kernels::Fill<T>{slot.gradient.data<T>(), static_cast<T>(seed)});
+    });
+  }
+  while (!records_.empty()) {
+    Record& record = records_.back();
+    if (arrived(record)) {
+      const ProfileSpan span(record.name, ProfileSpan::Kind::op);
+      Gradients gradients(*this, context, records_.size() - 1);
+      record.gradient(context, gradients);
+    }
+    record.gradient = nullptr;  // frees what it saved before the next record allocates
+    finish(record);
+    records_.pop_back();
+  }
+  for (Slot& slot : slots_)
+    if (!slot.leaf) slot.gradient = {};
+  parameter_slots_.clear();
+}
+
+void Tape::clear() {
+  records_.clear();
+  slots_.clear();
+  parameter_slots_.clear();
+}
+
+const Tensor& Gradients::output(int k) {
+  Tape::Slot& slot = tape_.slots_[static_cast<std::size_t>(tape_.records_[record_].first_output + k)];
+  if (!slot.gradient) slot.gradient = context_.zeros(slot.shape, slot.dtype);
+  return slot.gradient;
+}
+
+bool Gradients::wanted(int k) const { return tape_.records_[record_].inputs.at(static_cast<std::size_t>(k)) >= 0; }
+
+Destination Gradients::to(int k) {
+  const int input = tape_.records_[record_].inputs.at(static_cast<std::size_t>(k));
+  require(input >= 0, "{}: the gradient of input {} was asked for, but nothing wants it", tape_.records_[record_].name,
+          k);
+  Tape::Slot& slot = tape_.slots_[static_cast<std::size_t>(input)];
+  if (slot.parameter) return tape_.store_->acquire(*slot.parameter);
+  if (slot.gradient) return {slot.gradient, Write::accumulate};
+  slot.gradient = context_.empty(slot.shape, slot.dtype);
+  return {slot.gradient, Write::overwrite};
+}
+
+void Gradients::hand_over(int k, Tensor gradient) {
+  const int input = tape_.records_[record_].inputs.at(static_cast<std::size_t>(k));
+  Tape::Slot& slot = tape_.slots_[static_cast<std::size_t>(input)];
+  if (!slot.parameter && !slot.gradient) {
+    slot.gradient = gradient.reshape(slot.shape);
+    return;
+  }
+  const Destination to_slot = to(k);
+  with_floating(gradient.dtype(), "gradient sum", [&](auto zero) {
+    using T = decltype(zero);
+    launch_elements(
+        context_.stream(), gradient.elements(),
+        kernels::AddScaled<T>{gradient.data<T>(), to_slot.tensor.data<T>(), T{1}, static_cast<T>(to_slot.beta())});
+  });
+}
+
+}  // namespace trireme

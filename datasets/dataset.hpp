@@ -1,0 +1,124 @@
+// An opened data set: splits of samples whose fields are read by mapping the shard files at the offsets of their
+// contiguous datasets. HDF5 is used only to open and check; afterwards any number of threads may read rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/io/mapped_file.hpp"
+#include "datasets/format.hpp"
+#include "datasets/permutation.hpp"
+
+namespace trireme {
+
+/// The value of a ragged field of one sample.
+struct RaggedRow {
+  const std::byte* data = nullptr;
+  std::int64_t elements = 0;
+};
+
+/// The samples of one split. Immutable; shared by the views on it.
+class Split {
+ public:
+  Split(const std::string& folder, const DatasetIndex& index, const SplitEntry& entry);
+
+  const std::string& name() const { return name_; }
+  std::int64_t count() const { return count_; }
+  const std::vector<FieldSpec>& fields() const { return fields_; }
+  const std::vector<std::string>& class_names() const { return class_names_; }
+  /// Place of a field in fields(); throws with the names there are.
+  int field_index(std::string_view name) const;
+  /// The row_bytes() bytes of a fixed field of sample `row` in [0, count()); aligned to a byte only.
+  const std::byte* row(int field, std::int64_t row) const {
+    const Shard& shard = shard_of(row);
+    const Column& column = shard.columns[static_cast<std::size_t>(field)];
+    return column.data + (row - shard.first) * column.row_bytes;
+  }
+  /// The value of a ragged field; throws corrupt_input where its offsets are not increasing or leave the data.
+  RaggedRow ragged(int field, std::int64_t row) const;
+
+ private:
+  struct Column {
+    const std::byte* data = nullptr;
+    const std::byte* offsets = nullptr;
+    std::int64_t row_bytes = 0;
+    std::int64_t elements = 0;
+  };
+  struct Shard {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+    MappedFile map;
+    std::vector<Column> columns;
+  };
+  void open_shard(const std::string& path, const ShardEntry& entry);
+  /// All shards but the last have equally many samples, as the writer makes them, or else they are searched.
+  const Shard& shard_of(std::int64_t row) const {
+    if (shards_.size() == 1) return shards_.front();
+    if (stride_ > 0) return shards_[static_cast<std::size_t>(row / stride_)];
+    return search(row);
+  }
+  const Shard& search(std::int64_t row) const;
+
+  std::string name_;
+  std::int64_t count_ = 0;
+  std::vector<FieldSpec> fields_;
+  std::vector<std::string> class_names_;
+  std::vector<Shard> shards_;
+  std::int64_t stride_ = 0;
+};
+
+/// Some samples of a split in a fixed order: all of them, or a part chosen by a permutation. Cheap to copy.
+class SubsetView {
+ public:
+  /// All samples of the split, in their order.
+  explicit SubsetView(std::shared_ptr<const Split> split);
+
+  const Split& split() const { return *split_; }
+  std::int64_t count() const { return count_; }
+  /// Replaces places in this view by samples of the split.
+  void resolve(std::span<std::int64_t> places) const;
+
+ private:
+  friend struct TrainValidation;
+  std::shared_ptr<const Split> split_;
+  std::int64_t first_ = 0;
+  std::int64_t count_ = 0;
+  std::optional<Permutation> permutation_;
+};
+
+/// A split divided in two views without a common sample; the same for the same (samples, fraction, seed).
+struct TrainValidation {
+  /// floor(samples * fraction) random samples are for validation; fraction in [0, 1). ExitCode::usage otherwise, or
+  /// where a fraction above 0 leaves one of the views empty.
+  TrainValidation(const SubsetView& all, double fraction, std::uint64_t seed);
+  SubsetView train;
+  SubsetView validation;
+};
+
+/// A data set folder.
+class Dataset {
+ public:
+  /// Reads the index. ExitCode::corrupt_input for anything that is not a data set.
+  static Dataset open(const std::string& folder);
+
+  const std::string& folder() const { return folder_; }
+  const DatasetIndex& index() const { return index_; }
+  const std::vector<std::string>& class_names() const { return index_.class_names; }
+  /// See DatasetIndex::fingerprint().
+  std::string fingerprint() const { return index_.fingerprint(); }
+  bool has_split(std::string_view name) const;
+  /// Opens and checks the shards of a split; an empty or unknown split is an Error.
+  std::shared_ptr<const Split> split(std::string_view name) const;
+
+ private:
+  std::string folder_;
+  DatasetIndex index_;
+};
+
+}  // namespace trireme

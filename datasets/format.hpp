@@ -1,0 +1,71 @@
+// What a data set on disk is (docs/formats.md): a folder with index.json and shard files. This header has the index as
+// plain values and its text form; nothing here reads samples.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/io/json.hpp"
+#include "core/tensor/dtype.hpp"
+#include "core/tensor/shape.hpp"
+
+namespace trireme {
+
+inline constexpr std::string_view dataset_format = "trireme-dataset";
+inline constexpr std::string_view shard_format = "trireme-shard";
+inline constexpr std::int64_t dataset_version = 1;
+inline constexpr const char* checksum_attribute = "xxh3_128";
+
+/// One named value of every sample.
+struct FieldSpec {
+  enum class Layout { fixed, ragged };
+  std::string name;
+  DType dtype = DType::u8;
+  /// Shape of one sample's value; of one element of it where the field is ragged.
+  Shape row;
+  Layout layout = Layout::fixed;
+
+  std::int64_t row_bytes() const { return row.elements() * static_cast<std::int64_t>(size_of(dtype)); }
+  bool ragged() const { return layout == Layout::ragged; }
+  /// Name of the dataset that holds where each ragged value begins: i64, count + 1 entries.
+  std::string offsets_name() const { return name + ".offsets"; }
+  friend bool operator==(const FieldSpec&, const FieldSpec&) = default;
+};
+
+struct ShardEntry {
+  std::string file;
+  std::int64_t count = 0;
+  std::int64_t bytes = 0;
+  /// XXH3-128 of the whole file, 32 hexadecimal digits.
+  std::string checksum;
+};
+
+struct SplitEntry {
+  std::string name;
+  std::int64_t count = 0;
+  std::vector<ShardEntry> shards;
+};
+
+struct DatasetIndex {
+  std::string name;
+  std::vector<FieldSpec> fields;
+  std::vector<std::string> class_names;
+  std::vector<SplitEntry> splits;
+  /// Where the samples come from: importer, date, sources with sizes and hashes. For people; not part of fingerprint().
+  Json provenance;
+
+  std::string to_text() const;
+  /// XXH3-128 over everything but the provenance: equal for equal content, whenever and wherever it was imported.
+  std::string fingerprint() const;
+  /// Reads DIR/index.json; ExitCode::corrupt_input with the file and the wrong entry otherwise.
+  static DatasetIndex read(const std::string& folder);
+};
+
+/// Throws unless `name` is made of letters, digits, '_' and '-' (names become file and dataset names).
+void check_name(std::string_view what, std::string_view name);
+/// Throws on bad names, fields of no bytes, and two fields of one name.
+void check_fields(const std::vector<FieldSpec>& fields);
+
+}  // namespace trireme

@@ -1,0 +1,64 @@
+// Writes a data set (docs/formats.md) front to back with bounded memory: fixed fields go straight to the shard file,
+// ragged ones are kept until their shard is full. Nothing is visible under the target's name before finish().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "datasets/format.hpp"
+#include "datasets/staged_folder.hpp"
+
+namespace trireme {
+
+struct WriterOptions {
+  std::string folder;
+  /// Empty: the folder's own name.
+  std::string name;
+  std::vector<FieldSpec> fields;
+  std::vector<std::string> class_names;
+  /// Samples per shard; 0: as many as 256 MiB of fixed fields hold.
+  std::int64_t shard_rows = 0;
+  Existing existing = Existing::refuse;
+};
+
+/// Values of one field for some consecutive samples.
+struct FieldBlock {
+  const void* data = nullptr;
+  /// Ragged fields only: how many elements each sample has.
+  std::span<const std::int64_t> lengths = {};
+};
+
+class DatasetWriter {
+ public:
+  explicit DatasetWriter(WriterOptions options);
+  /// Without finish() everything written is removed.
+  ~DatasetWriter();
+
+  /// Starts a split of exactly `rows` > 0 samples.
+  void begin_split(const std::string& name, std::int64_t rows);
+  /// `rows` samples, one block per field in the order of WriterOptions::fields.
+  void append(std::int64_t rows, std::span<const FieldBlock> blocks);
+  /// Completes the last split, writes the index and publishes the folder. Returns the index.
+  DatasetIndex finish(Json provenance);
+
+ private:
+  class Shard;
+  void begin_shard();
+  void end_shard();
+  void end_split();
+
+  WriterOptions options_;
+  StagedFolder staged_;
+  DatasetIndex index_;
+  std::unique_ptr<Shard> shard_;
+  std::int64_t shard_rows_ = 0;
+  std::int64_t split_rows_ = 0, written_ = 0;
+};
+
+/// The current time as "2026-01-31T12:00:00Z".
+std::string utc_now();
+
+}  // namespace trireme

@@ -1,0 +1,278 @@
+// The wrapper leads the process group of its rank, so mpirun's signals (sent to groups) reach program and wrapper alike
+// and are not forwarded a second time. It outlives a stop signal until the program has ended, and when mpirun itself
+// dies it ends the whole group: no process of the job remains.
+#include "launcher/job/rank_exec.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "core/base/error.hpp"
+#include "core/io/file.hpp"
+#include "launcher/job/child.hpp"
+#include "launcher/job/frames.hpp"
+#include "launcher/job/rank_end.hpp"
+#include "launcher/run/metrics.hpp"
+#include "launcher/run/options.hpp"
+
+namespace trireme {
+namespace {
+
+/// Sends frames in bites that the reader takes one by one: mpirun reads up to 4096 bytes at a time and mixes the ranks'
+/// pieces, so a piece must be whole frames, which it is when the pipe was empty before it was written.
+class FrameSender {
+ public:
+  FrameSender() {
+    // mpirun may give standard output a pseudo terminal, whose fill level cannot be asked; standard error is a pipe.
+    struct stat facts {};
+    const bool pipe = ::fstat(STDERR_FILENO, &facts) == 0 && S_ISFIFO(facts.st_mode);
+    channel_ = pipe ? STDERR_FILENO : STDOUT_FILENO;
+  }
+
+  void send(const Frame& frame) {
+    for (const std::string& bytes : encode(frame)) {
+      if (buffer_.size() + bytes.size() > 4096) flush();
+      buffer_ += bytes;
+    }
+  }
+
+  void flush() {
+    if (buffer_.empty()) return;
+    wait_until_read();
+    std::string_view rest = buffer_;
+    while (!rest.empty()) {
+      const ssize_t done = ::write(channel_, rest.data(), rest.size());
+      if (done < 0 && errno == EINTR) continue;
+      if (done < 0) break;  // mpirun is gone: the log file has the text
+      rest.remove_prefix(static_cast<std::size_t>(done));
+    }
+    buffer_.clear();
+  }
+
+ private:
+  void wait_until_read() const {
+    for (int tries = 0; tries < 20000; ++tries) {
+      int waiting = 0;
+      if (::ioctl(channel_, FIONREAD, &waiting) != 0 || waiting == 0) return;
+      ::usleep(50);
+    }
+  }
+
+  int channel_;
+  std::string buffer_;
+};
+
+std::string without_erasers(std::string text) {
+  const std::string eraser = "\x1b[K";
+  while (text.starts_with(eraser)) text.erase(0, eraser.size());
+  while (text.ends_with(eraser)) text.erase(text.size() - eraser.size());
+  return text;
+}
+
+class RankWrapper {
+ public:
+  RankWrapper(int rank, const std::string& folder, std::vector<std::string> command)
+      : rank_(rank), folder_(folder), command_(std::move(command)), shows_status_(terminal_columns(STDOUT_FILENO) > 0) {
+    end_.rank = rank;
+    char host[256] = {};
+    ::gethostname(host, sizeof host - 1);
+    end_.host = host;
+  }
+
+  int run() {
+    open_files();
+    const int signals = open_signals();
+    try {
+      Child child({.command = command_, .group = ChildGroup::shared, .death_signal = SIGKILL});
+      while (child.poll_status() == -1) turn(child, signals);
+      take(child.output(), FrameKind::output);
+      take(child.error(), FrameKind::error);
+      const int status = child.poll_status();
+      if (WIFSIGNALED(status)) end_.signal = WTERMSIG(status);
+      if (WIFEXITED(status)) end_.exit_code = WEXITSTATUS(status);
+    } catch (const Error& error) {
+      line(FrameKind::error, error.what());
+      end_.exit_code = static_cast<int>(error.code());
+    }
+    record_end();
+    // Background processes that the program left behind; this process has the signal blocked.
+    ::kill(0, SIGTERM);
+    return end_.code();
+  }
+
+ private:
+  struct Stream {
+    std::string pending;
+    std::string last_line;
+  };
+
+  void open_files() {
+    std::error_code error;
+    std::filesystem::create_directories(folder_, error);
+    const std::string path = fmt::format("{}/rank-{}.log", folder_, rank_);
+    log_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (log_ < 0) line(FrameKind::error, fmt::format("warning: no log file '{}': {}", path, std::strerror(errno)));
+    write_status();
+  }
+
+  void turn(Child& child, int signals) {
+    pollfd waits[] = {{signals, POLLIN, 0}, {child.output(), POLLIN, 0}, {child.error(), POLLIN, 0}};
+    ::poll(waits, 3, 1000);
+    signalfd_siginfo signal{};
+    while (::read(signals, &signal, sizeof signal) == sizeof signal) on_signal(static_cast<int>(signal.ssi_signo));
+    if (waits[1].revents != 0 && take(child.output(), FrameKind::output) == 0) child.close_pipe(child.output());
+    if (waits[2].revents != 0 && take(child.error(), FrameKind::error) == 0) child.close_pipe(child.error());
+    const bool mpirun_gone = stop_at_ != 0 && now() > stop_at_;
+    if (mpirun_gone) ::kill(0, SIGKILL);
+    sender_.flush();
+  }
+
+  void on_signal(int signal) {
+    if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP) end_.told_to_stop = true;
+    if (signal != SIGHUP || stop_at_ != 0) return;
+    // The death of mpirun reaches only this process: the others of the group are told here.
+    ::kill(0, SIGTERM);
+    stop_at_ = now() + 2;
+  }
+
+  static double now() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  }
+
+  /// Reads what is there; 0: the stream has ended.
+  ssize_t take(int descriptor, FrameKind kind) {
+    if (descriptor < 0) return 0;
+    ::fcntl(descriptor, F_SETFL, O_NONBLOCK);
+    char bytes[1 << 14];
+    ssize_t got = 0;
+    while ((got = ::read(descriptor, bytes, sizeof bytes)) > 0) {
+      feed(kind, std::string_view(bytes, static_cast<std::size_t>(got)));
+      // A program that never stops writing must not keep signals from being seen.
+      if (static_cast<std::size_t>(got) < sizeof bytes) break;
+    }
+    return got < 0 && errno == EAGAIN ? 1 : got;
+  }
+
+  void feed(FrameKind kind, std::string_view bytes) {
+    Stream& stream = stream_of(kind);
+    for (std::size_t end = bytes.find('\n'); end != std::string_view::npos; end = bytes.find('\n')) {
+      stream.pending += bytes.substr(0, end);
+      bytes.remove_prefix(end + 1);
+      line(kind, visible(stream.pending));
+      stream.pending.clear();
+    }
+    stream.pending += bytes;
+    constexpr std::size_t longest = 1 << 20;
+    if (stream.pending.size() > longest) {
+      line(kind, stream.pending);
+      stream.pending.clear();
+    }
+    if (stream.pending.find('\r') == std::string::npos) return;
+    stream.pending = visible(stream.pending);
+    if (shows_status_) sender_.send({FrameKind::status, rank_, stream.pending});
+    stream.pending += '\r';
+  }
+
+  /// What a terminal would show of a line with carriage returns: the text after the last one that has some.
+  static std::string visible(std::string text) {
+    while (text.ends_with('\r')) text.pop_back();
+    const std::size_t at = text.rfind('\r');
+    return without_erasers(at == std::string::npos ? text : text.substr(at + 1));
+  }
+
+  Stream& stream_of(FrameKind kind) { return kind == FrameKind::error ? error_ : output_; }
+
+  void line(FrameKind kind, const std::string& text) {
+    if (!text.empty()) note_last(kind, text);
+    if (log_ >= 0) {
+      try {
+        write_all(log_, text + "\n", fmt::format("{}/rank-{}.log", folder_, rank_));
+      } catch (const Error& error) {
+        ::close(log_);
+        log_ = -1;
+        sender_.send({FrameKind::error, rank_, fmt::format("warning: the log file ends here: {}", error.what())});
+      }
+    }
+    sender_.send({kind, rank_, text});
+  }
+
+  /// The line to show as the cause: the last one that speaks of an error, else simply the last.
+  void note_last(FrameKind kind, const std::string& text) {
+    Stream& stream = stream_of(kind);
+    const auto speaks = [](const std::string& one) {
+      return one.find("rror") != std::string::npos || one.find("ERROR") != std::string::npos;
+    };
+    if (speaks(text) || !speaks(stream.last_line)) stream.last_line = text.substr(0, 1000);
+  }
+
+  void record_end() {
+    for (const FrameKind kind : {FrameKind::output, FrameKind::error}) {
+      const std::string rest = visible(stream_of(kind).pending);
+      if (!rest.empty()) line(kind, rest);
+    }
+    end_.ended = true;
+    end_.time = now();
+    end_.last_error = error_.last_line.empty() ? output_.last_line : error_.last_line;
+    write_status();
+    sender_.send({FrameKind::ended, rank_, to_json_text(end_)});
+    sender_.flush();
+  }
+
+  void write_status() {
+    try {
+      write_file_atomically(fmt::format("{}/rank-{}.status", folder_, rank_), to_json_text(end_) + "\n");
+    } catch (const Error& error) {
+      // The last frame tells the same; a full disk must not hide how the rank ended.
+      sender_.send({FrameKind::error, rank_, fmt::format("warning: {}", error.what())});
+    }
+  }
+
+  int rank_;
+  std::string folder_;
+  std::vector<std::string> command_;
+  bool shows_status_;
+  FrameSender sender_;
+  RankEnd end_;
+  Stream output_, error_;
+  int log_ = -1;
+  double stop_at_ = 0;
+};
+
+int own_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
+    if (const char* value = std::getenv(variable)) return std::atoi(value);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int rank_exec_command(std::span<const std::string> args) {
+  auto [before, command] = split_at_dashes({args.begin(), args.end()});
+  std::string folder = ".";
+  OptionSet options({.name = "trireme rank-exec",
+                     .summary = "Runs one rank's program; started by `trireme launch`.",
+                     .sources = OptionSources::command_line_only});
+  options.group("Output").add("log-dir", &folder, "folder of rank-N.log and rank-N.status");
+  if (options.parse(before) == ParseOutcome::exit_done) return 0;
+  if (command.empty()) fail(ExitCode::usage, "trireme rank-exec: no program after --");
+  if (::getpgrp() != ::getpid()) ::setpgid(0, 0);
+  const pid_t parent = ::getppid();
+  ::prctl(PR_SET_PDEATHSIG, SIGHUP);
+  if (::getppid() != parent) return static_cast<int>(ExitCode::peer_lost);
+  return RankWrapper(own_rank(), folder, std::move(command)).run();
+}
+
+}  // namespace trireme

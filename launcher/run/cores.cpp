@@ -1,0 +1,59 @@
+#include "launcher/run/cores.hpp"
+
+#include <sched.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "core/base/error.hpp"
+
+namespace trireme {
+
+std::vector<int> bound_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cores;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  return cores;
+}
+
+void bind_to(const std::vector<int>& cores) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int core : cores) CPU_SET(core, &set);
+  sched_setaffinity(0, sizeof set, &set);  // a refusal leaves the process where it was, which is correct, if slower
+}
+
+std::vector<int> allowed_cores() {
+  const std::vector<int> before = bound_cores();
+  std::vector<int> all(CPU_SETSIZE);
+  for (int core = 0; core < CPU_SETSIZE; ++core) all[static_cast<std::size_t>(core)] = core;
+  bind_to(all);  // the kernel cuts this down to the cpuset
+  std::vector<int> allowed = bound_cores();
+  bind_to(before);
+  return allowed;
+}
+
+std::vector<int> share_of(const std::vector<int>& cores, int part, int parts) {
+  const auto n = static_cast<int>(cores.size());
+  if (parts > n) return {cores[static_cast<std::size_t>(part % n)]};
+  return {cores.begin() + n * part / parts, cores.begin() + n * (part + 1) / parts};
+}
+
+void set_compute_threads([[maybe_unused]] int threads) {
+#ifdef _OPENMP
+  omp_set_dynamic(0);
+  omp_set_num_threads(threads);
+#endif
+}
+
+void check_processor() {
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2"))
+    fail(ExitCode::usage, "this processor lacks AVX2, FMA or BMI2; the program was built for x86-64-v3 (2013 and later)");
+}
+
+}  // namespace trireme

@@ -1,0 +1,159 @@
+// Options of a program: named, typed, bounded, bound to the variables that receive them. One value has one origin:
+// command line > environment TRIREME_NAME > INI file (--config FILE) > default. Every mistake is an Error with
+// ExitCode::usage that names the option, where the value came from, what was found and what is wanted (docs/options.md).
+//
+//   OptionSet options({.name = "train", .summary = "Trains a network.", .examples = {"train --epochs 3"}});
+//   options.group("Training").add("epochs,e", &settings.epochs, "passes over the data", {.low = 1});
+//   if (options.parse(argc, argv) == ParseOutcome::exit_done) return 0;
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace trireme {
+
+enum class ParseOutcome { run, exit_done };
+
+/// Commands that start other programs read no TRIREME_ variables and no file: these belong to the started program.
+enum class OptionSources { all, command_line_only };
+
+/// Inclusive bounds.
+struct IntBounds {
+  std::int64_t low = std::numeric_limits<std::int64_t>::min();
+  std::int64_t high = std::numeric_limits<std::int64_t>::max();
+};
+struct RealBounds {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+};
+
+/// A value as it is used, with where it came from ("command line", "environment TRIREME_X", "run.ini:4", "default").
+struct ResolvedOption {
+  std::string group;
+  std::string name;
+  std::string value;
+  std::string origin;
+};
+
+struct ProgramText {
+  std::string name;
+  std::string summary;
+  std::vector<std::string> examples = {};
+  OptionSources sources = OptionSources::all;
+};
+
+namespace detail {
+struct Option;
+}
+
+/// One titled block of options in --help and in the INI form.
+class OptionGroup {
+ public:
+  explicit OptionGroup(std::string title) : title_(std::move(title)) {}
+
+  /// A flag: --name, --name=false, --no-name.
+  OptionGroup& add(const std::string& names, bool* value, const std::string& description);
+  OptionGroup& add(const std::string& names, std::int64_t* value, const std::string& description, IntBounds bounds = {});
+  OptionGroup& add(const std::string& names, double* value, const std::string& description, RealBounds bounds = {});
+  OptionGroup& add(const std::string& names, std::string* value, const std::string& description);
+  /// A text that must be one of `choices`.
+  OptionGroup& add(const std::string& names, std::string* value, const std::string& description,
+                   std::vector<std::string> choices);
+  /// Sizes separated by commas: --name 64,32.
+  OptionGroup& add(const std::string& names, std::vector<std::int64_t>* value, const std::string& description,
+                   IntBounds bounds = {.low = 1});
+
+  /// An enum given by the names of its values.
+  template <class Enum>
+    requires std::is_enum_v<Enum>
+  OptionGroup& add(const std::string& names, Enum* value, const std::string& description,
+                   std::vector<std::pair<std::string, Enum>> choices);
+
+ private:
+  friend class OptionSet;
+  using Reader = std::function<void(std::size_t)>;
+  OptionGroup& add_choice(const std::string& names, const std::string& description,
+                          std::pair<std::vector<std::string>, std::size_t> choices, Reader chosen);
+  std::string title_;
+  std::vector<std::shared_ptr<detail::Option>> options_;
+};
+
+class OptionSet {
+ public:
+  explicit OptionSet(ProgramText text);
+  ~OptionSet();
+  OptionSet(const OptionSet&) = delete;
+  OptionSet& operator=(const OptionSet&) = delete;
+
+  /// The group of that title, made on first use; references stay valid.
+  OptionGroup& group(const std::string& title);
+  /// Accepts arguments without a name, in order; without this call they are errors.
+  void positional(const std::string& name, std::vector<std::string>* values, const std::string& description);
+  /// A TRIREME_ variable that is no option of this program and no mistake either.
+  void reserve_environment(const std::string& variable);
+
+  /// Fills the bound variables. exit_done: --help or --print-config was asked for and is printed.
+  ParseOutcome parse(int argc, const char* const* argv);
+  ParseOutcome parse(const std::vector<std::string>& arguments);
+
+  /// All values after parse(), in order of declaration; the same on every process started with the same options.
+  std::vector<ResolvedOption> resolved() const;
+  /// The values as a file that --config reads back; origins are comments.
+  std::string to_ini() const;
+  std::string help() const;
+  /// Complaints that do not stop the program (unknown TRIREME_ variables), already logged by parse().
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  struct Assignment;
+  detail::Option* find(const std::string& name) const;
+  std::vector<std::string> names() const;
+  std::vector<Assignment> read_command_line(const std::vector<std::string>& arguments);
+  void add_positional(const std::string& argument);
+  Assignment assignment_of(const std::string& key, const std::vector<std::string>& values) const;
+  std::vector<Assignment> read_environment();
+  std::vector<Assignment> read_ini(const std::string& path) const;
+  void apply(const std::vector<Assignment>& assignments);
+  [[noreturn]] void unknown(const std::string& name, const std::string& origin) const;
+
+  ProgramText text_;
+  std::vector<std::unique_ptr<OptionGroup>> groups_;
+  std::vector<std::string>* positional_ = nullptr;
+  std::string positional_name_, positional_description_;
+  std::vector<std::string> reserved_, warnings_;
+  std::string config_file_;
+  bool help_asked_ = false, print_asked_ = false;
+};
+
+/// The candidate with the smallest edit distance to `word`; empty where none is near.
+std::string nearest_name(const std::string& word, const std::vector<std::string>& candidates);
+
+/// Splits "--": what stands before and after it. Without it, everything is before.
+std::pair<std::vector<std::string>, std::vector<std::string>> split_at_dashes(const std::vector<std::string>& arguments);
+
+/// True in the one process of a job that talks (also before the processes know each other).
+bool speaks_for_job();
+
+std::string boost_version();
+
+template <class Enum>
+  requires std::is_enum_v<Enum>
+OptionGroup& OptionGroup::add(const std::string& names, Enum* value, const std::string& description,
+                              std::vector<std::pair<std::string, Enum>> choices) {
+  std::vector<std::string> texts;
+  std::size_t current = choices.size();
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    texts.push_back(choices[i].first);
+    if (choices[i].second == *value) current = i;
+  }
+  return add_choice(names, description, {std::move(texts), current},
+                    [value, choices = std::move(choices)](std::size_t i) { *value = choices[i].second; });
+}
+
+}  // namespace trireme

@@ -1,0 +1,58 @@
+// The life of one rank: processes joined, cores and threads given out, device chosen, mesh built. Made first in main and
+// the last to go. run_job() is the frame of every program: it parses options, checks that all ranks were started with
+// the same ones, runs the job, and turns whatever leaves it into one printed cause and an exit code for the whole job.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "comm/communicator.hpp"
+#include "comm/mesh.hpp"
+#include "comm/mpi.hpp"
+#include "core/device/stream.hpp"
+#include "launcher/run/options.hpp"
+
+namespace trireme {
+
+/// How the ranks of a host share its cores.
+enum class Binding : std::uint8_t { automatic, none };
+
+struct SessionOptions {
+  std::string device = "auto";  ///< auto, cpu, cuda or cuda:INDEX
+  std::int64_t threads = 0;     ///< 0: OMP_NUM_THREADS where set, else cores of the host / ranks of the host
+  Binding binding = Binding::automatic;
+  void declare(OptionSet& options);
+};
+
+class Session {
+ public:
+  Session(MpiRuntime& runtime, const SessionOptions& options);
+
+  Communicator& world() const { return *world_; }
+  const Mesh& mesh() const { return *mesh_; }
+  /// The axis over which batches are split.
+  Communicator& data() const { return mesh_->axis("data"); }
+  const Stream& stream() const { return *stream_; }
+  Device device() const { return stream_->device(); }
+  int threads() const { return threads_; }
+  /// The one rank that talks and writes.
+  bool leads() const { return world_->rank() == 0; }
+
+ private:
+  void share_cores(const SessionOptions& options);
+  void choose_device(const std::string& wanted);
+
+  std::shared_ptr<Communicator> world_;
+  std::unique_ptr<Mesh> mesh_;
+  std::unique_ptr<Stream> stream_;
+  int threads_ = 1;
+};
+
+/// Parses `options` (exit code 2 on a mistake), joins the ranks, checks that their options agree (3), runs `job`.
+/// Returns the exit code of the process; an exception on any rank ends all ranks.
+int run_job(OptionSet& options, std::span<const char* const> arguments, const SessionOptions& session,
+            const std::function<void(Session&)>& job);
+
+}  // namespace trireme

@@ -13,7 +13,8 @@ export JOBS RANKS TEST_JOBS SOAK_MINUTES
 
 help: ## this list
 	@sed -n '/^#   /s/^# //p' Makefile
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	  printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 demo: ## set up, build, fetch the images, train on two ranks
 	@$(setup)/demo.sh $(ARGS)

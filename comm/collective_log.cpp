@@ -40,8 +40,7 @@ CollectiveLog::Ticket CollectiveLog::record(Entry entry) {
   Ticket ticket;
   ticket.log_ = shared_from_this();
   ticket.index_ = next_++;
-  ticket.sequence_ = ++sequences_[entry.communicator];
-  entry.sequence = ticket.sequence_;
+  ticket.sequence_ = entry.sequence;
   entry.phase = phase_;
   entry.queued = std::chrono::steady_clock::now();
   if (ring_.size() < capacity) {

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -68,7 +67,7 @@ class CollectiveLog : public std::enable_shared_from_this<CollectiveLog> {
     std::uint64_t sequence_ = 0;
   };
 
-  /// Numbers and records a call; `entry.sequence`, `phase` and `queued` are filled in here.
+  /// Records a call; `entry.phase` and `queued` are filled in here.
   Ticket record(Entry entry);
   /// Put on every later entry.
   void set_phase(std::string phase);
@@ -87,7 +86,6 @@ class CollectiveLog : public std::enable_shared_from_this<CollectiveLog> {
   mutable std::mutex guard_;
   std::vector<Entry> ring_;
   std::uint64_t next_ = 0;
-  std::map<std::string, std::uint64_t> sequences_;
   std::string phase_;
   std::int64_t running_ = 0;
   Time busy_since_{};

@@ -116,11 +116,13 @@ void Communicator::exchange(const Tensor& out, int to, const Tensor& in, int fro
 
 Event Communicator::start(const Call& call) {
   check(call);
+  if (call.out) call.out.buffer()->bump_version();
   CollectiveLog::Entry entry;
+  entry.sequence = ++calls_;
   entry.communicator = name();
   entry.kind = call.kind;
   entry.count = count_of(call);
-  entry.dtype = dtype_of_call(call);
+  if (call.in || call.out) entry.dtype = dtype_of_call(call);
   return execute(call, log_->record(std::move(entry)));
 }
 
@@ -138,9 +140,9 @@ void Communicator::check(const Call& call) const {
             size() - 1);
   }
   for (const Tensor* tensor : {&call.in, &call.out}) {
-    require(!*tensor || tensor->device() == Device::cpu(),
-            "{} on {}: a tensor lies on {}; this communicator moves host memory only, copy it to the CPU first", what,
-            name(), tensor->device().name());
+    if (!*tensor || tensor->device() == Device::cpu()) continue;
+    fail(ExitCode::failure, "{} on {}: a tensor lies on {}; this communicator moves host memory only, copy it to the CPU",
+         what, name(), tensor->device().name());
   }
   check_pieces(call);
 }

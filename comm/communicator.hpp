@@ -110,6 +110,7 @@ class Communicator : public Peers {
   std::shared_ptr<CollectiveLog> log_;
   int local_rank_ = 0;
   int local_size_ = 1;
+  std::uint64_t calls_ = 0;
 };
 
 /// "f32 x 12" of the larger tensor, for messages and the log.

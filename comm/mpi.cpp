@@ -338,12 +338,4 @@ void MpiRuntime::abort(ExitCode code, const std::string& message) {
   context_->abort(code);
 }
 
-std::string MpiRuntime::library_version() {
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
-  int length = 0;
-  MPI_Get_library_version(text.data(), &length);
-  const std::string all(text.data(), to_size(length));
-  return all.substr(0, all.find(','));
-}
-
 }  // namespace trireme

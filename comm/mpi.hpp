@@ -27,9 +27,6 @@ class MpiRuntime {
   /// Prints `message` once with rank and host and ends all ranks of the job with `code`, from any thread.
   [[noreturn]] void abort(ExitCode code, const std::string& message);
 
-  /// "Open MPI v4.1.4, ..." without starting MPI.
-  static std::string library_version();
-
  private:
   struct Context;
   friend class MpiCommunicator;

@@ -1,6 +1,10 @@
 // MPI_Get_library_version is one of the few calls that are allowed before MPI_Init.
 #include "comm/mpi_version.hpp"
 
+// The C++ bindings were removed from the standard and would need a library of their own.
+#ifndef OMPI_SKIP_MPICXX
+#define OMPI_SKIP_MPICXX 1
+#endif
 #include <mpi.h>
 
 namespace trireme {

@@ -17,7 +17,7 @@ namespace trireme {
 
 /// What a process says about its current operation, for checking that all make the same one.
 struct NodeOperation {
-  std::uint64_t sequence = 0;
+  std::uint64_t sequence = 0;  // of the operations in this window
   std::int64_t count = 0;
   std::int64_t offset = -1;  // in a window; -1: the data pass through staging
   std::int32_t window = -1;
@@ -49,7 +49,7 @@ class NodeSync {
   bool reached(Counter counter, std::uint32_t target) const;
   /// Blocks until reached(); throws Error(peer_lost) when a process died or left before.
   void wait(Counter counter, std::uint32_t target);
-  /// Blocks until `other` alone has reached `target`, or for about `milliseconds`; throws as wait().
+  /// Says what this process is about to do; call before publishing `filled`.
   void describe(const NodeOperation& operation);
   /// Throws Error(disagree) when another process described a different operation. Call once `filled` was reached.
   void check_same(const NodeOperation& mine) const;

@@ -1,5 +1,6 @@
 #include "datasets/permutation.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/error.hpp"
@@ -8,17 +9,26 @@
 namespace trireme {
 namespace {
 
-/// Philox's mixing step on one word: the product's halves folded together.
-inline std::uint32_t fold(std::uint32_t multiplier, std::uint32_t x) {
-  const std::uint64_t product = std::uint64_t{multiplier} * x;
-  return static_cast<std::uint32_t>(product >> 32) ^ static_cast<std::uint32_t>(product);
+constexpr std::uint64_t low_word = 0xffffffffu;
+
+/// Philox's mixing step on one word: the product's halves folded together. Words stay in 64-bit variables, so that the
+/// compiler can do four at once.
+inline std::uint64_t fold(std::uint32_t multiplier, std::uint64_t x) {
+  const std::uint64_t product = multiplier * (x & low_word);
+  return (product >> 32) ^ (product & low_word);
 }
 
 /// A keyed function from 32 bits to [0, range).
 inline std::uint64_t scatter(std::uint64_t x, const std::uint32_t (&key)[2], std::uint64_t range) {
-  const std::uint32_t once = fold(0xD2511F53u, static_cast<std::uint32_t>(x) ^ key[0]);
-  const std::uint32_t twice = fold(0xCD9E8D57u, once ^ key[1]);
-  return (std::uint64_t{twice} * range) >> 32;
+  const std::uint64_t once = fold(0xD2511F53u, x ^ key[0]);
+  const std::uint64_t twice = fold(0xCD9E8D57u, once ^ key[1]);
+  return ((twice & low_word) * (range & low_word)) >> 32;
+}
+
+/// (x + y) mod range for x, y < range < 2^32; signed, because AVX2 compares only signed numbers.
+inline std::uint64_t add_modulo(std::uint64_t x, std::uint64_t y, std::uint64_t range) {
+  const auto sum = static_cast<std::int64_t>(x + y), most = static_cast<std::int64_t>(range);
+  return static_cast<std::uint64_t>(sum >= most ? sum - most : sum);
 }
 
 std::uint64_t root_above(std::uint64_t n) {
@@ -41,24 +51,40 @@ Permutation::Permutation(std::int64_t n, std::uint64_t key, std::uint64_t tweak)
   }
 }
 
-inline std::uint64_t Permutation::once(std::uint64_t i) const {
+inline std::uint64_t Permutation::split_left(std::uint64_t i) const {
   // Halves stay below 2^32, because n < 2^63; 32-bit division is several times faster where it does.
-  std::uint64_t left = (i >> 32) == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(b_) : i / b_;
-  std::uint64_t right = i - left * b_;
-  for (const RoundKey& key : keys_) {
-    left += scatter(right, key.right, a_);
-    left -= left >= a_ ? a_ : 0;
-    right += scatter(left, key.left, b_);
-    right -= right >= b_ ? b_ : 0;
-  }
-  return left * b_ + right;
+  return (i >> 32) == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(b_) : i / b_;
 }
 
-inline std::uint64_t Permutation::walk(std::uint64_t i) const {
+std::uint64_t Permutation::walk(std::uint64_t i) const {
   do {
-    i = once(i);
+    std::uint64_t left = split_left(i), right = i - left * b_;
+    for (const RoundKey& key : keys_) {
+      left = add_modulo(left, scatter(right, key.right, a_), a_);
+      right = add_modulo(right, scatter(left, key.left, b_), b_);
+    }
+    i = left * b_ + right;
   } while (i >= n_);
   return i;
+}
+
+void Permutation::map_block(std::span<std::int64_t> values) const {
+  std::array<std::uint64_t, block> left{}, right{};
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    const auto i = static_cast<std::uint64_t>(values[k]);
+    left[k] = split_left(i);
+    right[k] = i - left[k] * b_;
+  }
+  const std::uint64_t a = a_, b = b_;
+  for (const RoundKey& key : keys_) {
+    for (std::size_t k = 0; k < block; ++k) left[k] = add_modulo(left[k], scatter(right[k], key.right, a), a);
+    for (std::size_t k = 0; k < block; ++k) right[k] = add_modulo(right[k], scatter(left[k], key.left, b), b);
+  }
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    // The domain exceeds n by less than sqrt(n) values: few have to walk on.
+    const std::uint64_t once = left[k] * b_ + right[k];
+    values[k] = static_cast<std::int64_t>(once < n_ ? once : walk(once));
+  }
 }
 
 std::int64_t Permutation::operator()(std::int64_t i) const {
@@ -66,10 +92,10 @@ std::int64_t Permutation::operator()(std::int64_t i) const {
 }
 
 void Permutation::map(std::span<std::int64_t> values) const {
-  for (std::int64_t& value : values) value = static_cast<std::int64_t>(once(static_cast<std::uint64_t>(value)));
-  // The domain exceeds n by less than sqrt(n) values: few are left to walk.
-  for (std::int64_t& value : values) {
-    if (static_cast<std::uint64_t>(value) >= n_) value = static_cast<std::int64_t>(walk(static_cast<std::uint64_t>(value)));
+  while (!values.empty()) {
+    const auto now = values.first(std::min(block, values.size()));
+    map_block(now);
+    values = values.subspan(now.size());
   }
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -18,7 +19,7 @@ class Permutation {
   std::int64_t size() const { return static_cast<std::int64_t>(n_); }
   /// Where i in [0, n) goes.
   std::int64_t operator()(std::int64_t i) const;
-  /// Replaces each value in [0, n) by where it goes; several at once keep the processor's multipliers busy.
+  /// Replaces each value in [0, n) by where it goes; several at once, with vector instructions.
   void map(std::span<std::int64_t> values) const;
 
  private:
@@ -27,7 +28,9 @@ class Permutation {
     std::uint32_t right[2];
     std::uint32_t left[2];
   };
-  std::uint64_t once(std::uint64_t i) const;
+  static constexpr std::size_t block = 32;  // values mapped together
+  std::uint64_t split_left(std::uint64_t i) const;
+  void map_block(std::span<std::int64_t> values) const;
   std::uint64_t walk(std::uint64_t i) const;
 
   std::uint64_t n_, a_, b_;

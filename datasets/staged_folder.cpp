@@ -41,8 +41,8 @@ StagedFolder::StagedFolder(const std::string& target, Existing existing) : exist
   if (target.empty() || !path.has_filename()) fail(ExitCode::usage, "'{}' cannot be the folder of a data set", target);
   target_ = path.string();
   parent_ = path.parent_path().string();
-  staging_ = (path.parent_path() / ("." + path.filename().string() + ".partial")).string();
-  replaced_ = (path.parent_path() / ("." + path.filename().string() + ".replaced")).string();
+  staging_ = fmt::format("{}/.{}.partial", parent_ == "/" ? "" : parent_, path.filename().string());
+  replaced_ = fmt::format("{}/.{}.replaced", parent_ == "/" ? "" : parent_, path.filename().string());
   check_target();
   std::error_code error;
   fs::create_directories(parent_, error);

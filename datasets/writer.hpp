@@ -16,9 +16,9 @@ namespace trireme {
 struct WriterOptions {
   std::string folder;
   /// Empty: the folder's own name.
-  std::string name;
-  std::vector<FieldSpec> fields;
-  std::vector<std::string> class_names;
+  std::string name = {};
+  std::vector<FieldSpec> fields = {};
+  std::vector<std::string> class_names = {};
   /// Samples per shard; 0: as many as 256 MiB of fixed fields hold.
   std::int64_t shard_rows = 0;
   Existing existing = Existing::refuse;

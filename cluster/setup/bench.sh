@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # bench.sh [NAME...]: builds and runs the benchmarks of tests/bench (all, or those named, without the ending _bench).
 # Figures compare only within one run: the machine's state is part of them.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 cluster/setup/packages.sh build
 timed "building into build/release" build release

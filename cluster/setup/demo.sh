@@ -1,40 +1,34 @@
 #!/usr/bin/env bash
 # demo.sh [ARGUMENTS OF THE EXAMPLE]: from a clean clone to RANKS (2) ranks that train a convolutional network on
 # Fashion-MNIST, or on drawn shapes where the images cannot be had. `make demo` calls it; done steps are skipped.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 RANKS="${RANKS:-2}"
 trireme=build/release/launcher/trireme
 example=build/release/examples/image_classification
 classes="T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 
-# Both fill a neighbour first: an interrupted import leaves nothing that looks like a data set.
 import_fashion_mnist() {
   local raw="$1" out="$2"
-  rm -rf "$out.partial" &&
-    "$trireme" data import idx --images "$raw/train-images-idx3-ubyte.gz" --labels "$raw/train-labels-idx1-ubyte.gz" \
-      --out "$out.partial" --name train --classes "$classes" &&
-    "$trireme" data import idx --images "$raw/t10k-images-idx3-ubyte.gz" --labels "$raw/t10k-labels-idx1-ubyte.gz" \
-      --out "$out.partial" --name test --classes "$classes" &&
-    mv -T "$out.partial" "$out"
-}
-draw_shapes() {
-  local out="$1"
-  rm -rf "$out.partial" && "$trireme" data generate shapes --out "$out.partial" && mv -T "$out.partial" "$out"
+  "$trireme" data import idx --out "$out" --name fashion-mnist --classes "$classes" \
+    --images "$raw/train-images-idx3-ubyte.gz" --labels "$raw/train-labels-idx1-ubyte.gz" \
+    --test-images "$raw/t10k-images-idx3-ubyte.gz" --test-labels "$raw/t10k-labels-idx1-ubyte.gz"
 }
 
 cluster/setup/packages.sh build
 timed "building into build/release" build release trireme image_classification
 
-data=data/fashion_mnist
+# A data set appears under its name whole or not at all, so a folder that is there is done.
+data=data/fashion-mnist
 if [[ ! -d "$data" ]]; then
   status=0
-  cluster/setup/fetch_fashion_mnist.sh data/fashion_mnist_idx || status=$?
+  cluster/setup/fetch_fashion_mnist.sh data/fashion-mnist-idx || status=$?
   if [[ $status -eq 0 ]]; then
-    timed "importing Fashion-MNIST into HDF5 shards" import_fashion_mnist data/fashion_mnist_idx "$data"
+    timed "importing Fashion-MNIST into HDF5 shards" import_fashion_mnist data/fashion-mnist-idx "$data"
   elif [[ $status -eq 69 ]]; then
     say "going on with generated drawn shapes: the same path, other pictures"
     data=data/shapes
-    [[ -d "$data" ]] || timed "drawing shapes" draw_shapes "$data"
+    [[ -d "$data" ]] || timed "drawing shapes" "$trireme" data generate shapes --out "$data"
   else
     exit "$status"
   fi

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # format.sh [--check]: clang-format 14 over all C++ sources; with --check it changes nothing and fails where it would.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 formatter="$(command -v clang-format-14 || true)"
 if [[ -z "$formatter" ]]; then

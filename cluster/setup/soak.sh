@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # soak.sh: repeats all tests for SOAK_MINUTES (30) or until one fails: what goes wrong once in a hundred times.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 cluster/setup/packages.sh test
 timed "building into build/release" build release

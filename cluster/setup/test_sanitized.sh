@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # test_sanitized.sh asan|tsan: builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests of one
 # process, or with ThreadSanitizer and runs tests_tsan (kernels, loader, communication thread, without MPI and OpenMP).
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 kind="${1:-}"
 case "$kind" in

@@ -45,15 +45,22 @@ inline double normal_from(const std::array<std::uint32_t, 4>& bits) {
   return radius * std::cos(6.283185307179586 * uniform_from(bits[2], bits[3]));
 }
 
-/// A 64-bit key of a name and a seed (FNV-1a with a final mix), the same on every machine.
-constexpr std::uint64_t random_key(std::string_view name, std::uint64_t seed) {
-  std::uint64_t h = 0xcbf29ce484222325u ^ seed;
-  for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+namespace detail {
+/// The finaliser of MurmurHash3: every bit of the input reaches every bit of the result.
+constexpr std::uint64_t mix_bits(std::uint64_t h) {
   h ^= h >> 33;
   h *= 0xff51afd7ed558ccdu;
   h ^= h >> 33;
   h *= 0xc4ceb9fe1a85ec53u;
   return h ^ (h >> 33);
+}
+}  // namespace detail
+
+/// A 64-bit key of a name and a seed (FNV-1a of the name, mixed with the mixed seed), the same on every machine.
+constexpr std::uint64_t random_key(std::string_view name, std::uint64_t seed) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return detail::mix_bits(h ^ detail::mix_bits(seed + 0x9e3779b97f4a7c15u));
 }
 
 }  // namespace trireme

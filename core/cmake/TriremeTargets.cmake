@@ -13,9 +13,9 @@ elseif(TRIREME_SANITIZE STREQUAL thread)
 endif()
 target_compile_options(trireme_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${TRIREME_HOST_FLAGS}>")
 if(TRIREME_HAS_CUDA)
-  # CMake 3.25 drops CMAKE_CUDA_STANDARD 20 for nvcc 13. -Wconversion and -Wshadow stay with g++, which sees the same text.
+  # -Wconversion and -Wshadow stay with g++, which sees the same text and not what nvcc makes of it.
   target_compile_options(trireme_flags INTERFACE
-    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-std=c++20 --expt-relaxed-constexpr --extended-lambda -Werror all-warnings>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--expt-relaxed-constexpr --extended-lambda -Werror all-warnings>"
     "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler -march=x86-64-v3,-fopenmp,-Wall>")
   target_compile_definitions(trireme_flags INTERFACE TRIREME_HAS_CUDA=1)
 endif()

@@ -15,6 +15,8 @@ void check(cudaError_t status, const char* call, std::source_location where = st
 void check_launch(const char* kernel, std::source_location where = std::source_location::current());
 /// For destructors: logs the failure if it is the first one of the process, else does nothing.
 void check_quietly(cudaError_t status, const char* call) noexcept;
+/// What a user can do about `status`.
+const char* advice(cudaError_t status);
 /// Makes `device` the calling thread's current device. Every call that needs one says which: nobody relies on the last.
 void use_device(int device);
 

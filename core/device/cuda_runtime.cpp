@@ -1,12 +1,13 @@
-// The CUDA calls of a build with CUDA, through the run-time library alone: it opens the driver (libcuda.so.1) when first
-// used, so the same program starts on a machine without one and finds no GPU.
+// The CUDA calls of a build with CUDA, through the run-time library alone: it opens the driver (libcuda.so.1) when
+// first used, so the same program starts on a machine without one and finds no GPU.
 //
 // Order. Memory and blocking copies are not tied to the stream that computes, so each GPU has one service stream of its
-// own, on which blocks are taken from the pool, freed, copied and zeroed. Before it frees, copies or zeroes, the service
-// stream waits for everything queued so far on all our streams of that GPU; and allocate(), copy() and fill_zero()
-// return only when the service stream has come so far. So a block is never handed out while earlier work still uses it,
-// a copy sees all work queued before it, and later work on any stream may use the result. Steps take their blocks from
-// a StepAllocator, which comes here only for sizes it has not seen, so a running step does not pay for this.
+// own, on which blocks are taken from the pool, freed, copied and zeroed. Before it frees, copies or zeroes, the
+// service stream waits for everything queued so far on all our streams of that GPU; and allocate(), copy() and
+// fill_zero() return only when the service stream has come so far. So a block is never handed out while earlier work
+// still uses it, a copy sees all work queued before it, and later work on any stream may use the result. Steps take
+// their blocks from a StepAllocator, which comes here only for sizes it has not seen, so a running step does not pay
+// for this.
 #ifdef TRIREME_HAS_CUDA
 
 #include <algorithm>
@@ -14,13 +15,11 @@
 #include <cstring>
 #include <limits>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/base/error.hpp"
-#include "core/base/log.hpp"
 #include "core/device/cuda.hpp"
 #include "core/device/cuda_check.hpp"
 #include "core/device/stream.hpp"
@@ -31,90 +30,23 @@ namespace trireme {
 namespace cuda {
 namespace {
 
-class FirstFailure {
- public:
-  /// Keeps `text` if it is the first; otherwise returns the one that was.
-  std::string keep(const std::string& text) {
-    const std::lock_guard lock(guard_);
-    if (!text_.empty()) return text_;
-    text_ = text;
-    return {};
-  }
+std::atomic<int> first_used{-1};
+thread_local bool chose_device = false;
 
- private:
-  std::mutex guard_;
-  std::string text_;
-};
-
-// Never destroyed: buffers of static life are released after everything else.
-FirstFailure& first_failure() {
-  static FirstFailure& only = *new FirstFailure;
-  return only;
-}
-
-const char* advice(cudaError_t status) {
-  switch (status) {
-    case cudaErrorMemoryAllocation:
-      return "use a smaller batch or model, or stop the other programs on this GPU (nvidia-smi lists them)";
-    case cudaErrorInvalidDevice:
-      return "use a smaller device number; CUDA_VISIBLE_DEVICES may hide GPUs";
-    case cudaErrorNoKernelImageForDevice:
-    case cudaErrorInvalidDeviceFunction:
-    case cudaErrorUnsupportedPtxVersion:
-      return "the program was built for another kind of GPU; configure with -DCMAKE_CUDA_ARCHITECTURES=native and rebuild";
-    case cudaErrorDevicesUnavailable:
-      return "another process holds the GPU exclusively; stop it or choose another GPU";
-    case cudaErrorInsufficientDriver:
-      return "install a newer NVIDIA driver";
-    case cudaErrorIllegalAddress:
-    case cudaErrorMisalignedAddress:
-    case cudaErrorLaunchFailure:
-    case cudaErrorLaunchTimeout:
-    case cudaErrorAssert:
-      return "an earlier kernel failed; CUDA_LAUNCH_BLOCKING=1 or compute-sanitizer shows which";
-    case cudaErrorECCUncorrectable:
-    case cudaErrorHardwareStackError:
-      return "the GPU itself is faulty: use another one";
-    default:
-      return "run with CUDA_LAUNCH_BLOCKING=1 to see the call that fails first";
-  }
-}
-
-std::string describe(cudaError_t status, const std::string& what, const std::source_location& where) {
-  return fmt::format("{} at {}:{} failed: {} ({}); {}", what, where.file_name(), where.line(),
-                     cudaGetErrorString(status), cudaGetErrorName(status), advice(status));
-}
-
-[[noreturn]] void report(cudaError_t status, const std::string& what, const std::source_location& where) {
-  cudaGetLastError();  // an error that CUDA can go on from must not show up again in the next launch check
-  const std::string text = describe(status, what, where);
-  const std::string first = first_failure().keep(text);
-  if (first.empty() || first == text) fail(ExitCode::failure, "{}", text);
-  fail(ExitCode::failure, "{}\nthe first failed CUDA call of this process: {}", text, first);
+/// For calls that take a handle: a new thread's current device is GPU 0, which CUDA would then set up although it may
+/// belong to another process of this host.
+void enter() {
+  if (chose_device || first_used < 0) return;
+  cudaSetDevice(first_used);  // a failure shows in the call that follows
+  chose_device = true;
 }
 
 }  // namespace
 
-void check(cudaError_t status, const char* call, std::source_location where) {
-  if (status != cudaSuccess) report(status, call, where);
+void use_device(int device) {
+  TRIREME_CUDA(cudaSetDevice(device));
+  chose_device = true;
 }
-
-void check_launch(const char* kernel, std::source_location where) {
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
-    report(status, fmt::format("starting the kernel '{}'", kernel), where);
-}
-
-void check_quietly(cudaError_t status, const char* call) noexcept {
-  // Static objects may outlive the run-time library; there is nothing left to free then.
-  if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;
-  try {
-    const std::string text = describe(status, call, std::source_location::current());
-    if (first_failure().keep(text).empty()) log::error("{}", text);
-  } catch (...) {  // no memory for the message: the first call that throws will say it
-  }
-}
-
-void use_device(int device) { TRIREME_CUDA(cudaSetDevice(device)); }
 
 namespace {
 
@@ -172,7 +104,7 @@ class Service {
   void remove(cudaStream_t stream) {
     const std::lock_guard lock(guard_);
     std::erase(users_, stream);
-    join(stream);  // what it still has queued counts as earlier work
+    check_quietly(join(stream), "cudaEventRecord");  // what it still has queued counts as earlier work
   }
 
   void* allocate(std::size_t bytes) {
@@ -194,10 +126,11 @@ class Service {
   }
 
   void release(void* data) {
-    use_device(device_);
     const std::lock_guard lock(guard_);
-    join_users();
-    TRIREME_CUDA(cudaFreeAsync(data, stream_));
+    cudaError_t status = cudaSetDevice(device_);
+    if (status == cudaSuccess) status = join_users();
+    if (status == cudaSuccess) status = cudaFreeAsync(data, stream_);
+    check_quietly(status, "cudaFreeAsync");
   }
 
   /// queue(stream) after all earlier work; waits for its end.
@@ -205,7 +138,7 @@ class Service {
   void run(Queue queue) {
     use_device(device_);
     const std::lock_guard lock(guard_);
-    join_users();
+    check(join_users(), "cudaStreamWaitEvent");
     queue(stream_);
     TRIREME_CUDA(cudaStreamSynchronize(stream_));
   }
@@ -216,12 +149,14 @@ class Service {
   }
 
  private:
-  void join(cudaStream_t stream) {
-    TRIREME_CUDA(cudaEventRecord(mark_, stream));
-    TRIREME_CUDA(cudaStreamWaitEvent(stream_, mark_, 0));
+  cudaError_t join(cudaStream_t stream) {
+    const cudaError_t status = cudaEventRecord(mark_, stream);
+    return status == cudaSuccess ? cudaStreamWaitEvent(stream_, mark_, 0) : status;
   }
-  void join_users() {
-    for (const cudaStream_t stream : users_) join(stream);
+  cudaError_t join_users() {
+    for (const cudaStream_t stream : users_)
+      if (const cudaError_t status = join(stream); status != cudaSuccess) return status;
+    return cudaSuccess;
   }
   [[noreturn]] void out_of_memory(std::size_t bytes) const {
     cudaGetLastError();
@@ -247,10 +182,12 @@ Service& service(int device) {
   // Never destroyed, as above.
   static auto& all = *new std::map<int, Service>;
   const std::lock_guard lock(guard);
+  if (first_used < 0) first_used = device;
   return all.try_emplace(device, device).first->second;
 }
 
 int device_of(cudaStream_t stream) {
+  enter();
   int device = 0;
   TRIREME_CUDA(cudaStreamGetDevice(stream, &device));
   return device;
@@ -258,6 +195,7 @@ int device_of(cudaStream_t stream) {
 
 /// The GPU that owns `data`, or -1 for host memory.
 int device_of(const void* data) {
+  enter();
   cudaPointerAttributes about{};
   TRIREME_CUDA(cudaPointerGetAttributes(&about, data));
   return about.type == cudaMemoryTypeDevice || about.type == cudaMemoryTypeManaged ? about.device : -1;
@@ -280,7 +218,10 @@ void* create_stream(int device) {
   return stream;
 }
 
-void synchronize_stream(void* stream) { TRIREME_CUDA(cudaStreamSynchronize(as_stream(stream))); }
+void synchronize_stream(void* stream) {
+  enter();
+  TRIREME_CUDA(cudaStreamSynchronize(as_stream(stream)));
+}
 
 void* record_event(void* stream) {
   use_device(device_of(as_stream(stream)));  // an event belongs to the device that is current when it is made
@@ -294,6 +235,7 @@ void* record_event(void* stream) {
 }
 
 bool event_done(void* event) {
+  enter();
   const cudaError_t status = cudaEventQuery(as_event(event));
   if (status == cudaErrorNotReady) {
     cudaGetLastError();  // "not yet" must not look like a failed launch later
@@ -303,20 +245,20 @@ bool event_done(void* event) {
   return true;
 }
 
-void wait_event(void* event) { TRIREME_CUDA(cudaEventSynchronize(as_event(event))); }
+void wait_event(void* event) {
+  enter();
+  TRIREME_CUDA(cudaEventSynchronize(as_event(event)));
+}
 
 void stream_wait(void* stream, void* event) {
+  enter();
   TRIREME_CUDA(cudaStreamWaitEvent(as_stream(stream), as_event(event), 0));
 }
 
 void* allocate(int device, std::size_t bytes) { return service(device).allocate(bytes); }
 
 void release(int device, void* data) noexcept {
-  if (data == nullptr) return;
-  try {
-    service(device).release(data);
-  } catch (...) {  // kept by the first failed check, which also names it to everybody after
-  }
+  if (data != nullptr) service(device).release(data);
 }
 
 void copy(void* to, const void* from, std::size_t bytes) {
@@ -345,14 +287,16 @@ namespace detail {
 
 void destroy_cuda_stream(void* stream) {
   const auto raw = static_cast<cudaStream_t>(stream);
-  try {
-    cuda::service(cuda::device_of(raw)).remove(raw);
-  } catch (...) {  // as in release()
-  }
+  cuda::enter();
+  int device = 0;
+  const cudaError_t status = cudaStreamGetDevice(raw, &device);
+  cuda::check_quietly(status, "cudaStreamGetDevice");
+  if (status == cudaSuccess) cuda::service(device).remove(raw);
   cuda::check_quietly(cudaStreamDestroy(raw), "cudaStreamDestroy");
 }
 
 void destroy_cuda_event(void* event) {
+  cuda::enter();
   cuda::check_quietly(cudaEventDestroy(static_cast<cudaEvent_t>(event)), "cudaEventDestroy");
 }
 

@@ -167,10 +167,10 @@ void StepAllocator::trim() {
   pool_->free_blocks.clear();
 }
 
-void copy_bytes(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) {
-  if (bytes == 0 || to_device.is_meta() || from_device.is_meta()) return;
-  if (to_device.is_cuda() || from_device.is_cuda()) return cuda::copy(to, from, bytes);
-  std::memmove(to, from, bytes);
+void copy_bytes(Place<void*> to, Place<const void*> from, std::size_t bytes) {
+  if (bytes == 0 || to.device.is_meta() || from.device.is_meta()) return;
+  if (to.device.is_cuda() || from.device.is_cuda()) return cuda::copy(to.address, from.address, bytes);
+  std::memmove(to.address, from.address, bytes);
 }
 
 }  // namespace trireme

@@ -77,7 +77,13 @@ class StepAllocator : public Allocator {
   std::shared_ptr<Pool> pool_;
 };
 
-/// Copies bytes between devices; blocks until done unless both are on the stream's GPU.
-void copy_bytes(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes);
+/// An address and whose it is.
+template <class Pointer>
+struct Place {
+  Pointer address;
+  Device device;
+};
+/// Copies bytes between devices; blocks until done. Nothing happens where either side is meta.
+void copy_bytes(Place<void*> to, Place<const void*> from, std::size_t bytes);
 
 }  // namespace trireme

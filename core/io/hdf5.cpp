@@ -76,7 +76,9 @@ File File::create(const std::string& path) {
   const Lock lock;
   const Blame blame{path, "", "create", ExitCode::storage};
   const Id access = access_properties(blame);
-  return {path, checked(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), blame), Mode::write};
+  const Id creation = checked(H5Pcreate(H5P_FILE_CREATE), H5Pclose, blame);
+  checked(H5Pset_obj_track_times(creation.get(), 0), blame);  // of the root group
+  return {path, checked(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), blame), Mode::write};
 }
 
 File File::open(const std::string& path) {

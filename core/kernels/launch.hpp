@@ -22,13 +22,15 @@ struct RowsShape {
 
 /// How a column kernel is spread: `stripes` bands of rows, each over `features` columns; kernels find their tile's
 /// first column as (tile * team.lanes() + team.lane()) * pack_width<T> and must check it against the number of columns.
+/// A kernel with a serial_pack uses that in place of pack_width<T> on a SerialTeam.
 struct ColumnsShape {
   std::int64_t stripes;
   std::int64_t features;
   int pack;
 };
 
-/// kernel(i, width) for packs of Kernel::pack consecutive elements and single ones at the end.
+/// kernel(i, width) for packs of Kernel::pack consecutive elements and single ones at the end; on a CPU first for steps
+/// of Kernel::serial_pack (a multiple of pack) where the kernel has one.
 template <class Kernel>
 void launch_elements(const Stream& stream, std::int64_t elements, const Kernel& kernel);
 

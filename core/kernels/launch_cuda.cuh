@@ -16,10 +16,10 @@
 namespace trireme::detail {
 
 constexpr int element_threads = 256;
-constexpr int warp_row_threads = 256;    // 8 rows a block
-constexpr int long_row_threads = 256;    // one row a block
+constexpr int warp_row_threads = 256;  // 8 rows a block
+constexpr int long_row_threads = 256;  // one row a block
 constexpr int longest_row_threads = 512;
-constexpr int column_threads = 64;       // small, because there are few stripes to fill the GPU with
+constexpr int column_threads = 64;  // small, because there are few stripes to fill the GPU with
 /// Up to here one warp reads a row in at most 8 packs a lane; beyond it a block shares the row.
 constexpr std::int64_t warp_row_elements = 1024;
 constexpr std::int64_t block_row_elements = 8192;

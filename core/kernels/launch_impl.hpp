@@ -15,6 +15,14 @@ namespace trireme {
 namespace detail {
 /// Below this many elements a parallel region costs more than it saves.
 constexpr std::int64_t parallel_grain = 16384;
+
+/// Elements or columns of one step on a CPU: `static constexpr int serial_pack` of a kernel that wants wider steps than
+/// the GPU's 16 bytes (see wide.hpp), else `usual`.
+template <class Kernel>
+constexpr int serial_pack_or(int usual) {
+  if constexpr (requires { Kernel::serial_pack; }) return Kernel::serial_pack;
+  return usual;
+}
 }  // namespace detail
 
 template <class Kernel>
@@ -24,11 +32,13 @@ void launch_elements(const Stream& stream, std::int64_t elements, const Kernel& 
 #ifdef __CUDACC__
   if (stream.device().is_cuda()) return detail::cuda_elements(stream, elements, kernel);
 #endif
-  constexpr int pack = Kernel::pack;
-  parallel_ranges(elements / pack, detail::parallel_grain / pack, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t p = first; p < last; ++p) kernel(p * pack, Width<pack>{});
+  constexpr int pack = Kernel::pack, wide = detail::serial_pack_or<Kernel>(pack);
+  parallel_ranges(elements / wide, detail::parallel_grain / wide, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t p = first; p < last; ++p) kernel(p * wide, Width<wide>{});
   });
-  for (std::int64_t i = elements / pack * pack; i < elements; ++i) kernel(i, Width<1>{});
+  std::int64_t i = elements / wide * wide;
+  for (; i + pack <= elements; i += pack) kernel(i, Width<pack>{});
+  for (; i < elements; ++i) kernel(i, Width<1>{});
 }
 
 template <class Kernel>
@@ -51,7 +61,8 @@ void launch_columns(const Stream& stream, ColumnsShape shape, const Kernel& kern
 #ifdef __CUDACC__
   if (stream.device().is_cuda()) return detail::cuda_columns(stream, shape, kernel);
 #endif
-  const std::int64_t tiles = (shape.features + shape.pack - 1) / shape.pack;
+  const std::int64_t pack = detail::serial_pack_or<Kernel>(shape.pack);
+  const std::int64_t tiles = (shape.features + pack - 1) / pack;
   parallel_ranges(shape.stripes, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t stripe = first; stripe < last; ++stripe)
       for (std::int64_t tile = 0; tile < tiles; ++tile) kernel(SerialTeam{}, stripe, tile);

@@ -71,16 +71,19 @@ struct LayoutBuilder {
 
 ArenaLayout plan_arena(Module& module, const ArenaOptions& options, const std::function<void(Context&)>& forward) {
   require(options.shards >= 1, "planning an arena for {} shards: at least 1 is needed", options.shards);
-  LayoutBuilder builder(module);
-  for (const ArenaEntry& entry : builder.entries)
-    entry.parameter->bind(Tensor::empty(entry.parameter->shape(), options.dtype, Device::meta()), entry.name, -1);
-  for (const NamedState& named : states_of(module))
-    named.state->bind(Tensor::empty(named.state->shape(), options.dtype, Device::meta()));
   const Stream stream(Device::meta());
   Context context(stream, system_allocator(Device::meta()));
   context.begin_training({});
-  context.on_use([&](Parameter& parameter) { builder.use(&parameter); });
+  std::vector<const Parameter*> uses;
+  context.on_use([&](Parameter& parameter) {
+    parameter.bind(Tensor::empty(parameter.shape(), options.dtype, Device::meta()), "", -1);
+    uses.push_back(&parameter);
+  });
+  for (const NamedState& named : states_of(module))
+    named.state->bind(Tensor::empty(named.state->shape(), options.dtype, Device::meta()));
   forward(context);
+  LayoutBuilder builder(module);  // only now: layers may have learnt their shapes in this pass
+  for (const Parameter* parameter : uses) builder.use(parameter);
   return builder.build(options);
 }
 

@@ -50,8 +50,9 @@ struct ArenaOptions {
   int shards = 1;
 };
 
-/// Runs `forward` once on the meta device to learn the order of first use, and lays the module's parameters out.
-/// Parameters the pass does not use come last among the trained ones. Afterwards the module is bound to meta tensors.
+/// Runs `forward` once on the meta device, where layers learn the shapes of their parameters, to find the order of
+/// first use, and lays the module's parameters out. Parameters the pass does not use come last among the trained ones.
+/// Afterwards the module is bound to meta tensors.
 ArenaLayout plan_arena(Module& module, const ArenaOptions& options, const std::function<void(Context&)>& forward);
 
 /// Flat memory for the values; grad is made where the caller likes (e.g. a window shared by processes).

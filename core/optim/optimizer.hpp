@@ -17,7 +17,7 @@ struct OptimizerOptions {
   double momentum = 0.9;  ///< sgd
   Nesterov nesterov = Nesterov::off;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< adam, adamw
-  double weight_decay = 0;  ///< sgd and adam: added to the gradient (L2); adamw: decoupled
+  double weight_decay = 0;                            ///< sgd and adam: added to the gradient (L2); adamw: decoupled
 };
 
 /// A plane of optimizer state, for checkpoints.

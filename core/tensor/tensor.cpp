@@ -76,12 +76,10 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   return out;
 }
 
-Tensor Tensor::from_bytes(const void* values, std::size_t count, const Shape& shape, DType dtype, Device device) {
-  require(static_cast<std::int64_t>(count) == shape.elements(), "a tensor {} wants {} values, but {} were given",
-          shape.text(), shape.elements(), count);
-  Tensor out = empty(shape, dtype, device);
-  copy_bytes(out.raw(), device, values, Device::cpu(), out.bytes());
-  return out;
+void Tensor::fill_from_host(const void* values, std::size_t count) const {
+  require(static_cast<std::int64_t>(count) == elements(), "a tensor {} wants {} values, but {} were given",
+          shape_.text(), elements(), count);
+  copy_bytes({raw(), device()}, {values, Device::cpu()}, bytes());
 }
 
 Device Tensor::device() const {
@@ -108,7 +106,7 @@ void Tensor::check_has_elements() const {
 }
 
 void Tensor::copy_to_host(void* out) const {
-  copy_bytes(out, Device::cpu(), raw(), device(), bytes());
+  copy_bytes({out, Device::cpu()}, {raw(), device()}, bytes());
 }
 
 double Tensor::item() const {
@@ -137,7 +135,7 @@ Tensor Tensor::slice(std::int64_t first, std::int64_t count) const {
 void Tensor::copy_from(const Tensor& other) const {
   require(other.dtype() == dtype_ && other.elements() == elements(), "copying a tensor {} of {} into {} of {}",
           other.shape().text(), name_of(other.dtype()), shape_.text(), name_of(dtype_));
-  copy_bytes(raw(), device(), other.raw(), other.device(), bytes());
+  copy_bytes({raw(), device()}, {other.raw(), other.device()}, bytes());
   buffer_->bump_version();
 }
 
@@ -153,7 +151,7 @@ void Tensor::fill_zero() const {
 
 Tensor Tensor::clone(Device to) const {
   Tensor out = empty(shape_, dtype_, to);
-  copy_bytes(out.raw(), to, raw(), device(), bytes());
+  copy_bytes({out.raw(), to}, {raw(), device()}, bytes());
   return out;
 }
 

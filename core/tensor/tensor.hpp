@@ -23,7 +23,9 @@ class Tensor {
   /// Copies host values; values.size() must equal the element count.
   template <class T>
   static Tensor from(std::span<const T> values, const Shape& shape, Device device = Device::cpu()) {
-    return from_bytes(values.data(), values.size(), shape, dtype_of<T>, device);
+    Tensor out = empty(shape, dtype_of<T>, device);
+    out.fill_from_host(values.data(), values.size());
+    return out;
   }
   template <class T>
   static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = Device::cpu()) {
@@ -77,7 +79,7 @@ class Tensor {
   Tensor clone() const { return clone(device()); }
 
  private:
-  static Tensor from_bytes(const void* values, std::size_t count, const Shape& shape, DType dtype, Device device);
+  void fill_from_host(const void* values, std::size_t count) const;
   void check_type(DType wanted) const;
   void check_host() const;
   void check_has_elements() const;

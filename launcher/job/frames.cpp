@@ -22,7 +22,8 @@ std::vector<std::string> encode(const Frame& frame) {
   const bool divisible = frame.kind == FrameKind::output || frame.kind == FrameKind::error;
   if (!divisible) rest = rest.substr(0, max_frame_text);
   while (rest.size() > max_frame_text) {
-    out.push_back(fmt::format("{}{}{} {}\n", frame_mark, part_of(frame.kind), frame.rank, rest.substr(0, max_frame_text)));
+    out.push_back(
+        fmt::format("{}{}{} {}\n", frame_mark, part_of(frame.kind), frame.rank, rest.substr(0, max_frame_text)));
     rest.remove_prefix(max_frame_text);
   }
   out.push_back(fmt::format("{}{}{} {}\n", frame_mark, static_cast<char>(frame.kind), frame.rank, rest));

@@ -16,16 +16,26 @@ namespace {
 
 const char* meaning(int code) {
   switch (static_cast<ExitCode>(code)) {
-    case ExitCode::usage: return " (usage)";
-    case ExitCode::disagree: return " (ranks disagree)";
-    case ExitCode::resume_me: return " (saved, asks to be resumed)";
-    case ExitCode::hang: return " (hang)";
-    case ExitCode::peer_lost: return " (peer lost)";
-    case ExitCode::numeric: return " (numeric guard)";
-    case ExitCode::storage: return " (storage)";
-    case ExitCode::corrupt_input: return " (corrupt input)";
-    case ExitCode::do_not_restart: return " (do not restart)";
-    default: return "";
+    case ExitCode::usage:
+      return " (usage)";
+    case ExitCode::disagree:
+      return " (ranks disagree)";
+    case ExitCode::resume_me:
+      return " (saved, asks to be resumed)";
+    case ExitCode::hang:
+      return " (hang)";
+    case ExitCode::peer_lost:
+      return " (peer lost)";
+    case ExitCode::numeric:
+      return " (numeric guard)";
+    case ExitCode::storage:
+      return " (storage)";
+    case ExitCode::corrupt_input:
+      return " (corrupt input)";
+    case ExitCode::do_not_restart:
+      return " (do not restart)";
+    default:
+      return "";
   }
 }
 

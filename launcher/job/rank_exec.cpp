@@ -97,8 +97,8 @@ class RankWrapper {
     try {
       Child child({.command = command_, .group = ChildGroup::shared, .death_signal = SIGKILL});
       while (child.poll_status() == -1) turn(child, signals);
-      take(child.output(), FrameKind::output);
-      take(child.error(), FrameKind::error);
+      while (take(child.output(), FrameKind::output) > 0) continue;
+      while (take(child.error(), FrameKind::error) > 0) continue;
       const int status = child.poll_status();
       if (WIFSIGNALED(status)) end_.signal = WTERMSIG(status);
       if (WIFEXITED(status)) end_.exit_code = WEXITSTATUS(status);
@@ -151,18 +151,14 @@ class RankWrapper {
     return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   }
 
-  /// Reads what is there; 0: the stream has ended.
+  /// Reads once: the bytes taken, 0 at the end of the stream, -1 where nothing is there now.
   ssize_t take(int descriptor, FrameKind kind) {
     if (descriptor < 0) return 0;
     ::fcntl(descriptor, F_SETFL, O_NONBLOCK);
     char bytes[1 << 14];
-    ssize_t got = 0;
-    while ((got = ::read(descriptor, bytes, sizeof bytes)) > 0) {
-      feed(kind, std::string_view(bytes, static_cast<std::size_t>(got)));
-      // A program that never stops writing must not keep signals from being seen.
-      if (static_cast<std::size_t>(got) < sizeof bytes) break;
-    }
-    return got < 0 && errno == EAGAIN ? 1 : got;
+    const ssize_t got = ::read(descriptor, bytes, sizeof bytes);
+    if (got > 0) feed(kind, std::string_view(bytes, static_cast<std::size_t>(got)));
+    return got;
   }
 
   void feed(FrameKind kind, std::string_view bytes) {
@@ -180,9 +176,10 @@ class RankWrapper {
       stream.pending.clear();
     }
     if (stream.pending.find('\r') == std::string::npos) return;
+    const bool returned = stream.pending.ends_with('\r');
     stream.pending = visible(stream.pending);
     if (shows_status_) sender_.send({FrameKind::status, rank_, stream.pending});
-    stream.pending += '\r';
+    if (returned) stream.pending += '\r';
   }
 
   /// What a terminal would show of a line with carriage returns: the text after the last one that has some.
@@ -195,7 +192,9 @@ class RankWrapper {
   Stream& stream_of(FrameKind kind) { return kind == FrameKind::error ? error_ : output_; }
 
   void line(FrameKind kind, const std::string& text) {
-    if (!text.empty()) note_last(kind, text);
+    // Open MPI's trace of a crash begins each line so; it says less than the signal.
+    const bool trace = text.starts_with(fmt::format("[{}:", end_.host));
+    if (!text.empty() && !trace) note_last(kind, text);
     if (log_ >= 0) {
       try {
         write_all(log_, text + "\n", fmt::format("{}/rank-{}.log", folder_, rank_));
@@ -224,7 +223,10 @@ class RankWrapper {
     }
     end_.ended = true;
     end_.time = now();
-    end_.last_error = error_.last_line.empty() ? output_.last_line : error_.last_line;
+    end_.last_error = error_.last_line;
+    if (end_.last_error.empty() && !output_.last_line.empty()) {
+      end_.last_error = "its last output was: " + output_.last_line;
+    }
     write_status();
     sender_.send({FrameKind::ended, rank_, to_json_text(end_)});
     sender_.flush();

@@ -53,7 +53,8 @@ void set_compute_threads([[maybe_unused]] int threads) {
 void check_processor() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2"))
-    fail(ExitCode::usage, "this processor lacks AVX2, FMA or BMI2; the program was built for x86-64-v3 (2013 and later)");
+    fail(ExitCode::usage,
+         "this processor lacks AVX2, FMA or BMI2; the program was built for x86-64-v3 (2013 and later)");
 }
 
 }  // namespace trireme

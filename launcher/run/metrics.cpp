@@ -153,7 +153,9 @@ std::string format_rate(double per_second) {
   if (!std::isfinite(per_second)) return "-";
   const char* units[] = {"", "k", "M", "G"};
   std::size_t unit = 0;
-  while (std::abs(per_second) >= 9999.5 && unit < 3) per_second /= 1000, ++unit;
+  if (std::abs(per_second) >= 9999.5) {
+    for (; std::abs(per_second) >= 999.995 && unit < 3; ++unit) per_second /= 1000;
+  }
   const double size = std::abs(per_second);
   const int decimals = size >= 999.95 ? 0 : size >= 99.995 ? 1 : 2;
   return fmt::format("{:.{}f}{}", per_second, decimals, units[unit]);
@@ -162,9 +164,10 @@ std::string format_rate(double per_second) {
 std::string format_step(const StepRecord& one, std::int64_t first_step, std::int64_t total_steps) {
   const std::string of = total_steps > 0 ? fmt::format("/{}", total_steps) : "";
   const double eta = eta_seconds(one.step - first_step, total_steps - first_step, one.elapsed_seconds);
-  return fmt::format("epoch {}  step {}{}  loss {:.4f}  {}/s  lr {:.3g}  |g| {:.3g}  data {:.0f} %  comm {:.0f} %  ETA {}",
-                     one.epoch, one.step, of, one.loss, format_rate(one.samples_per_second), one.learning_rate,
-                     one.gradient_norm, one.waiting_percent, one.communication_percent, format_duration(eta));
+  return fmt::format(
+      "epoch {}  step {}{}  loss {:.4f}  {}/s  lr {:.3g}  |g| {:.3g}  data {:.0f} %  comm {:.0f} %  ETA {}", one.epoch,
+      one.step, of, one.loss, format_rate(one.samples_per_second), one.learning_rate, one.gradient_norm,
+      one.waiting_percent, one.communication_percent, format_duration(eta));
 }
 
 std::string to_json_line(const StepRecord& one) {

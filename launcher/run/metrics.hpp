@@ -36,12 +36,12 @@ struct ValidationRecord {
 using Summary = std::vector<std::pair<std::string, double>>;
 
 struct MetricsSettings {
-  std::string file = {};               // metrics.jsonl; empty: none
-  std::int64_t first_step = 0;         // resumed at: later records of an interrupted run are removed from the file
-  std::int64_t total_steps = 0;        // for the time to go; 0: unknown
-  double line_interval_seconds = 10;   // between plain lines where there is no terminal
-  int terminal_columns = 0;            // 0: plain lines
-  int output = 1;                      // descriptor of the lines
+  std::string file = {};              // metrics.jsonl; empty: none
+  std::int64_t first_step = 0;        // resumed at: later records of an interrupted run are removed from the file
+  std::int64_t total_steps = 0;       // for the time to go; 0: unknown
+  double line_interval_seconds = 10;  // between plain lines where there is no terminal
+  int terminal_columns = 0;           // 0: plain lines
+  int output = 1;                     // descriptor of the lines
 };
 
 class MetricsWriter {

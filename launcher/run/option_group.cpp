@@ -30,7 +30,6 @@ std::shared_ptr<detail::Option> make_option(const std::string& names, const std:
   return option;
 }
 
-
 /// `text` in lines of at most `width` letters, the later ones behind `indent` spaces.
 std::string wrapped(const std::string& text, std::size_t width, std::size_t indent) {
   std::string out;
@@ -51,15 +50,16 @@ std::string wrapped(const std::string& text, std::size_t width, std::size_t inde
 
 std::string help_entry(const detail::Option& option) {
   constexpr std::size_t indent = 30, width = 88;
-  std::string left = fmt::format("  {}--{}", option.short_name.empty() ? "" : "-" + option.short_name + ", ", option.name);
+  std::string left =
+      fmt::format("  {}--{}", option.short_name.empty() ? "" : "-" + option.short_name + ", ", option.name);
   if (!option.flag) left += " VALUE";
   std::string right = option.description;
   if (!option.flag && option.wanted != "a text") right += fmt::format("; {}", option.wanted);
   if (!option.default_text.empty() && !(option.flag && option.default_text == "false")) {
     right += fmt::format(" [{}]", option.default_text);
   }
-  const std::string gap = left.size() + 2 > indent ? "\n" + std::string(indent, ' ')
-                                                   : std::string(indent - left.size(), ' ');
+  const std::string gap =
+      left.size() + 2 > indent ? "\n" + std::string(indent, ' ') : std::string(indent - left.size(), ' ');
   return left + gap + wrapped(right, width, indent) + "\n";
 }
 

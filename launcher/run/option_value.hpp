@@ -15,7 +15,7 @@ struct Option {
   std::string name;
   std::string short_name = {};  // one letter, or empty
   std::string description;
-  std::string wanted;                         // "a whole number from 1 to 64"
+  std::string wanted;                           // "a whole number from 1 to 64"
   std::function<bool(const std::string&)> set;  // false: not one of the wanted values, nothing was changed
   std::function<std::string()> get;
   bool flag = false;

@@ -39,6 +39,17 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+/// Boost refuses "--name=" but takes "--name" followed by an empty word.
+std::vector<std::string> with_empty_values(const std::vector<std::string>& arguments) {
+  std::vector<std::string> out;
+  for (const std::string& one : arguments) {
+    const bool empty_value = one.starts_with("--") && one.size() > 3 && one.find('=') == one.size() - 1;
+    out.push_back(empty_value ? one.substr(0, one.size() - 1) : one);
+    if (empty_value) out.emplace_back();
+  }
+  return out;
+}
+
 void print(const std::string& text) {
   // A reader that has seen enough (| head) is no failure of --help.
   std::string_view rest = text;
@@ -123,7 +134,8 @@ std::vector<OptionSet::Assignment> OptionSet::read_command_line(const std::vecto
   const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
   std::vector<Assignment> out;
   try {
-    const auto parsed = po::command_line_parser(arguments).options(known).style(style).allow_unregistered().run();
+    const auto parsed =
+        po::command_line_parser(with_empty_values(arguments)).options(known).style(style).allow_unregistered().run();
     for (const auto& item : parsed.options) {
       const bool named = item.position_key < 0 && !item.string_key.empty();
       if (!named) {
@@ -152,7 +164,8 @@ OptionSet::Assignment OptionSet::assignment_of(const std::string& key, const std
   detail::Option* option = find(negated ? name.substr(3) : name);
   if (option == nullptr || (negated && !option->flag)) unknown(name, "command line");
   if (negated) return {option, "false", "command line"};
-  return {option, values.empty() ? "" : values[0], "command line"};
+  // A flag alone has no value in Boost's list.
+  return {option, values.empty() ? (option->flag ? "true" : "") : values[0], "command line"};
 }
 
 std::vector<OptionSet::Assignment> OptionSet::read_environment() {

@@ -1,6 +1,7 @@
 // Options of a program: named, typed, bounded, bound to the variables that receive them. One value has one origin:
 // command line > environment TRIREME_NAME > INI file (--config FILE) > default. Every mistake is an Error with
-// ExitCode::usage that names the option, where the value came from, what was found and what is wanted (docs/options.md).
+// ExitCode::usage that names the option, where the value came from, what was found and what is wanted
+// (docs/options.md).
 //
 //   OptionSet options({.name = "train", .summary = "Trains a network.", .examples = {"train --epochs 3"}});
 //   options.group("Training").add("epochs,e", &settings.epochs, "passes over the data", {.low = 1});
@@ -59,7 +60,8 @@ class OptionGroup {
 
   /// A flag: --name, --name=false, --no-name.
   OptionGroup& add(const std::string& names, bool* value, const std::string& description);
-  OptionGroup& add(const std::string& names, std::int64_t* value, const std::string& description, IntBounds bounds = {});
+  OptionGroup& add(const std::string& names, std::int64_t* value, const std::string& description,
+                   IntBounds bounds = {});
   OptionGroup& add(const std::string& names, double* value, const std::string& description, RealBounds bounds = {});
   OptionGroup& add(const std::string& names, std::string* value, const std::string& description);
   /// A text that must be one of `choices`.
@@ -71,9 +73,8 @@ class OptionGroup {
 
   /// An enum given by the names of its values.
   template <class Enum>
-    requires std::is_enum_v<Enum>
-  OptionGroup& add(const std::string& names, Enum* value, const std::string& description,
-                   std::vector<std::pair<std::string, Enum>> choices);
+  requires std::is_enum_v<Enum> OptionGroup& add(const std::string& names, Enum* value, const std::string& description,
+                                                 std::vector<std::pair<std::string, Enum>> choices);
 
  private:
   friend class OptionSet;
@@ -135,7 +136,8 @@ class OptionSet {
 std::string nearest_name(const std::string& word, const std::vector<std::string>& candidates);
 
 /// Splits "--": what stands before and after it. Without it, everything is before.
-std::pair<std::vector<std::string>, std::vector<std::string>> split_at_dashes(const std::vector<std::string>& arguments);
+std::pair<std::vector<std::string>, std::vector<std::string>> split_at_dashes(
+    const std::vector<std::string>& arguments);
 
 /// True in the one process of a job that talks (also before the processes know each other).
 bool speaks_for_job();
@@ -143,9 +145,9 @@ bool speaks_for_job();
 std::string boost_version();
 
 template <class Enum>
-  requires std::is_enum_v<Enum>
-OptionGroup& OptionGroup::add(const std::string& names, Enum* value, const std::string& description,
-                              std::vector<std::pair<std::string, Enum>> choices) {
+requires std::is_enum_v<Enum> OptionGroup& OptionGroup::add(const std::string& names, Enum* value,
+                                                            const std::string& description,
+                                                            std::vector<std::pair<std::string, Enum>> choices) {
   std::vector<std::string> texts;
   std::size_t current = choices.size();
   for (std::size_t i = 0; i < choices.size(); ++i) {

@@ -89,8 +89,8 @@ RunFolder::RunFolder(const RunFolderSettings& settings) {
          holds_run ? " or replace that run by --overwrite" : "");
   }
   if (!empty && !holds_run) {
-    fail(ExitCode::usage, "'{}' holds files but no run (no config.ini), so it is not overwritten; choose another folder",
-         path_);
+    fail(ExitCode::usage,
+         "'{}' holds files but no run (no config.ini), so it is not overwritten; choose another folder", path_);
   }
   if (!empty) remove_run(path_);
   make_folder(log_folder());

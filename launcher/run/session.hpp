@@ -1,11 +1,11 @@
-// The life of one rank: processes joined, cores and threads given out, device chosen, mesh built. Made first in main and
-// the last to go. run_job() is the frame of every program: it parses options, checks that all ranks were started with
-// the same ones, runs the job, and turns whatever leaves it into one printed cause and an exit code for the whole job.
+// The life of one rank: processes joined, cores and threads given out, device chosen, mesh built. Made first in main
+// and the last to go. run_program() is the frame of every program: it parses options, checks that all ranks were
+// started with the same ones, runs the job, and turns whatever leaves it into one printed cause and an exit code for
+// the whole job.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 
 #include "comm/communicator.hpp"
@@ -20,7 +20,7 @@ namespace trireme {
 enum class Binding : std::uint8_t { automatic, none };
 
 struct SessionOptions {
-  std::string device = "auto";  ///< auto, cpu, cuda or cuda:INDEX
+  std::string device = "auto";  ///< auto or cpu
   std::int64_t threads = 0;     ///< 0: OMP_NUM_THREADS where set, else cores of the host / ranks of the host
   Binding binding = Binding::automatic;
   void declare(OptionSet& options);
@@ -33,7 +33,7 @@ class Session {
   Communicator& world() const { return *world_; }
   const Mesh& mesh() const { return *mesh_; }
   /// The axis over which batches are split.
-  Communicator& data() const { return mesh_->axis("data"); }
+  const std::shared_ptr<Communicator>& data() const { return mesh_->shared_axis("data"); }
   const Stream& stream() const { return *stream_; }
   Device device() const { return stream_->device(); }
   int threads() const { return threads_; }
@@ -50,9 +50,13 @@ class Session {
   int threads_ = 1;
 };
 
+struct Arguments {
+  int count;
+  const char* const* values;
+};
+
 /// Parses `options` (exit code 2 on a mistake), joins the ranks, checks that their options agree (3), runs `job`.
 /// Returns the exit code of the process; an exception on any rank ends all ranks.
-int run_job(OptionSet& options, std::span<const char* const> arguments, const SessionOptions& session,
-            const std::function<void(Session&)>& job);
+int run_program(OptionSet& options, const Arguments& arguments, const std::function<void(Session&)>& job);
 
 }  // namespace trireme

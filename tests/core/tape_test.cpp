@@ -18,7 +18,8 @@ Value scaled(Context& context, const Value& x, double factor) {
   const Tensor y = context.empty(x.shape(), x.dtype());
   launch_elements(context.stream(), y.elements(),
                   AddScaled<double>{x.tensor().data<double>(), y.data<double>(), factor, 0});
-  return context.record({"scaled", {{x}},
+  return context.record({"scaled",
+                         {{x}},
                          [factor](Context& c, Gradients& g) {
                            const Tensor dy = g.output();
                            const Destination to = g.to(0);
@@ -32,8 +33,7 @@ Value scaled(Context& context, const Value& x, double factor) {
 /// y = a + b; hands the gradient itself to a and a copy to b.
 Value sum(Context& context, const Value& a, const Value& b) {
   const Tensor y = a.tensor().clone();
-  launch_elements(context.stream(), y.elements(),
-                  AddScaled<double>{b.tensor().data<double>(), y.data<double>(), 1, 1});
+  launch_elements(context.stream(), y.elements(), AddScaled<double>{b.tensor().data<double>(), y.data<double>(), 1, 1});
   const Value inputs[] = {a, b};
   return context.record({"sum", inputs,
                          [](Context&, Gradients& g) {

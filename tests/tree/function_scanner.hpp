@@ -115,9 +115,14 @@ class FunctionScanner {
 
   // `S(int a) : a_{`: behind the parameter list a single colon, and a name right before the brace.
   static bool is_member_initialiser(const std::string& bare) {
-    static const std::regex form(R"(\)[^:]*[^:]:[^:](.|\n)*[\w>,]\s*$|\)\s*:\s*\w+\s*$)");
-    static const std::regex returns(R"(->\s*[^()]*$)");
-    return std::regex_search(bare, form) && !std::regex_search(bare, returns);
+    const std::size_t last = bare.find_last_not_of(" \n");
+    if (!is_word_char(bare[last]) && bare[last] != '>') return false;
+    for (std::size_t at = bare.find(')'); at < last; ++at) {
+      if (bare[at] != ':') continue;
+      if (bare[at + 1] != ':') return true;
+      ++at;
+    }
+    return false;
   }
 
   // Without `template <...>` prefixes and requires-clauses in front of a declaration.

@@ -69,8 +69,8 @@ std::vector<Violation> check_tops(const std::vector<SourceFile>& files) {
   return found;
 }
 
-/// A call with `true` says nothing to its reader. A checked condition may be called `ok`, a template may take a bool,
-/// private functions are their class' own business.
+/// A call with `true` says nothing to its reader. What is checked or selected by may be a bool `ok` or `condition`, so
+/// may a template argument; private functions are their class' own business.
 std::vector<Violation> check_bools(const std::vector<SourceFile>& files) {
   static const std::regex parameter(R"([(,]\s*(const\s+)?bool\s*&?\s+(\w+)\s*(=|,|\)))");
   static const std::regex template_prefix(R"(template\s*<[^>]*>)");
@@ -86,7 +86,8 @@ std::vector<Violation> check_bools(const std::vector<SourceFile>& files) {
       if (text.find("private:") != std::string::npos) is_private = true;
       const std::string bare = std::regex_replace(text, template_prefix, "");
       std::smatch match;
-      if (is_private || !std::regex_search(bare, match, parameter) || match[2] == "ok") continue;
+      if (is_private || !std::regex_search(bare, match, parameter) || match[2] == "ok" || match[2] == "condition")
+        continue;
       found.push_back({file.path, line, "the parameter '" + match[2].str() + "' is a bool: make it an enum class"});
     }
   }

@@ -1,0 +1,9 @@
+// Instantiates the kernels of dropout.hpp.
+#include "core/kernels/dropout.hpp"
+
+#include "core/kernels/launch_impl.hpp"
+
+namespace trireme {
+TRIREME_LAUNCH_ROWS(Dropout<float>);
+TRIREME_LAUNCH_ROWS(Dropout<double>);
+}  // namespace trireme

@@ -1,0 +1,124 @@
+// Updates of parameters, element by element over ranges of planes, and the squared norm of a range. They read the
+// step's rate, gradient factor and skip flag from a StepState in the device's memory; a step that is skipped leaves
+// everything as it is. Pointers are to the first element of the range in each plane.
+#pragma once
+
+#include <cmath>
+
+#include "core/kernels/wide.hpp"
+#include "core/tape/step_state.hpp"
+
+namespace trireme::kernels {
+
+/// Stochastic gradient descent with momentum as frameworks have it, after Sutskever et al. 2013 ("On the importance of
+/// initialization and momentum in deep learning"; the rate outside the momentum, so that changing it acts at once):
+///   g = gradient_scale * grad + weight_decay * param;  m = momentum * m + g;
+///   param -= rate * (nesterov ? g + momentum * m : m)
+/// An element kernel. moment1 may be null when momentum is 0. nesterov is 0 or 1.
+template <class T>
+struct SgdUpdate {
+  static constexpr const char* name = "sgd_update";
+  static constexpr int pack = pack_width<T>, serial_pack = serial_width<T>;
+  T* param;
+  const T* grad;
+  T* moment1;
+  const StepState* state;
+  Accum<T> momentum, weight_decay;
+  std::uint32_t nesterov;
+
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t i, W width) const {
+    if (state->skip != 0) return;
+    const auto rate = static_cast<Accum<T>>(state->rate), factor = static_cast<Accum<T>>(state->gradient_scale);
+    auto p = load(static_cast<const T*>(param) + i, width);
+    auto g = load(grad + i, width);
+    for (int k = 0; k < W{}; ++k) g[k] = g[k] * factor + weight_decay * p[k];
+    if (moment1) {
+      auto m = load(static_cast<const T*>(moment1) + i, width);
+      for (int k = 0; k < W{}; ++k) m[k] = momentum * m[k] + g[k];
+      store(moment1 + i, m);
+      const Accum<T> of_gradient = nesterov != 0 ? Accum<T>{1} : Accum<T>{0};
+      const Accum<T> of_moment = nesterov != 0 ? momentum : Accum<T>{1};
+      for (int k = 0; k < W{}; ++k) g[k] = of_gradient * g[k] + of_moment * m[k];
+    }
+    for (int k = 0; k < W{}; ++k) p[k] -= rate * g[k];
+    store(param + i, p);
+  }
+};
+
+/// Adam (Kingma and Ba 2015, arXiv:1412.6980) with weight decay either added to the gradient (L2) or decoupled (AdamW,
+/// Loshchilov and Hutter 2019, arXiv:1711.05101):
+///   g = gradient_scale * grad + l2 * param;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
+///   param -= rate * (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) + decoupled * param),  t = state->step +
+///   1
+/// An element kernel; on a CPU one call does a long run, because the powers are costly. At most one of l2 and decoupled
+/// is not 0. log_beta1 and log_beta2 are std::log(beta1) and std::log(beta2).
+template <class T>
+struct AdamUpdate {
+  static constexpr const char* name = "adam_update";
+  static constexpr int pack = pack_width<T>, serial_pack = 512;
+  T* param;
+  const T* grad;
+  T* moment1;
+  T* moment2;
+  const StepState* state;
+  Accum<T> beta1, beta2, epsilon, l2, decoupled;
+  double log_beta1, log_beta2;
+
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t i, W) const {
+    if (state->skip != 0) return;
+    const auto t = static_cast<double>(state->step + 1);
+    const double correction1 = -std::expm1(t * log_beta1), correction2 = -std::expm1(t * log_beta2);
+    const auto rate = static_cast<Accum<T>>(state->rate), shrink = 1 - rate * decoupled;
+    const auto pace = static_cast<Accum<T>>(static_cast<double>(state->rate) / correction1);
+    const auto root = static_cast<Accum<T>>(1 / std::sqrt(correction2));
+    constexpr int each = W{} < serial_width<T> ? int{W{}} : serial_width<T>;
+    for (int k = 0; k < W{}; k += each) update(i + k, Width<each>{}, {pace, root, shrink});
+  }
+
+ private:
+  struct Factors {
+    Accum<T> pace, root, shrink;
+  };
+  template <class W>
+  TRIREME_HD void update(std::int64_t i, W width, Factors by) const {
+    const auto factor = static_cast<Accum<T>>(state->gradient_scale);
+    auto p = load(static_cast<const T*>(param) + i, width);
+    auto g = load(grad + i, width);
+    auto m = load(static_cast<const T*>(moment1) + i, width), v = load(static_cast<const T*>(moment2) + i, width);
+    for (int k = 0; k < W{}; ++k) g[k] = g[k] * factor + l2 * p[k];
+    for (int k = 0; k < W{}; ++k) m[k] = beta1 * m[k] + (1 - beta1) * g[k];
+    for (int k = 0; k < W{}; ++k) v[k] = beta2 * v[k] + (1 - beta2) * g[k] * g[k];
+    store(moment1 + i, m);
+    store(moment2 + i, v);
+    for (int k = 0; k < W{}; ++k) p[k] = by.shrink * p[k] - by.pace * m[k] / (std::sqrt(v[k]) * by.root + epsilon);
+    store(param + i, p);
+  }
+};
+
+/// Elements that one row of SquaredNorm adds up.
+inline constexpr std::int64_t norm_chunk = 65536;
+
+/// A row kernel over chunks of norm_chunk elements: partial[row] = the sum of their squares in f64. The partial of a
+/// chunk with an infinite element or one that is not a number is not finite itself (a square of f32 cannot overflow).
+template <class T>
+struct SquaredNorm {
+  static constexpr const char* name = "squared_norm";
+  const T* x;
+  double* partial;
+  std::int64_t elements;
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t first = row * norm_chunk, rest = elements - first;
+    Pack<double, lane_width<T, Team>> totals;
+    for_each_wide<T>(team, rest < norm_chunk ? rest : norm_chunk, [&](std::int64_t i, auto width) {
+      const auto v = load(x + first + i, width);
+      for (int k = 0; k < width; ++k) totals[k] += static_cast<double>(v[k]) * static_cast<double>(v[k]);
+    });
+    const double total = team.sum(totals.sum());
+    if (team.lane() == 0) partial[row] = total;
+  }
+};
+
+}  // namespace trireme::kernels

@@ -1,0 +1,13 @@
+// Instantiates the kernels of permute.hpp.
+#include "core/kernels/permute.hpp"
+
+#include "core/kernels/launch_impl.hpp"
+
+namespace trireme {
+TRIREME_LAUNCH_ROWS(CopyRows<float>);
+TRIREME_LAUNCH_ROWS(CopyRows<double>);
+TRIREME_LAUNCH_ROWS(PermuteRows<float>);
+TRIREME_LAUNCH_ROWS(PermuteRows<double>);
+TRIREME_LAUNCH_ROWS(PermuteTiles<float>);
+TRIREME_LAUNCH_ROWS(PermuteTiles<double>);
+}  // namespace trireme

@@ -1,0 +1,15 @@
+// Instantiates the kernels of softmax.hpp.
+#include "core/kernels/softmax.hpp"
+
+#include "core/kernels/launch_impl.hpp"
+
+namespace trireme {
+TRIREME_LAUNCH_ROWS(SoftmaxForward<float>);
+TRIREME_LAUNCH_ROWS(SoftmaxForward<double>);
+TRIREME_LAUNCH_ROWS(LogSoftmaxForward<float>);
+TRIREME_LAUNCH_ROWS(LogSoftmaxForward<double>);
+TRIREME_LAUNCH_ROWS(SoftmaxGradient<float>);
+TRIREME_LAUNCH_ROWS(SoftmaxGradient<double>);
+TRIREME_LAUNCH_ROWS(LogSoftmaxGradient<float>);
+TRIREME_LAUNCH_ROWS(LogSoftmaxGradient<double>);
+}  // namespace trireme

@@ -1,0 +1,145 @@
+#include "datasets/batch_filler.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/checked.hpp"
+#include "core/base/random.hpp"
+
+namespace trireme::detail {
+namespace {
+
+/// How many rows ahead memory is asked for: far enough to cover a cache miss, near enough to still be there.
+constexpr std::size_t rows_ahead = 4;
+constexpr std::size_t cache_line = 64;
+constexpr std::size_t longest_prefetch = 1024;  // beyond it the processor's own prefetcher has caught up
+
+void prefetch(const std::byte* data, std::size_t bytes) {
+  for (std::size_t at = 0; at < std::min(bytes, longest_prefetch); at += cache_line) __builtin_prefetch(data + at);
+}
+
+Shape batch_shape(std::int64_t rows, const Shape& row) {
+  std::vector<std::int64_t> extents{rows};
+  extents.insert(extents.end(), row.extents().begin(), row.extents().end());
+  return Shape(std::span<const std::int64_t>(extents));
+}
+
+LoaderOptions checked_options(LoaderOptions options) {
+  const auto positive = [](const char* what, std::int64_t value, std::int64_t least) {
+    if (value < least) fail(ExitCode::usage, "a loader with {} = {}: it must be at least {}", what, value, least);
+  };
+  positive("batch", options.batch, 1);
+  positive("threads", options.threads, 0);
+  positive("depth", options.depth, 1);
+  positive("held", options.held, 1);
+  return options;
+}
+
+}  // namespace
+
+BatchPlan::BatchPlan(const SubsetView& view, LoaderOptions options)
+    : view_(view),
+      options_(checked_options(std::move(options))),
+      sampler_(view.count(), options_.seed, options_.pass == Pass::train ? Order::shuffled : Order::sequential) {
+  if (options_.pass == Pass::train) {
+    global_batch_ = options_.batch;
+  } else {
+    global_batch_ = round_up(std::max<std::int64_t>(options_.batch, options_.parts), options_.parts);
+  }
+  rows_ = part_rows(global_batch_, options_.part, options_.parts);
+  auto names = options_.fields;
+  if (names.empty()) {
+    for (const auto& field : view_.split().fields()) {
+      if (!field.ragged()) names.push_back(field.name);
+    }
+  }
+  for (const auto& name : names) add_column(name);
+  for (const auto& transforms : options_.transforms) place_of(transforms.field);
+}
+
+void BatchPlan::add_column(const std::string& name) {
+  const int index = view_.split().field_index(name);
+  const FieldSpec& field = view_.split().fields()[to_size(index)];
+  if (field.ragged()) {
+    fail(ExitCode::usage, "field '{}' is ragged: its samples have different lengths and do not form a batch", name);
+  }
+  Column column{.field = index, .in = {field.dtype, field.row}, .list = {}};
+  for (const auto& transforms : options_.transforms) {
+    if (transforms.field == name) column.list = transforms.list;
+  }
+  TransformChain(column.list, column.in);  // reports a transform that does not fit here and not in a thread
+  columns_.push_back(std::move(column));
+  names_.push_back(name);
+}
+
+bool BatchPlan::past_end(std::uint64_t ticket) const {
+  return options_.pass == Pass::evaluate && position_of(ticket) >= static_cast<std::uint64_t>(view_.count());
+}
+
+int BatchPlan::place_of(std::string_view field) const {
+  const auto found = std::ranges::find(names_, field);
+  if (found == names_.end()) {
+    fail(ExitCode::usage, "the loader does not load a field '{}'; it loads: {}", field, fmt::join(names_, ", "));
+  }
+  return static_cast<int>(found - names_.begin());
+}
+
+LoaderSlot BatchPlan::make_slot() const {
+  LoaderSlot slot;
+  for (const Column& column : columns_) {
+    const RowType out = TransformChain(column.list, column.in).output();
+    slot.fields.push_back(Tensor::empty(batch_shape(rows_.count, out.shape), out.dtype));
+  }
+  slot.weight = Tensor::empty(Shape{rows_.count}, DType::f32);
+  return slot;
+}
+
+BatchFiller::BatchFiller(const BatchPlan& plan) : plan_(plan), seed_(random_key("augment", plan.options().seed)) {
+  for (const auto& column : plan.columns()) chains_.emplace_back(column.list, column.in);
+  samples_.resize(to_size(plan.rows().count));
+}
+
+void BatchFiller::fill(std::uint64_t ticket, LoaderSlot& slot, const std::atomic<bool>& stop) {
+  choose_rows(ticket, slot);
+  for (std::size_t c = 0; c < chains_.size(); ++c) fill_column(c, slot, stop);
+}
+
+void BatchFiller::choose_rows(std::uint64_t ticket, LoaderSlot& slot) {
+  slot.first_position = plan_.position_of(ticket);
+  slot.first_row_position = slot.first_position + static_cast<std::uint64_t>(plan_.rows().first);
+  float* const weight = slot.weight.data<float>();
+  std::fill_n(weight, samples_.size(), 1.0f);
+  plan_.sampler().fill(slot.first_row_position, samples_);
+  if (plan_.options().pass == Pass::evaluate) {
+    const auto n = static_cast<std::uint64_t>(plan_.view().count());
+    const std::uint64_t left = n > slot.first_row_position ? n - slot.first_row_position : 0;
+    for (std::size_t i = std::min<std::uint64_t>(left, samples_.size()); i < samples_.size(); ++i) {
+      samples_[i] = 0;
+      weight[i] = 0;
+    }
+  }
+  plan_.view().resolve(samples_);
+}
+
+void BatchFiller::fill_column(std::size_t column, LoaderSlot& slot, const std::atomic<bool>& stop) {
+  const Split& split = plan_.view().split();
+  const int field = plan_.columns()[column].field;
+  TransformChain& chain = chains_[column];
+  const std::size_t in_bytes = plan_.columns()[column].in.bytes(), out_bytes = chain.output().bytes();
+  const bool copies = plan_.columns()[column].list.empty();
+  auto* out = static_cast<std::byte*>(slot.fields[column].raw());
+  for (std::size_t i = 0; i < samples_.size(); ++i, out += out_bytes) {
+    if (i + rows_ahead < samples_.size()) prefetch(split.row(field, samples_[i + rows_ahead]), in_bytes);
+    const std::byte* const row = split.row(field, samples_[i]);
+    if (copies) {
+      std::memcpy(out, row, in_bytes);
+    } else {
+      chain.apply(row, out, {.seed = seed_, .position = slot.first_row_position + i, .place = 0});
+    }
+    if (stop.load(std::memory_order_relaxed)) return;
+  }
+}
+
+}  // namespace trireme::detail

@@ -1,0 +1,76 @@
+// Fills the tensors of one batch from a split: the part of the loader that knows samples but not threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "datasets/loader.hpp"
+
+namespace trireme::detail {
+
+/// The memory of one batch.
+struct LoaderSlot {
+  std::vector<Tensor> fields;
+  Tensor weight;
+  std::uint64_t first_position = 0;
+  std::uint64_t first_row_position = 0;
+};
+
+/// Everything about a loader that never changes; shared by its threads.
+class BatchPlan {
+ public:
+  BatchPlan(const SubsetView& view, LoaderOptions options);
+
+  const LoaderOptions& options() const { return options_; }
+  const SubsetView& view() const { return view_; }
+  const Sampler& sampler() const { return sampler_; }
+  std::int64_t global_batch() const { return global_batch_; }
+  PartRows rows() const { return rows_; }
+  std::uint64_t position_of(std::uint64_t ticket) const {
+    return options_.start + ticket * static_cast<std::uint64_t>(global_batch_);
+  }
+  /// Evaluation: the batch would begin behind the last sample.
+  bool past_end(std::uint64_t ticket) const;
+  int place_of(std::string_view field) const;
+  LoaderSlot make_slot() const;
+
+  struct Column {
+    int field;
+    RowType in;
+    TransformList list;
+  };
+  const std::vector<Column>& columns() const { return columns_; }
+
+ private:
+  void add_column(const std::string& name);
+
+  SubsetView view_;
+  LoaderOptions options_;
+  Sampler sampler_;
+  std::int64_t global_batch_ = 0;
+  PartRows rows_;
+  std::vector<Column> columns_;
+  std::vector<std::string> names_;
+};
+
+/// Fills slots; one per thread, because it keeps scratch memory.
+class BatchFiller {
+ public:
+  explicit BatchFiller(const BatchPlan& plan);
+  /// Prepares batch `ticket` (0 is the one at LoaderOptions::start). Returns early, with the slot half filled, once
+  /// `stop` is set.
+  void fill(std::uint64_t ticket, LoaderSlot& slot, const std::atomic<bool>& stop);
+
+ private:
+  void choose_rows(std::uint64_t ticket, LoaderSlot& slot);
+  void fill_column(std::size_t column, LoaderSlot& slot, const std::atomic<bool>& stop);
+
+  const BatchPlan& plan_;
+  std::uint64_t seed_;
+  std::vector<TransformChain> chains_;
+  std::vector<std::int64_t> samples_;
+};
+
+}  // namespace trireme::detail

@@ -1,0 +1,202 @@
+// The threads behind a Loader. A worker takes a free slot and the next ticket under one lock, so tickets always have
+// slots in order and the lowest one can always be finished: nothing can block for ever.
+#include "datasets/loader.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "core/base/checked.hpp"
+#include "datasets/batch_filler.hpp"
+
+namespace trireme {
+namespace detail {
+
+class LoaderCore {
+ public:
+  LoaderCore(const SubsetView& view, LoaderOptions options) : plan_(view, std::move(options)) {
+    const LoaderOptions& o = plan_.options();
+    const int count = o.threads == 0 ? o.held : o.depth + o.held;
+    for (int i = 0; i < count; ++i) {
+      slots_.push_back(plan_.make_slot());
+      free_.push_back(&slots_.back());
+    }
+    for (int i = 0; i < std::max(o.threads, 1); ++i) fillers_.emplace_back(plan_);
+  }
+
+  const BatchPlan& plan() const { return plan_; }
+
+  void start() {
+    try {
+      for (int i = 0; i < plan_.options().threads; ++i) threads_.emplace_back([this, i] { work(fillers_[to_size(i)]); });
+    } catch (...) {
+      stop();  // the system gave only some of the threads
+      throw;
+    }
+  }
+
+  /// Joins the threads; slots stay for batches that are still held.
+  void stop() noexcept {
+    {
+      const std::lock_guard lock(guard_);
+      stop_.store(true, std::memory_order_relaxed);
+    }
+    work_wanted_.notify_all();
+    threads_.clear();
+  }
+
+  LoaderSlot* next() {
+    const auto begin = std::chrono::steady_clock::now();
+    LoaderSlot* const slot = threads_.empty() ? fill_inline() : wait_for_ready();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    const std::lock_guard lock(guard_);
+    waited_seconds_ += took.count();
+    return slot;
+  }
+
+  void give_back(LoaderSlot* slot) noexcept {
+    {
+      const std::lock_guard lock(guard_);
+      free_.push_back(slot);
+      --held_;
+    }
+    work_wanted_.notify_one();
+  }
+
+  std::uint64_t next_ticket() const {
+    const std::lock_guard lock(guard_);
+    return delivered_;
+  }
+
+  double waited_seconds() const {
+    const std::lock_guard lock(guard_);
+    return waited_seconds_;
+  }
+
+ private:
+  /// What a ticket became: a filled slot or an error.
+  struct Outcome {
+    LoaderSlot* slot = nullptr;
+    std::exception_ptr error;
+  };
+
+  void check_can_deliver() const {
+    if (error_) std::rethrow_exception(error_);
+    require(!plan_.past_end(delivered_), "the evaluation has no batch left: ask finished() first");
+    require(held_ < plan_.options().held,
+            "{} batches of the loader are held: let one go before the next, or raise LoaderOptions::held", held_);
+  }
+
+  LoaderSlot* fill_inline() {
+    const std::lock_guard lock(guard_);
+    check_can_deliver();
+    LoaderSlot* const slot = free_.front();
+    try {
+      fillers_.front().fill(delivered_, *slot, stop_);
+    } catch (...) {
+      error_ = std::current_exception();
+      throw;
+    }
+    free_.pop_front();
+    ++held_;
+    ++delivered_;
+    return slot;
+  }
+
+  LoaderSlot* wait_for_ready() {
+    std::unique_lock lock(guard_);
+    check_can_deliver();
+    ready_came_.wait(lock, [&] { return ready_.contains(delivered_); });
+    const Outcome outcome = ready_.at(delivered_);
+    if (outcome.error) {
+      error_ = outcome.error;
+      std::rethrow_exception(error_);
+    }
+    ready_.erase(delivered_++);
+    ++held_;
+    return outcome.slot;
+  }
+
+  void work(BatchFiller& filler) {
+    std::unique_lock lock(guard_);
+    for (;;) {
+      work_wanted_.wait(lock, [&] { return stop_ || (!free_.empty() && !failed_); });
+      if (stop_ || plan_.past_end(taken_)) return;
+      LoaderSlot* const slot = free_.front();
+      free_.pop_front();
+      const std::uint64_t ticket = taken_++;
+      lock.unlock();
+      Outcome outcome{slot, nullptr};
+      try {
+        filler.fill(ticket, *slot, stop_);
+      } catch (...) {
+        outcome.error = std::current_exception();
+      }
+      lock.lock();
+      failed_ = failed_ || outcome.error;
+      ready_.emplace(ticket, outcome);
+      ready_came_.notify_one();
+    }
+  }
+
+  const BatchPlan plan_;
+  std::deque<LoaderSlot> slots_;  // a deque: addresses stay
+  std::deque<BatchFiller> fillers_;  // one per thread
+
+  mutable std::mutex guard_;
+  std::condition_variable work_wanted_, ready_came_;
+  std::atomic<bool> stop_{false};
+  std::deque<LoaderSlot*> free_;
+  std::map<std::uint64_t, Outcome> ready_;
+  std::uint64_t taken_ = 0, delivered_ = 0;
+  int held_ = 0;
+  bool failed_ = false;  // a ticket failed: the ones before it are still delivered, none is begun after it
+  std::exception_ptr error_;
+  double waited_seconds_ = 0;
+  std::vector<std::jthread> threads_;  // last: joined before anything they use goes
+};
+
+}  // namespace detail
+
+Batch& Batch::operator=(Batch&& other) noexcept {
+  if (this != &other) {
+    release();
+    core_ = std::move(other.core_);
+    slot_ = other.slot_;
+  }
+  return *this;
+}
+
+Batch::~Batch() { release(); }
+
+void Batch::release() noexcept {
+  if (core_) core_->give_back(slot_);
+  core_.reset();
+}
+
+const Tensor& Batch::field(std::string_view name) const { return slot_->fields[to_size(core_->plan().place_of(name))]; }
+const Tensor& Batch::weight() const { return slot_->weight; }
+std::int64_t Batch::rows() const { return core_->plan().rows().count; }
+std::uint64_t Batch::first_position() const { return slot_->first_position; }
+std::uint64_t Batch::first_row_position() const { return slot_->first_row_position; }
+
+Loader::Loader(const SubsetView& view, LoaderOptions options)
+    : core_(std::make_shared<detail::LoaderCore>(view, std::move(options))) {
+  core_->start();
+}
+
+Loader::~Loader() { core_->stop(); }
+
+Batch Loader::next() { return {core_, core_->next()}; }
+bool Loader::finished() const { return core_->plan().past_end(core_->next_ticket()); }
+std::uint64_t Loader::position() const { return core_->plan().position_of(core_->next_ticket()); }
+std::int64_t Loader::global_batch() const { return core_->plan().global_batch(); }
+std::int64_t Loader::batches_per_epoch() const { return ceil_div(core_->plan().view().count(), global_batch()); }
+double Loader::waited_seconds() const { return core_->waited_seconds(); }
+
+}  // namespace trireme

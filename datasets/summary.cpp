@@ -1,0 +1,51 @@
+#include "datasets/summary.hpp"
+
+#include <fmt/ranges.h>
+
+namespace trireme {
+
+std::string bytes_text(std::int64_t bytes) {
+  const char* const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024; ++unit) value /= 1024;
+  return unit == 0 ? fmt::format("{} bytes", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
+}
+
+std::string describe(const Dataset& dataset) {
+  const DatasetIndex& index = dataset.index();
+  std::string text = fmt::format("{}  ({})\n", index.name, dataset.folder());
+  text += "fields\n";
+  for (const auto& field : index.fields) {
+    text += fmt::format("  {:<12} {} {}{}\n", field.name, name_of(field.dtype), field.row.text(), field.ragged() ? " ragged" : "");
+  }
+  text += "splits\n";
+  for (const auto& split : index.splits) {
+    std::int64_t bytes = 0;
+    for (const auto& shard : split.shards) bytes += shard.bytes;
+    text += fmt::format("  {:<12} {} samples in {} shard{}, {}\n", split.name, split.count, split.shards.size(),
+                        split.shards.size() == 1 ? "" : "s", bytes_text(bytes));
+  }
+  if (!index.class_names.empty()) {
+    text += fmt::format("classes\n  {}: {}\n", index.class_names.size(), fmt::join(index.class_names, ", "));
+  }
+  text += fmt::format("fingerprint\n  {}\n", dataset.fingerprint());
+  text += "provenance\n";
+  for (const auto& [key, value] : index.provenance.items()) {
+    if (!value.is_array()) text += fmt::format("  {:<12} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  const Json sources = index.provenance.value("sources", Json::array());
+  for (const auto& source : sources) {
+    text += fmt::format("  {:<12} {}\n", "source", source.dump());
+  }
+  return text;
+}
+
+Json describe_json(const Dataset& dataset) {
+  Json json = Json::parse(dataset.index().to_text());
+  json["fingerprint"] = dataset.fingerprint();
+  json["folder"] = dataset.folder();
+  return json;
+}
+
+}  // namespace trireme

@@ -1,0 +1,91 @@
+// What happens to a sample's value between the shard and the batch, in the loader's threads. A Transform is a pure
+// function of (row, sample key): its random numbers are Philox keyed by (seed, position in the stream, place in the
+// list), so a batch is the same whatever number of threads or processes prepares it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tensor/dtype.hpp"
+#include "core/tensor/shape.hpp"
+
+namespace trireme {
+
+/// Type of one sample's value.
+struct RowType {
+  DType dtype = DType::u8;
+  Shape shape;
+  std::size_t bytes() const { return static_cast<std::size_t>(shape.elements()) * size_of(dtype); }
+  friend bool operator==(const RowType&, const RowType&) = default;
+};
+
+/// The source of a transform's random numbers for one sample.
+struct SampleKey {
+  std::uint64_t seed = 0;
+  std::uint64_t position = 0;
+  std::uint32_t place = 0;
+  /// 128 random bits.
+  std::array<std::uint32_t, 4> bits() const;
+};
+
+/// One row on its way in.
+struct TransformInput {
+  const RowType& type;
+  const std::byte* data;
+  SampleKey key;
+};
+
+class Transform {
+ public:
+  virtual ~Transform() = default;
+  /// The type apply() makes of a row of type `in`; ExitCode::usage where it cannot take such rows.
+  virtual RowType output(const RowType& in) const = 0;
+  /// Writes output(in.type).bytes() bytes to `out`, which does not overlap the input. Called by several threads.
+  virtual void apply(const TransformInput& in, std::byte* out) const = 0;
+};
+
+using TransformList = std::vector<std::shared_ptr<const Transform>>;
+
+/// y = (x * scale - mean[c]) / deviation[c], c the last dim. One mean and deviation for all channels, or one each.
+struct NormaliseOptions {
+  double scale = 1.0 / 255;
+  std::vector<double> mean = {0};
+  std::vector<double> deviation = {1};
+  /// f32 or f64.
+  DType to = DType::f32;
+};
+/// Takes u8, f32 and f64 rows of any shape.
+std::shared_ptr<const Transform> normalise(const NormaliseOptions& options);
+
+/// Mirrors images (H, W, C) of any dtype left to right with a probability.
+std::shared_ptr<const Transform> random_horizontal_flip(double probability = 0.5);
+
+/// Cuts a window of (height, width) at a random place out of an image (H, W, C) with `padding` pixels of zero bytes on
+/// every side. Height and width 0: as in the image, which makes it a random shift by up to `padding` pixels.
+struct CropOptions {
+  std::int64_t padding = 0;
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+};
+std::shared_ptr<const Transform> random_crop(const CropOptions& options);
+
+/// A list applied in order, with the memory between its steps. One per thread.
+class TransformChain {
+ public:
+  /// Throws what a transform's output() throws.
+  TransformChain(TransformList list, const RowType& in);
+  const RowType& output() const { return types_.back(); }
+  /// Writes output().bytes() bytes to `out`; an empty list copies.
+  void apply(const std::byte* in, std::byte* out, SampleKey key);
+
+ private:
+  TransformList list_;
+  std::vector<RowType> types_;
+  std::array<std::vector<std::byte>, 2> between_;
+};
+
+}  // namespace trireme

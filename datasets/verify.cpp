@@ -1,0 +1,104 @@
+#include "datasets/verify.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/checked.hpp"
+#include "core/io/hash.hpp"
+#include "core/io/hdf5.hpp"
+#include "datasets/progress.hpp"
+
+namespace trireme {
+namespace {
+
+constexpr std::size_t hash_block = std::size_t{8} << 20;
+
+Hash128 hash_with_progress(const MappedFile& map, Progress& progress) {
+  Hasher hasher;
+  for (std::size_t at = 0; at < map.size(); at += hash_block) {
+    const std::size_t n = std::min(hash_block, map.size() - at);
+    hasher.update(map.data() + at, n);
+    progress.advance(static_cast<std::int64_t>(n));
+  }
+  return hasher.digest();
+}
+
+/// Which datasets of the shard no longer have the checksum they were written with.
+void check_fields_of(const std::string& path, const MappedFile& map, std::vector<std::string>& problems) {
+  const hdf5::File file = hdf5::File::open(path);
+  for (const auto& name : file.dataset_names()) {
+    const auto info = file.info(name);
+    const std::size_t bytes = static_cast<std::size_t>(info.shape.elements()) * size_of(info.dtype);
+    const Hash128 hash = hash_bytes(map.data() + file.contiguous_offset(name), bytes);
+    if (hash.hex() != file.read_string(name, checksum_attribute)) {
+      problems.push_back(fmt::format("the elements of '{}' have changed", name));
+    }
+  }
+}
+
+void check_labels(const Split& split, std::vector<std::string>& problems) {
+  const auto& fields = split.fields();
+  const auto label = std::ranges::find(fields, "label", &FieldSpec::name);
+  if (split.class_names().empty() || label == fields.end() || label->dtype != DType::i32 || label->row_bytes() != 4) return;
+  const auto classes = static_cast<std::int64_t>(split.class_names().size());
+  for (std::int64_t row = 0; row < split.count(); ++row) {
+    std::int32_t value = 0;
+    std::memcpy(&value, split.row(static_cast<int>(label - fields.begin()), row), sizeof value);
+    if (value < 0 || value >= classes) {
+      problems.push_back(fmt::format("label {} of its sample {} is out of range: there are {} classes", value, row, classes));
+      return;
+    }
+  }
+}
+
+void check_ragged(const Split& split) {
+  for (std::size_t f = 0; f < split.fields().size(); ++f) {
+    for (std::int64_t row = 0; split.fields()[f].ragged() && row < split.count(); ++row) split.ragged(static_cast<int>(f), row);
+  }
+}
+
+struct ShardCheck {
+  const Dataset& dataset;
+  const SplitEntry& split;
+  const ShardEntry& shard;
+  Progress& progress;
+
+  std::vector<std::string> run() const {
+    std::vector<std::string> problems;
+    try {
+      const std::string path = dataset.folder() + "/" + shard.file;
+      const MappedFile map(path, to_size(shard.bytes));
+      const bool same = hash_with_progress(map, progress).hex() == shard.checksum;
+      if (!same) check_fields_of(path, map, problems);
+      if (!same && problems.empty()) problems.push_back("its checksum is not the one in the index: its header has changed");
+      // Opened as a split of its own, the shard passes the checks that every reader makes.
+      const Split alone(dataset.folder(), dataset.index(), {split.name, shard.count, {shard}});
+      check_labels(alone, problems);
+      check_ragged(alone);
+      if (same) check_fields_of(path, map, problems);
+    } catch (const Error& error) {
+      problems.push_back(error.what());
+    }
+    return problems;
+  }
+};
+
+}  // namespace
+
+VerifyReport verify_dataset(const Dataset& dataset) {
+  VerifyReport report;
+  for (const auto& split : dataset.index().splits) {
+    for (const auto& shard : split.shards) report.bytes += shard.bytes;
+  }
+  Progress progress("verifying", report.bytes, "bytes");
+  for (const auto& split : dataset.index().splits) {
+    for (const auto& shard : split.shards) {
+      for (auto& what : ShardCheck{dataset, split, shard, progress}.run()) report.problems.push_back({shard.file, what});
+      report.shards += 1;
+      report.samples += shard.count;
+    }
+  }
+  return report;
+}
+
+}  // namespace trireme

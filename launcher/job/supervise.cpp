@@ -1,0 +1,231 @@
+// mpirun runs in a process group of its own, so that Ctrl-C reaches it exactly once, as the one SIGTERM sent from here
+// (two make it give up cleaning); when this process dies, the kernel sends mpirun that signal instead.
+#include "launcher/job/supervise.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+
+#include "core/base/error.hpp"
+#include "core/io/file.hpp"
+#include "launcher/job/child.hpp"
+#include "launcher/job/frames.hpp"
+#include "launcher/job/job_output.hpp"
+#include "launcher/job/rank_end.hpp"
+
+namespace trireme {
+namespace {
+
+/// mpirun cleans up in a few seconds or not at all.
+constexpr double patience_seconds = 15;
+/// mpirun's own words wait this long, so that the root cause can be named before them.
+constexpr double hold_seconds = 5;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+class Supervisor {
+ public:
+  explicit Supervisor(const JobSettings& settings)
+      : settings_(settings), output_({.ranks = settings.ranks, .terminal_columns = settings.terminal_columns}) {}
+
+  int run() {
+    prepare_folder();
+    const int signals = open_signals();
+    Child child({.command = settings_.command, .group = ChildGroup::own, .death_signal = SIGTERM});
+    started_ = now();
+    while (child.poll_status() == -1) turn(child, signals);
+    while (take(child.output(), splitters_[0]) > 0) continue;
+    while (take(child.error(), splitters_[1]) > 0) continue;
+    for (LineSplitter& splitter : splitters_) {
+      const std::string rest = splitter.rest();
+      if (!rest.empty()) on_line(rest);
+    }
+    output_.finish();
+    return close_job(child.poll_status());
+  }
+
+ private:
+  struct Held {
+    double time;
+    std::string text;
+  };
+
+  void prepare_folder() {
+    std::error_code error;
+    std::filesystem::create_directories(settings_.log_folder, error);
+    if (error) {
+      fail(ExitCode::storage, "cannot make the folder '{}' for the ranks' logs: {}; choose another by --log-dir",
+           settings_.log_folder, error.message());
+    }
+    // Records of an earlier job in the same folder would be taken for this one's.
+    for (const auto& entry : std::filesystem::directory_iterator(settings_.log_folder)) {
+      const std::string name = entry.path().filename().string();
+      const bool old = name.starts_with("rank-") && (name.ends_with(".status") || name.ends_with(".log"));
+      if (old) std::filesystem::remove(entry.path(), error);
+    }
+  }
+
+  void turn(Child& child, int signals) {
+    pollfd waits[] = {{signals, POLLIN, 0}, {child.output(), POLLIN, 0}, {child.error(), POLLIN, 0}};
+    ::poll(waits, 3, 200);
+    signalfd_siginfo signal{};
+    while (::read(signals, &signal, sizeof signal) == sizeof signal) {
+      on_signal(child, static_cast<int>(signal.ssi_signo));
+    }
+    if (waits[1].revents != 0 && take(child.output(), splitters_[0]) == 0) child.close_pipe(child.output());
+    if (waits[2].revents != 0 && take(child.error(), splitters_[1]) == 0) child.close_pipe(child.error());
+    check_clock(child);
+  }
+
+  void check_clock(Child& child) {
+    const double time = now();
+    if (settings_.timeout_seconds > 0 && !timed_out_ && time > started_ + settings_.timeout_seconds) {
+      timed_out_ = true;
+      stop(child);
+    }
+    if (stopping_since_ != 0 && time > stopping_since_ + patience_seconds) ::kill(-child.id(), SIGKILL);
+    while (!held_.empty() && time > held_.front().time + hold_seconds) {
+      output_.say(held_.front().text);
+      held_.erase(held_.begin());
+    }
+  }
+
+  void stop(Child& child) {
+    ::kill(child.id(), SIGTERM);
+    if (stopping_since_ == 0) stopping_since_ = now();
+  }
+
+  void on_signal(Child& child, int signal) {
+    if (signal == SIGCHLD) return;
+    if (signal == SIGUSR1 || signal == SIGUSR2) {
+      ::kill(child.id(), signal);
+      return;
+    }
+    if (stopped_by_ == 0) {
+      stopped_by_ = signal;
+      stop(child);
+      return;
+    }
+    // Asked twice: the wrappers end their ranks when mpirun is gone.
+    ::kill(-child.id(), SIGKILL);
+  }
+
+  ssize_t take(int descriptor, LineSplitter& splitter) {
+    if (descriptor < 0) return 0;
+    ::fcntl(descriptor, F_SETFL, O_NONBLOCK);
+    char bytes[1 << 16];
+    const ssize_t got = ::read(descriptor, bytes, sizeof bytes);
+    if (got > 0) {
+      for (const std::string& line : splitter.feed({bytes, static_cast<std::size_t>(got)})) on_line(line);
+    }
+    return got;
+  }
+
+  void on_line(const std::string& line) {
+    if (const auto frame = decode(line)) return output_.show(*frame);
+    mpirun_words_ += line + "\n";
+    held_.push_back({now(), line});
+  }
+
+  /// Frames first; a frame lost with a dying mpirun may still have its file.
+  std::vector<RankEnd> collect_ends() const {
+    std::vector<RankEnd> ends;
+    for (int rank = 0; rank < settings_.ranks; ++rank) {
+      const auto known = output_.ends().find(rank);
+      if (known != output_.ends().end()) {
+        ends.push_back(known->second);
+        continue;
+      }
+      const std::string path = fmt::format("{}/rank-{}.status", settings_.log_folder, rank);
+      if (!std::filesystem::exists(path)) continue;
+      if (auto end = rank_end_from_json(read_file(path))) ends.push_back(*end);
+    }
+    return ends;
+  }
+
+  int close_job(int status) {
+    const int mpirun_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    write_mpirun_log();
+    if (stopped_by_ != 0) {
+      output_.say(fmt::format("trireme launch: stopped by {}; all ranks have ended; logs: {}", signal_name(stopped_by_),
+                              settings_.log_folder));
+      return 128 + stopped_by_;
+    }
+    if (timed_out_) {
+      output_.say(fmt::format("trireme launch: the job did not end within {} s (--timeout) and was stopped; logs: {}",
+                              settings_.timeout_seconds, settings_.log_folder));
+      return static_cast<int>(ExitCode::hang);
+    }
+    if (mpirun_code == 0) {
+      for (const Held& line : held_) output_.say(line.text);
+      return 0;
+    }
+    return blame(mpirun_code);
+  }
+
+  int blame(int mpirun_code) {
+    const std::vector<RankEnd> ends = collect_ends();
+    const auto cause = root_cause(ends);
+    const bool consequence_only = cause && cause->ended && cause->told_to_stop && cause->signal == SIGTERM;
+    if (!cause || consequence_only) {
+      output_.say(fmt::format("trireme launch: mpirun ended with code {} and no rank failed by itself{}; it said:",
+                              mpirun_code, cause ? early_leavers(ends) : ""));
+      for (const Held& line : held_) output_.say(line.text);
+      return mpirun_code;
+    }
+    output_.say(fmt::format("trireme launch: root cause: rank {} on {} {}{}", cause->rank, cause->host,
+                            describe(*cause), cause->last_error.empty() ? "" : ": " + cause->last_error));
+    output_.say(fmt::format("trireme launch: ranks that failed or were stopped after it: {} of {}; logs: {}",
+                            failures(ends) - 1, settings_.ranks, settings_.log_folder));
+    return cause->code();
+  }
+
+  /// A rank that leaves with code 0 while others still need it makes mpirun stop them.
+  static std::string early_leavers(const std::vector<RankEnd>& ends) {
+    std::string out;
+    for (const RankEnd& end : ends) {
+      if (end.failed()) continue;
+      out += fmt::format("{}{}", out.empty() ? "; ended with code 0 before the others: rank " : ", ", end.rank);
+    }
+    return out;
+  }
+
+  static std::size_t failures(const std::vector<RankEnd>& ends) {
+    std::size_t count = 0;
+    for (const RankEnd& end : ends) count += end.failed() ? 1u : 0u;
+    return count;
+  }
+
+  void write_mpirun_log() {
+    if (mpirun_words_.empty()) return;
+    try {
+      write_file_atomically(settings_.log_folder + "/mpirun.log", mpirun_words_);
+    } catch (const Error& error) {
+      output_.say(fmt::format("trireme launch: warning: {}", error.what()));
+    }
+  }
+
+  const JobSettings& settings_;
+  JobOutput output_;
+  LineSplitter splitters_[2];
+  std::vector<Held> held_;
+  std::string mpirun_words_;
+  double started_ = 0, stopping_since_ = 0;
+  bool timed_out_ = false;
+  int stopped_by_ = 0;
+};
+
+}  // namespace
+
+int supervise(const JobSettings& settings) { return Supervisor(settings).run(); }
+
+}  // namespace trireme

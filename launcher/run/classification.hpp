@@ -1,0 +1,44 @@
+// Image classification: fields `image` (u8, H x W x C) and `label` (i32), cross-entropy, accuracy and a confusion
+// matrix.
+#pragma once
+
+#include "datasets/dataset.hpp"
+#include "launcher/run/class_report.hpp"
+#include "launcher/run/task.hpp"
+
+namespace trireme {
+
+/// What the images of a split look like.
+struct ImageForm {
+  std::int64_t height = 0, width = 0, channels = 0, classes = 0;
+  /// corrupt_input where the split has no u8 field `image` of three dims, no i32 field `label`, or no class names.
+  static ImageForm of(const Split& split);
+};
+
+enum class Augment : std::uint8_t { none, flip, shift_flip };
+
+struct ClassificationOptions {
+  double label_smoothing = 0;
+  Augment augment = Augment::none;
+};
+
+class Classification : public Task {
+ public:
+  /// `model` maps (B, H, W, C) to logits (B, classes); it must outlive the task.
+  Classification(Module& model, const Split& split, const ClassificationOptions& options);
+  Module& module() override { return *model_; }
+  void plan(Context& context, std::int64_t rows, DType dtype) override;
+  Loss loss(Context& context, const Batch& batch) override;
+  std::vector<double> evaluate(Context& context, const Batch& batch) override;
+  Evaluation interpret(std::vector<double> sums) const override;
+  std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const override;
+  ConfusionMatrix confusion(const Evaluation& evaluation) const;
+
+ private:
+  Module* model_;
+  ImageForm form_;
+  std::vector<std::string> class_names_;
+  ClassificationOptions options_;
+};
+
+}  // namespace trireme

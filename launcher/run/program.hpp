@@ -1,0 +1,39 @@
+// What the main program of a training run does around the trainer: run folder, metrics, held-out samples, the closing
+// report. Only the leading rank writes.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "launcher/run/class_report.hpp"
+#include "launcher/run/metrics.hpp"
+#include "launcher/run/run_folder.hpp"
+#include "launcher/run/session.hpp"
+#include "launcher/run/trainer.hpp"
+
+namespace trireme {
+
+class Run {
+ public:
+  /// Makes the run folder and stores the resolved options in it.
+  Run(Session& session, const OptionSet& options, const TrainingOptions& training);
+  /// Training and held-out samples of a split.
+  TrainingData split(std::shared_ptr<const Split> samples) const;
+  /// Trains to the end with progress and metrics.
+  void fit(Trainer& trainer);
+  /// Records the result on the test samples and says where things are.
+  void finish(const Trainer& trainer, const Task::Evaluation& test);
+
+ private:
+  Session& session_;
+  const TrainingOptions& training_;
+  std::optional<RunFolder> folder_;
+  std::unique_ptr<MetricsWriter> metrics_;
+  std::optional<Task::Evaluation> validation_;
+};
+
+/// The confusion matrix and the scores of each class.
+std::string full_report(const ConfusionMatrix& matrix);
+
+}  // namespace trireme

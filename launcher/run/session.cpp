@@ -1,0 +1,105 @@
+#include "launcher/run/session.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "comm/agreement.hpp"
+#include "core/base/log.hpp"
+#include "launcher/run/cores.hpp"
+
+namespace trireme {
+
+void SessionOptions::declare(OptionSet& options) {
+  options.group("Machine")
+      .add("device", &device, "where to compute: auto or cpu")
+      .add("threads", &threads, "compute threads of a rank; 0: OMP_NUM_THREADS, else cores / ranks of the host",
+           {.low = 0, .high = 4096})
+      .add("binding", &binding, "automatic: each rank is bound to its share of the host's cores; none: left alone",
+           {{"automatic", Binding::automatic}, {"none", Binding::none}});
+}
+
+Session::Session(MpiRuntime& runtime, const SessionOptions& options) : world_(runtime.world()) {
+  if (world_->size() > 1) log::set_prefix(fmt::format("[rank {} {}] ", world_->rank(), world_->host()));
+  share_cores(options);
+  choose_device(options.device);
+  mesh_ = std::make_unique<Mesh>(world_, MeshDegrees{});
+}
+
+void Session::share_cores(const SessionOptions& options) {
+  if (options.binding == Binding::automatic)
+    bind_to(share_of(allowed_cores(), world_->local_rank(), world_->local_size()));
+  const auto cores = static_cast<int>(bound_cores().size());
+  const char* wanted = std::getenv("OMP_NUM_THREADS");
+  const int from_environment = wanted ? std::atoi(wanted) : 0;
+  threads_ =
+      options.threads > 0 ? static_cast<int>(options.threads) : (from_environment > 0 ? from_environment : cores);
+  if (threads_ > cores)
+    log::warning("{} compute threads on {} bound core{}: they will take turns; use --threads {}", threads_, cores,
+                 cores == 1 ? "" : "s", cores);
+  set_compute_threads(threads_);
+  if (world_->local_rank() == 0)
+    log::info("{}: {} rank{}, {} core{} and {} compute thread{} each", world_->host(), world_->local_size(),
+              world_->local_size() == 1 ? "" : "s", cores, cores == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s");
+}
+
+void Session::choose_device(const std::string& wanted) {
+  if (wanted.starts_with("cuda"))
+    fail(ExitCode::usage, "--device {}: networks do not train on GPUs yet, only single kernels do; use auto or cpu",
+         wanted);
+  if (wanted != "auto" && wanted != "cpu") fail(ExitCode::usage, "--device {}: use auto or cpu", wanted);
+  if (wanted == "auto" && leads()) {
+    if (cuda_device_count() == 0) {
+      log::info("no GPU: using CPU ({})", cuda_unavailable_reason());
+    } else {
+      log::info("using CPU: networks do not train on GPUs yet");
+    }
+  }
+  stream_ = std::make_unique<Stream>(Device::cpu());
+}
+
+namespace {
+
+/// What every rank must have been started with; where it came from may differ.
+std::vector<std::pair<std::string, std::string>> values_of(const OptionSet& options) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const ResolvedOption& option : options.resolved()) out.emplace_back(option.name, option.value);
+  return out;
+}
+
+int run_ranks(OptionSet& options, const SessionOptions& wanted, const std::function<void(Session&)>& job) {
+  MpiRuntime runtime;
+  try {
+    check_agreement(*runtime.world(), values_of(options));
+    {
+      Session session(runtime, wanted);
+      job(session);
+    }
+    runtime.close();
+    return static_cast<int>(ExitCode::done);
+  } catch (const Error& error) {
+    runtime.abort(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    runtime.abort(ExitCode::failure, "out of host memory; use a smaller batch or model, or fewer ranks per host");
+  } catch (const std::exception& error) {
+    runtime.abort(ExitCode::failure, error.what());
+  }
+}
+
+}  // namespace
+
+int run_program(OptionSet& options, const Arguments& arguments, const std::function<void(Session&)>& job) {
+  try {
+    check_processor();
+    SessionOptions session;
+    session.declare(options);
+    if (options.parse(arguments.count, arguments.values) == ParseOutcome::exit_done) return 0;
+    return run_ranks(options, session, job);
+  } catch (const Error& error) {
+    log::error("{}", error.what());
+    return static_cast<int>(error.code());
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,38 @@
+// What a network is trained for: the loss of a batch, and what is counted when it is evaluated. The trainer knows
+// tasks, not networks.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/nn/module.hpp"
+#include "datasets/loader.hpp"
+
+namespace trireme {
+
+class Task {
+ public:
+  struct Loss {
+    Value sum;           ///< One element: the sum over this part's targets, so that parts add up.
+    double targets = 0;  ///< How many (weighted) targets the sum is over.
+  };
+  /// Numbers about one evaluated split, already divided.
+  struct Evaluation {
+    double loss = 0;
+    double accuracy = 0;
+    std::vector<double> sums;  ///< What evaluate() returned, added over batches and parts.
+  };
+
+  virtual ~Task() = default;
+  virtual Module& module() = 0;
+  /// A forward pass on shapes alone, with `rows` samples whose numbers are `dtype`.
+  virtual void plan(Context& context, std::int64_t rows, DType dtype) = 0;
+  virtual Loss loss(Context& context, const Batch& batch) = 0;
+  /// Sums over the batch, always as many; rows of weight 0 count nothing. The first two are the loss and the targets.
+  virtual std::vector<double> evaluate(Context& context, const Batch& batch) = 0;
+  virtual Evaluation interpret(std::vector<double> sums) const = 0;
+  /// How the data set's fields become the batch's, in training and in evaluation.
+  virtual std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const = 0;
+};
+
+}  // namespace trireme

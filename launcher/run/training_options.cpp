@@ -1,0 +1,64 @@
+#include "launcher/run/training_options.hpp"
+
+#include <cmath>
+
+namespace trireme {
+
+void TrainingOptions::declare(OptionSet& options) {
+  using Kind = OptimizerOptions::Kind;
+  options.group("Training")
+      .add("epochs,e", &epochs, "passes over the training samples", {.low = 0, .high = 1e6})
+      .add("max-steps", &max_steps, "end after so many steps; 0: no limit", {.low = 0})
+      .add("batch,b", &batch, "samples of an optimizer step, over all ranks", {.low = 1, .high = 1 << 24})
+      .add("accumulate", &accumulate, "micro-batches a batch is cut into", {.low = 1, .high = 1 << 16})
+      .add("seed", &seed, "of first weights, sample order, dropout and the validation split", {.low = 0})
+      .add("precision", &precision, "type of weights and arithmetic: f32, or f64 for checks",
+           {{"f32", DType::f32}, {"f64", DType::f64}})
+      .add("validation", &validation, "fraction of the training samples held out", {.low = 0, .high = 0.9})
+      .add("label-smoothing", &label_smoothing, "part of the target spread over all classes",
+           {.low = 0, .high = 0.999});
+  options.group("Optimizer")
+      .add("optimizer", &optimizer.kind, "sgd, adam or adamw",
+           {{"sgd", Kind::sgd}, {"adam", Kind::adam}, {"adamw", Kind::adamw}})
+      .add("learning-rate", &learning_rate, "the peak rate", {.low = 0, .high = 1e3})
+      .add("schedule", &schedule, "how the rate changes: constant, cosine or step",
+           {{"constant", Schedule::Kind::constant}, {"cosine", Schedule::Kind::cosine}, {"step", Schedule::Kind::step}})
+      .add("warmup-epochs", &warmup_epochs, "linear rise at the start", {.low = 0, .high = 1e6})
+      .add("final-rate", &final_rate, "last rate of the cosine, as a fraction of the peak", {.low = 0, .high = 1})
+      .add("step-epochs", &step_epochs, "epochs between the falls of the step schedule", {.low = 0, .high = 1e6})
+      .add("step-factor", &step_factor, "factor of each fall", {.low = 0, .high = 1})
+      .add("momentum", &optimizer.momentum, "of sgd", {.low = 0, .high = 0.99999})
+      .add("nesterov", &optimizer.nesterov, "momentum of sgd after Nesterov",
+           {{"off", OptimizerOptions::Nesterov::off}, {"on", OptimizerOptions::Nesterov::on}})
+      .add("beta1", &optimizer.beta1, "of adam and adamw", {.low = 0, .high = 0.99999})
+      .add("beta2", &optimizer.beta2, "of adam and adamw", {.low = 0, .high = 0.9999999})
+      .add("epsilon", &optimizer.epsilon, "of adam and adamw", {.low = 0, .high = 1})
+      .add("weight-decay", &optimizer.weight_decay, "L2 for sgd and adam, decoupled for adamw", {.low = 0, .high = 1e3})
+      .add("clip", &clip, "largest global gradient norm; 0: no limit", {.low = 0, .high = 1e12});
+  options.group("Run")
+      .add("run-dir", &run_dir, "folder for configuration, metrics and logs")
+      .add("overwrite", &overwrite, "replace the run folder if it is there")
+      .add("log-every", &log_every, "steps between lines of progress and records", {.low = 1})
+      .add("loader-threads", &loader_threads, "threads that prepare batches, per rank; 0: none",
+           {.low = 0, .high = 256})
+      .add("bucket-mib", &bucket_mib, "size of the pieces in which gradients are reduced", {.low = 0.001, .high = 4096})
+      .add("communicate", &communicate, "off: gradients are not reduced, only for measuring (results are wrong)")
+      .add("profile", &profile, "write a Chrome trace of steps 20 to 40 to this file");
+}
+
+Schedule TrainingOptions::schedule_for(double steps_per_epoch) const {
+  const auto steps = [&](double of_epochs) {
+    return static_cast<std::int64_t>(std::llround(of_epochs * steps_per_epoch));
+  };
+  Schedule out{.kind = schedule,
+               .rate = learning_rate,
+               .warmup = steps(warmup_epochs),
+               .total = steps(epochs),
+               .floor = final_rate * learning_rate,
+               .every = steps(step_epochs),
+               .factor = step_factor};
+  if (max_steps > 0 && max_steps < out.total) out.total = max_steps;
+  return out;
+}
+
+}  // namespace trireme

@@ -1,0 +1,44 @@
+// What a training run can be told: the options every example shares, grouped for --help, and the schedule and optimizer
+// they describe.
+#pragma once
+
+#include "core/optim/optimizer.hpp"
+#include "core/optim/schedule.hpp"
+#include "launcher/run/options.hpp"
+
+namespace trireme {
+
+struct TrainingOptions {
+  double epochs = 10;           ///< Passes over the training samples.
+  std::int64_t max_steps = 0;   ///< Ends earlier after so many steps; 0: no limit.
+  std::int64_t batch = 64;      ///< Samples of an optimizer step, over all ranks.
+  std::int64_t accumulate = 1;  ///< Micro-batches a batch is cut into.
+  std::int64_t seed = 1;
+  DType precision = DType::f32;
+  double validation = 0.1;  ///< Fraction of the training samples held out for choices.
+
+  OptimizerOptions optimizer{.kind = OptimizerOptions::Kind::adam};
+  double learning_rate = 1e-3;
+  Schedule::Kind schedule = Schedule::Kind::constant;
+  double warmup_epochs = 0;
+  double final_rate = 0.0;  ///< Of the cosine schedule, as a fraction of learning_rate.
+  double step_epochs = 0;   ///< Of the step schedule.
+  double step_factor = 0.1;
+  double clip = 0;  ///< Largest global gradient norm; 0: no limit.
+  double label_smoothing = 0;
+
+  std::int64_t loader_threads = 1;
+  double bucket_mib = 4;    ///< Size of the pieces in which gradients are reduced.
+  bool communicate = true;  ///< Off: gradients stay local; only for measuring, results are wrong.
+  std::string profile;      ///< Writes a Chrome trace of some steps to this file.
+
+  std::string run_dir;           ///< Empty: runs/DATE-TIME.
+  bool overwrite = false;
+  std::int64_t log_every = 50;
+
+  void declare(OptionSet& options);
+  /// The learning rate of each step, when an epoch has `steps_per_epoch` steps.
+  Schedule schedule_for(double steps_per_epoch) const;
+};
+
+}  // namespace trireme

@@ -1,0 +1,301 @@
+// One suite for all communicators: MPI, shared memory of one host, and ranks dealt to two pretended hosts. Values are
+// small integers, so every sum is exact in every type.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "comm/node_communicator.hpp"
+#include "comm/self_communicator.hpp"
+#include "core/base/checked.hpp"
+#include "tests/comm/world.hpp"
+
+namespace trireme {
+namespace {
+
+/// Small chunks, so that middling tensors already take many.
+constexpr std::size_t small_chunk = 4096;
+
+std::shared_ptr<Communicator> make(const std::string& kind) {
+  const auto world = test::world();
+  if (kind == "mpi") return world;
+  if (kind == "node") return with_node_window(world);
+  if (kind == "small_chunks") return with_node_window(world, {.chunk_bytes = small_chunk});
+  if (kind == "two_hosts") {
+    return with_node_window(world, {.host = world->rank() % 2 == 0 ? "even" : "odd", .chunk_bytes = small_chunk});
+  }
+  if (kind == "uneven_hosts") {
+    return with_node_window(world, {.host = world->rank() == 0 ? "first" : "rest", .chunk_bytes = small_chunk});
+  }
+  if (kind == "reversed") return world->split(0, -world->rank(), "reversed");
+  if (kind == "node_halves") return with_node_window(world)->split(world->rank() % 2, world->rank(), "half");
+  return std::make_shared<SelfCommunicator>();
+}
+
+class CommunicatorTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  /// Made once, in the order of the tests: the same on all ranks.
+  static std::shared_ptr<Communicator> get(const std::string& kind) {
+    static std::map<std::string, std::shared_ptr<Communicator>> made;
+    auto& slot = made[kind];
+    if (!slot) slot = make(kind);
+    return slot;
+  }
+  std::shared_ptr<Communicator> comm_ = get(GetParam());
+  int rank_ = comm_->rank();
+  int size_ = comm_->size();
+};
+
+const std::vector<std::int64_t> counts{0, 1, 2, 7, 127, 1000, 4097, 20001, 100003};
+const std::vector<DType> dtypes{DType::f32, DType::f64, DType::bf16, DType::f16, DType::i32, DType::i64, DType::u8};
+
+/// Fills with f(i) and reads back as double, whatever the type.
+template <class F>
+void dispatch(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32: return f(float{});
+    case DType::f64: return f(double{});
+    case DType::bf16: return f(BFloat16{});
+    case DType::f16: return f(Float16{});
+    case DType::i32: return f(std::int32_t{});
+    case DType::i64: return f(std::int64_t{});
+    case DType::u8: return f(std::uint8_t{});
+  }
+}
+
+template <class F>
+Tensor filled(std::int64_t n, DType dtype, F&& value) {
+  const auto out = Tensor::empty({n}, dtype);
+  dispatch(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    std::int64_t i = 0;
+    for (T& x : out.span<T>()) x = static_cast<T>(static_cast<float>(value(i++)));
+  });
+  return out;
+}
+
+/// How many elements differ from value(i).
+template <class F>
+int wrong(const Tensor& tensor, F&& value) {
+  int bad = 0;
+  dispatch(tensor.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    std::int64_t i = 0;
+    for (const T& x : tensor.span<T>()) bad += static_cast<double>(static_cast<float>(x)) != static_cast<double>(value(i++));
+  });
+  return bad;
+}
+
+int value_of(int rank, std::int64_t i) { return (rank * 7 + static_cast<int>(i % 5)) % 11; }
+
+int expected(Reduction reduction, int size, std::int64_t i) {
+  int out = value_of(0, i);
+  for (int r = 1; r < size; ++r) {
+    const int v = value_of(r, i);
+    if (reduction == Reduction::sum) out += v;
+    if (reduction == Reduction::max) out = std::max(out, v);
+    if (reduction == Reduction::min) out = std::min(out, v);
+  }
+  return out;
+}
+
+TEST_P(CommunicatorTest, AllReduceOfEveryTypeSizeAndOperation) {
+  for (const auto dtype : dtypes) {
+    for (const auto n : counts) {
+      for (const auto op : {Reduction::sum, Reduction::max, Reduction::min}) {
+        const auto in = filled(n, dtype, [&](auto i) { return value_of(rank_, i); });
+        const auto out = filled(n, dtype, [](auto) { return 99; });
+        comm_->all_reduce(in, out, op).wait();
+        const auto want = [&](auto i) { return expected(op, size_, i); };
+        EXPECT_EQ(wrong(out, want), 0) << name_of(dtype) << " x " << n;
+        EXPECT_EQ(wrong(in, [&](auto i) { return value_of(rank_, i); }), 0) << "the input was changed";
+        comm_->all_reduce(in, op).wait();
+        EXPECT_EQ(wrong(in, want), 0) << name_of(dtype) << " x " << n << " in place";
+      }
+    }
+  }
+}
+
+TEST_P(CommunicatorTest, SumsInSharedMemoryAreTheSameAsElsewhere) {
+  const auto memory = comm_->shared_allocator(std::size_t{3} << 20);
+  for (const auto dtype : {DType::f32, DType::f64, DType::bf16}) {
+    const std::int64_t n = 100003;
+    const Tensor plane(memory->allocate(to_size(n) * size_of(dtype)), 0, {n}, dtype);
+    for (int step = 0; step < 3; ++step) {
+      plane.copy_from(filled(n, dtype, [&](auto i) { return value_of(rank_ + step, i); }));
+      auto first = comm_->all_reduce(plane.slice(0, 70000));
+      auto second = comm_->all_reduce(plane.slice(70000, n - 70000));
+      second.wait();
+      first.wait();
+      EXPECT_EQ(wrong(plane, [&](auto i) {
+                  int sum = 0;
+                  for (int r = 0; r < size_; ++r) sum += value_of(r + step, i);
+                  return sum;
+                }),
+                0);
+    }
+  }
+}
+
+TEST_P(CommunicatorTest, SumsAreBitwiseEqualOnAllRanks) {
+  const std::int64_t n = 50021;
+  const auto in = Tensor::empty({n}, DType::f32);
+  std::int64_t i = 0;
+  for (float& x : in.span<float>()) x = 1.0f / static_cast<float>(1 + (i++ * 31 + rank_ * 17) % 1009);
+  comm_->all_reduce(in).wait();
+  const auto all = Tensor::empty({size_, n}, DType::f32);
+  comm_->all_gather(in, all).wait();
+  for (int r = 1; r < size_; ++r) {
+    const auto a = all.slice(0, 1).span<float>(), b = all.slice(r, 1).span<float>();
+    EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin())) << "rank " << r << " has other bits than rank 0";
+  }
+}
+
+TEST_P(CommunicatorTest, GathersScattersAndBroadcasts) {
+  for (const auto dtype : dtypes) {
+    for (const auto n : counts) {
+      const auto mine = filled(n, dtype, [&](auto i) { return value_of(rank_, i); });
+      const auto all = filled(n * size_, dtype, [](auto) { return 99; });
+      const auto piece_of = [&](auto i) { return value_of(static_cast<int>(i / n), i % n); };
+      comm_->all_gather(mine, all).wait();
+      EXPECT_EQ(wrong(all, piece_of), 0) << "all_gather of " << n;
+      const int root = size_ - 1;
+      const auto gathered = filled(n * size_, dtype, [](auto) { return 99; });
+      comm_->gather_to(root, mine, rank_ == root ? gathered : Tensor{}).wait();
+      if (rank_ == root) {
+        EXPECT_EQ(wrong(gathered, piece_of), 0) << "gather of " << n;
+      }
+      const auto back = filled(n, dtype, [](auto) { return 99; });
+      comm_->scatter_from(root, rank_ == root ? gathered : Tensor{}, back).wait();
+      EXPECT_EQ(wrong(back, [&](auto i) { return value_of(rank_, i); }), 0) << "scatter of " << n;
+      const auto sent = filled(n, dtype, [&](auto i) { return rank_ == root ? value_of(5, i) : 99; });
+      comm_->broadcast(sent, root).wait();
+      EXPECT_EQ(wrong(sent, [](auto i) { return value_of(5, i); }), 0) << "broadcast of " << n;
+    }
+  }
+}
+
+TEST_P(CommunicatorTest, ReduceScatterReduceAndAllToAll) {
+  for (const auto dtype : dtypes) {
+    for (const auto n : counts) {
+      const auto all = filled(n * size_, dtype, [&](auto i) { return value_of(rank_, i); });
+      const auto mine = filled(n, dtype, [](auto) { return 99; });
+      comm_->reduce_scatter(all, mine).wait();
+      EXPECT_EQ(wrong(mine, [&](auto i) { return expected(Reduction::sum, size_, i + n * rank_); }), 0) << n;
+      const auto total = filled(n * size_, dtype, [](auto) { return 99; });
+      comm_->reduce_to(0, all, rank_ == 0 ? total : Tensor{}, Reduction::max).wait();
+      if (rank_ == 0) {
+        EXPECT_EQ(wrong(total, [&](auto i) { return expected(Reduction::max, size_, i); }), 0) << n;
+      }
+      const auto exchanged = filled(n * size_, dtype, [](auto) { return 99; });
+      comm_->all_to_all(all, exchanged).wait();
+      const auto from = [&](auto i) { return value_of(static_cast<int>(i / n), i % n + n * rank_); };
+      EXPECT_EQ(wrong(exchanged, from), 0) << n;
+    }
+  }
+}
+
+TEST_P(CommunicatorTest, OverlappingMemoryIsAllowedWhereSaid) {
+  const std::int64_t n = 3000;
+  const auto all = filled(n * size_, DType::f32, [](auto) { return 99; });
+  all.slice(n * rank_, n).copy_from(filled(n, DType::f32, [&](auto i) { return value_of(rank_, i); }));
+  comm_->all_gather(all.slice(n * rank_, n), all).wait();
+  EXPECT_EQ(wrong(all, [&](auto i) { return value_of(static_cast<int>(i / n), i % n); }), 0);
+}
+
+TEST_P(CommunicatorTest, MessagesInARingBothWays) {
+  const int next = (rank_ + 1) % size_, last = (rank_ + size_ - 1) % size_;
+  for (const std::int64_t n : {std::int64_t{0}, std::int64_t{3}, std::int64_t{200000}}) {
+    const auto mine = filled(n, DType::f32, [&](auto i) { return value_of(rank_, i); });
+    const auto got = filled(n, DType::f32, [](auto) { return 99; });
+    auto sending = comm_->send(mine, next, 3);
+    auto receiving = comm_->recv(got, last, 3);
+    receiving.wait();
+    sending.wait();
+    EXPECT_EQ(wrong(got, [&](auto i) { return value_of(last, i); }), 0) << n;
+    comm_->exchange(mine, last, got, next);
+    EXPECT_EQ(wrong(got, [&](auto i) { return value_of(next, i); }), 0) << n;
+  }
+}
+
+TEST_P(CommunicatorTest, CallsMayBeWaitedForInAnyOrder) {
+  std::vector<Tensor> values;
+  std::vector<Event> events;
+  for (int k = 0; k < 12; ++k) {
+    values.push_back(filled(5000 * k + 1, DType::f32, [&](auto i) { return value_of(rank_ + k, i); }));
+    events.push_back(comm_->all_reduce(values.back()));
+    if (k % 4 == 3) events.push_back(comm_->barrier());
+    if (k % 3 == 1) comm_->progress();
+  }
+  // Every rank waits in another order.
+  for (std::size_t k = 0; k < events.size(); ++k) events[(k * 5 + to_size(rank_)) % events.size()].wait();
+  for (const auto& event : events) event.wait();
+  for (int k = 0; k < 12; ++k) {
+    EXPECT_EQ(wrong(values[to_size(k)],
+                    [&](auto i) {
+                      int sum = 0;
+                      for (int r = 0; r < size_; ++r) sum += value_of(r + k, i);
+                      return sum;
+                    }),
+              0)
+        << k;
+  }
+}
+
+TEST_P(CommunicatorTest, TextsAndNumbersOfTheHost) {
+  const auto texts = comm_->all_gather_text(std::string(to_size(rank_) * 3, 'x') + "|");
+  ASSERT_EQ(texts.size(), to_size(size_));
+  for (std::size_t r = 0; r < texts.size(); ++r) EXPECT_EQ(texts[r], std::string(r * 3, 'x') + "|");
+  const std::vector<double> mine{static_cast<double>(rank_), 1.0};
+  EXPECT_EQ(comm_->all_reduce_values(mine), (std::vector<double>{size_ * (size_ - 1) / 2.0, 1.0 * size_}));
+}
+
+TEST_P(CommunicatorTest, SplitsInReverseAndDropsThoseWithoutColour) {
+  const auto part = comm_->split(rank_ == 0 ? -1 : 4, -rank_, "tail");
+  ASSERT_EQ(part == nullptr, rank_ == 0);
+  if (!part) return;
+  EXPECT_EQ(part->size(), size_ - 1);
+  EXPECT_EQ(part->rank(), size_ - 1 - rank_);
+  const double one = 1;
+  EXPECT_EQ(part->all_reduce_values({&one, 1}).front(), size_ - 1);
+}
+
+TEST_P(CommunicatorTest, RecordsCallsWithNumbersAndTimes) {
+  comm_->log().set_phase("a test");
+  const auto before = comm_->log().calls();
+  comm_->all_reduce(Tensor::zeros({40}, DType::f64)).wait();
+  comm_->barrier().wait();
+  comm_->log().set_phase("");
+  const auto entries = comm_->log().recent();
+  ASSERT_GE(comm_->log().calls(), before + 2);
+  const auto found = std::find_if(entries.rbegin(), entries.rend(),
+                                  [](const auto& entry) { return entry.kind == Collective::all_reduce; });
+  ASSERT_NE(found, entries.rend());
+  EXPECT_EQ(found->count, 40);
+  EXPECT_EQ(found->dtype, DType::f64);
+  EXPECT_EQ(found->phase, "a test");
+  EXPECT_TRUE(found->is_finished());
+  EXPECT_GE(found->finished, found->started);
+}
+
+TEST_P(CommunicatorTest, WrongCallsAreRefusedBeforeAnythingIsSent) {
+  const auto three = Tensor::zeros({3}, DType::f32), four = Tensor::zeros({4}, DType::f32);
+  EXPECT_THROW(comm_->all_reduce(three, four), Error);
+  EXPECT_THROW(comm_->all_reduce(three, Tensor::zeros({3}, DType::f64)), Error);
+  EXPECT_THROW(comm_->all_gather(three, Tensor::zeros({3 * size_ + 1}, DType::f32)), Error);
+  EXPECT_THROW(comm_->broadcast(three, size_), Error);
+  EXPECT_THROW(comm_->send(three, -1), Error);
+  EXPECT_THROW(comm_->all_reduce(Tensor{}), Error);
+  comm_->barrier().wait();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CommunicatorTest,
+                         ::testing::Values("self", "mpi", "node", "small_chunks", "two_hosts", "uneven_hosts", "reversed",
+                                           "node_halves"),
+                         [](const auto& chosen) { return chosen.param; });
+
+}  // namespace
+}  // namespace trireme

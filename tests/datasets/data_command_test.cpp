@@ -1,0 +1,91 @@
+// `trireme data ...` as a user meets it: arguments in, text and exit codes out.
+#include "launcher/job/data_command.hpp"
+
+#include <gtest/gtest.h>
+
+#include "core/io/json.hpp"
+#include "tests/datasets/helpers.hpp"
+
+namespace trireme {
+namespace {
+
+struct Answer {
+  int code;
+  std::string text;
+};
+
+Answer run(const std::vector<std::string>& words) {
+  testing::internal::CaptureStdout();
+  try {
+    const int code = data_command(words);
+    return {code, testing::internal::GetCapturedStdout()};
+  } catch (...) {
+    testing::internal::GetCapturedStdout();
+    throw;
+  }
+}
+
+TEST(DataCommand, ImportsShowsAndVerifies) {
+  const TempDir dir;
+  write_bytes(dir / "images", idx_images(20, 4, 4));
+  write_bytes(dir / "labels", idx_labels(20));
+  const std::vector<std::string> import = {"import", "idx", "--images", dir / "images", "--labels=" + (dir / "labels"), "--out",
+                                           dir / "set", "--classes", "a,b,c,d,e,f,g,h,i,j", "--shard-rows", "8"};
+  EXPECT_EQ(run(import).code, 0);
+  expect_error(ExitCode::usage, {"--overwrite"}, [&] { run(import); });
+  auto again = import;
+  again.push_back("--overwrite");
+  EXPECT_EQ(run(again).code, 0);
+  const std::string text = run({"info", dir / "set"}).text;
+  for (const char* word : {"image", "(4, 4, 1)", "20 samples in 3 shards", "a, b, c", "fingerprint", "idx"}) {
+    EXPECT_NE(text.find(word), std::string::npos) << word << " in:\n" << text;
+  }
+  const Json json = Json::parse(run({"info", dir / "set", "--json"}).text);
+  EXPECT_EQ(json["splits"][0]["count"], 20);
+  EXPECT_EQ(json["fingerprint"].get<std::string>().size(), 32U);
+  EXPECT_NE(run({"verify", dir / "set"}).text.find("is whole"), std::string::npos);
+  Bytes shard = read_bytes(dir / "set/train-00002.h5");
+  shard[shard.size() / 2] ^= 1;
+  write_bytes(dir / "set/train-00002.h5", shard);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run({"verify", dir / "set"}).code, static_cast<int>(ExitCode::corrupt_input));
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("train-00002.h5"), std::string::npos) << said;
+  EXPECT_EQ(said.find("train-00001.h5"), std::string::npos) << said;
+}
+
+TEST(DataCommand, GeneratesShapes) {
+  const TempDir dir;
+  EXPECT_EQ(run({"generate", "shapes", "--out", dir / "s", "--count", "30", "--test-count", "5", "--size", "12"}).code, 0);
+  EXPECT_EQ(Dataset::open(dir / "s").split("test")->count(), 5);
+}
+
+TEST(DataCommand, EverySubCommandHasHelp) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"--help"}, {"import", "--help"}, {"import", "idx", "--help"}, {"generate", "shapes", "--help"}, {"info", "--help"}, {"verify", "--help"}}) {
+    const Answer answer = run(words);
+    EXPECT_EQ(answer.code, 0);
+    EXPECT_GT(answer.text.size(), 50U);
+  }
+}
+
+TEST(DataCommand, MistakesAreUsageErrors) {
+  const auto wrong = [](const std::vector<std::string>& words, const char* said) {
+    expect_error(ExitCode::usage, {said}, [&] { run(words); });
+  };
+  wrong({}, "import, generate, info or verify");
+  wrong({"improt"}, "improt");
+  wrong({"import", "csv"}, "idx");
+  wrong({"import", "idx", "--imgaes", "x"}, "--imgaes");
+  wrong({"import", "idx", "--images"}, "wants a value");
+  wrong({"import", "idx", "--images", "x"}, "--labels");
+  wrong({"import", "idx", "stray", "--images", "x"}, "stray");
+  wrong({"generate", "shapes", "--out", "x", "--count", "ten"}, "ten");
+  wrong({"generate", "shapes", "--out", "x", "--shard-rows", "0"}, "--shard-rows");
+  wrong({"info"}, "takes 1 argument");
+  wrong({"verify", "a", "b"}, "a b");
+  expect_error(ExitCode::corrupt_input, {"index.json"}, [] { run({"info", "/nowhere"}); });
+}
+
+}  // namespace
+}  // namespace trireme

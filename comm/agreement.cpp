@@ -92,8 +92,8 @@ void check_same(Communicator& comm, const Tensor& values, const std::string& wha
   const auto sums = comm.all_gather_text(hash_bytes(values.raw(), values.bytes()).hex());
   for (int r = 1; r < comm.size(); ++r) {
     if (sums[to_size(r)] == sums[0]) continue;
-    fail(ExitCode::disagree, "{} of rank {} on host {} differ from those of rank 0 on host {}", what, r, comm.host_of(r),
-         comm.host_of(0));
+    fail(ExitCode::disagree, "{} of rank {} on host {} differ from those of rank 0 on host {}", what, r,
+         comm.host_of(r), comm.host_of(0));
   }
 }
 

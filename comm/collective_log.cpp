@@ -15,8 +15,9 @@ double seconds(CollectiveLog::Time from, CollectiveLog::Time to) {
 }  // namespace
 
 std::string_view name_of(Collective kind) {
-  constexpr std::string_view names[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast", "reduce", "gather",
-                                        "scatter",    "all_to_all",     "send",       "recv",      "exchange", "barrier"};
+  constexpr std::string_view names[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast",
+                                        "reduce",     "gather",         "scatter",    "all_to_all",
+                                        "send",       "recv",           "exchange",   "barrier"};
   return names[static_cast<std::size_t>(kind)];
 }
 

@@ -1,6 +1,6 @@
 // The record of what this process sent: every collective and every message passes Communicator's choke point, which
-// numbers it here. The last 2,000 are kept for hang reports ("rank 3 waits in all_reduce number 812 of data, f32 x 4096,
-// started 31 s ago"), mismatch checks and profiles. Thread-safe.
+// numbers it here. The last 2,000 are kept for hang reports ("rank 3 waits in all_reduce number 812 of data, f32 x
+// 4096, started 31 s ago"), mismatch checks and profiles. Thread-safe.
 #pragma once
 
 #include <chrono>

@@ -136,13 +136,14 @@ bool Communicator::is_rooted_elsewhere(const Call& call) const {
 void Communicator::check(const Call& call) const {
   const auto what = name_of(call.kind);
   for (const int other : {call.peer, call.source}) {
-    require(other >= 0 && other < size(), "{} on {}: rank {} does not exist, the ranks are 0 to {}", what, name(), other,
-            size() - 1);
+    require(other >= 0 && other < size(), "{} on {}: rank {} does not exist, the ranks are 0 to {}", what, name(),
+            other, size() - 1);
   }
   for (const Tensor* tensor : {&call.in, &call.out}) {
     if (!*tensor || tensor->device() == Device::cpu()) continue;
-    fail(ExitCode::failure, "{} on {}: a tensor lies on {}; this communicator moves host memory only, copy it to the CPU",
-         what, name(), tensor->device().name());
+    fail(ExitCode::failure,
+         "{} on {}: a tensor lies on {}; this communicator moves host memory only, copy it to the CPU", what, name(),
+         tensor->device().name());
   }
   check_pieces(call);
 }

@@ -33,7 +33,7 @@ struct Call {
 class Communicator : public Peers {
  public:
   struct Identity {
-    std::string name = "self";       // "world", "world/data": for messages
+    std::string name = "self";  // "world", "world/data": for messages
     int rank = 0;
     std::vector<std::string> hosts;  // of each rank
   };

@@ -33,7 +33,8 @@ void check_world_size(int world_size, const Environment& environment) {
   constexpr std::string_view mpirun =
       "Start it with the mpirun of the MPI library it was built with (here Open MPI), or with `srun --mpi=pmix`.";
   constexpr std::string_view srun =
-      "Start it with `srun --mpi=pmix` or with the mpirun of the MPI library it was built with; for one rank on purpose, "
+      "Start it with `srun --mpi=pmix` or with the mpirun of the MPI library it was built with; for one rank on "
+      "purpose, "
       "use `srun -n 1`.";
   const auto open_mpi = number(environment, "OMPI_COMM_WORLD_SIZE");
   if (open_mpi && *open_mpi > 1) mismatch("OMPI_COMM_WORLD_SIZE", *open_mpi, mpirun);

@@ -21,17 +21,19 @@ MeshShape::MeshShape(int world_size, const MeshDegrees& degrees)
   int& data = degrees_[index("data")];
   if (data == 0) {
     if (others > world_size || world_size % others != 0) {
-      fail(ExitCode::usage,
-           "pipe {} x context {} x tensor {} = {} does not divide the {} ranks of the job; start a multiple of {} ranks "
-           "or change the degrees",
-           degrees.pipe, degrees.context, degrees.tensor, others, world_size, others);
+      fail(
+          ExitCode::usage,
+          "pipe {} x context {} x tensor {} = {} does not divide the {} ranks of the job; start a multiple of {} ranks "
+          "or change the degrees",
+          degrees.pipe, degrees.context, degrees.tensor, others, world_size, others);
     }
     data = static_cast<int>(world_size / others);
   }
   const auto product = checked_mul(others, data);
   if (product != world_size) {
-    fail(ExitCode::usage, "the mesh {} = {} does not match the {} ranks of the job; start {} ranks or change the degrees",
-         text(), product, world_size, product);
+    fail(ExitCode::usage,
+         "the mesh {} = {} does not match the {} ranks of the job; start {} ranks or change the degrees", text(),
+         product, world_size, product);
   }
 }
 
@@ -53,7 +55,9 @@ int MeshShape::coordinate(int rank, std::string_view axis) const {
   return rank / stride(a) % degrees_[a];
 }
 
-int MeshShape::group(int rank, std::string_view axis) const { return rank - coordinate(rank, axis) * stride(index(axis)); }
+int MeshShape::group(int rank, std::string_view axis) const {
+  return rank - coordinate(rank, axis) * stride(index(axis));
+}
 
 std::string MeshShape::text() const {
   std::string out;

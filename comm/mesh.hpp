@@ -1,5 +1,6 @@
-// The ranks as a grid with named axes: pipe, data, context, tensor, in this order, the last one varying fastest, so that
-// ranks of the tensor axis are neighbours on a host. Each axis is a communicator of the ranks that differ in it alone.
+// The ranks as a grid with named axes: pipe, data, context, tensor, in this order, the last one varying fastest, so
+// that ranks of the tensor axis are neighbours on a host. Each axis is a communicator of the ranks that differ in it
+// alone.
 #pragma once
 
 #include <array>

@@ -22,22 +22,31 @@ namespace {
 
 MPI_Datatype type_of(DType dtype) {
   switch (dtype) {
-    case DType::f64: return MPI_DOUBLE;
-    case DType::i32: return MPI_INT32_T;
-    case DType::i64: return MPI_INT64_T;
-    case DType::u8: return MPI_UINT8_T;
+    case DType::f64:
+      return MPI_DOUBLE;
+    case DType::i32:
+      return MPI_INT32_T;
+    case DType::i64:
+      return MPI_INT64_T;
+    case DType::u8:
+      return MPI_UINT8_T;
     case DType::bf16:
-    case DType::f16: return MPI_UINT16_T;
-    case DType::f32: break;
+    case DType::f16:
+      return MPI_UINT16_T;
+    case DType::f32:
+      break;
   }
   return MPI_FLOAT;
 }
 
 MPI_Op operation_of(Reduction reduction) {
   switch (reduction) {
-    case Reduction::max: return MPI_MAX;
-    case Reduction::min: return MPI_MIN;
-    case Reduction::sum: break;
+    case Reduction::max:
+      return MPI_MAX;
+    case Reduction::min:
+      return MPI_MIN;
+    case Reduction::sum:
+      break;
   }
   return MPI_SUM;
 }
@@ -103,11 +112,14 @@ class MpiOperation {
 
   bool poll() {
     int done = 0;
-    must_succeed(MPI_Testall(narrow<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall", what_);
+    must_succeed(MPI_Testall(narrow<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE),
+                 "MPI_Testall", what_);
     if (done == 0) return false;
     if (out_ && out_.dtype() != call_.out.dtype()) {
-      if (call_.out.dtype() == DType::bf16) convert<BFloat16, float>(out_, call_.out);
-      else convert<Float16, float>(out_, call_.out);
+      if (call_.out.dtype() == DType::bf16)
+        convert<BFloat16, float>(out_, call_.out);
+      else
+        convert<Float16, float>(out_, call_.out);
     }
     return true;
   }
@@ -124,23 +136,27 @@ class MpiOperation {
 
   void issue() {
     const bool empty = (!in_ || in_.elements() == 0) && (!out_ || out_.elements() == 0);
-    if (empty && (call_.kind != Collective::barrier && call_.kind != Collective::send && call_.kind != Collective::recv &&
-                  call_.kind != Collective::exchange)) {
+    if (empty && (call_.kind != Collective::barrier && call_.kind != Collective::send &&
+                  call_.kind != Collective::recv && call_.kind != Collective::exchange)) {
       return;
     }
     switch (call_.kind) {
       case Collective::all_reduce:
       case Collective::reduce:
-      case Collective::broadcast: return issue_long();
+      case Collective::broadcast:
+        return issue_long();
       case Collective::reduce_scatter:
         return done(MPI_Ireduce_scatter_block(address(in_), address(out_), count(out_.elements()), type(),
                                               operation_of(call_.reduction), comm_, request()),
                     "MPI_Ireduce_scatter_block");
-      case Collective::barrier: return done(MPI_Ibarrier(comm_, request()), "MPI_Ibarrier");
+      case Collective::barrier:
+        return done(MPI_Ibarrier(comm_, request()), "MPI_Ibarrier");
       case Collective::send:
       case Collective::recv:
-      case Collective::exchange: return issue_messages();
-      default: return issue_moves();
+      case Collective::exchange:
+        return issue_messages();
+      default:
+        return issue_moves();
     }
   }
 
@@ -161,8 +177,9 @@ class MpiOperation {
       if (call_.kind == Collective::all_reduce) {
         done(MPI_Iallreduce(from, at(out_), n, type(), op, comm_, request()), "MPI_Iallreduce");
       } else if (call_.kind == Collective::reduce) {
-        done(MPI_Ireduce(at(in_), rank_ == call_.peer ? at(out_) : nullptr, n, type(), op, call_.peer, comm_, request()),
-             "MPI_Ireduce");
+        done(
+            MPI_Ireduce(at(in_), rank_ == call_.peer ? at(out_) : nullptr, n, type(), op, call_.peer, comm_, request()),
+            "MPI_Ireduce");
       } else {
         done(MPI_Ibcast(at(out_), n, type(), call_.peer, comm_, request()), "MPI_Ibcast");
       }
@@ -196,8 +213,9 @@ class MpiOperation {
            "MPI_Irecv");
     }
     if (call_.kind != Collective::recv) {
-      done(MPI_Isend(address(in_), count(in_.elements()), type_of(in_.dtype()), call_.peer, call_.tag, comm_, request()),
-           "MPI_Isend");
+      done(
+          MPI_Isend(address(in_), count(in_.elements()), type_of(in_.dtype()), call_.peer, call_.tag, comm_, request()),
+          "MPI_Isend");
     }
   }
 
@@ -213,7 +231,8 @@ std::string open_library() {
   int provided = 0;
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) return "MPI_Init_thread failed";
   if (provided < MPI_THREAD_FUNNELED) return "the MPI library does not give the thread level FUNNELED";
-  if (MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN) != MPI_SUCCESS) return "MPI_Comm_set_errhandler failed";
+  if (MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN) != MPI_SUCCESS)
+    return "MPI_Comm_set_errhandler failed";
   return {};
 }
 
@@ -247,9 +266,9 @@ class MpiCommunicator final : public Communicator {
       : Communicator(std::move(identity), context->log), context_(std::move(context)), comm_(comm) {}
 
   Event execute(const Call& call, CollectiveLog::Ticket ticket) override {
-    auto what = fmt::format("{} number {} of {} ({} x {}) at rank {} on host {}", name_of(call.kind), ticket.sequence(),
-                            name(), call.in || call.out ? name_of(dtype_of_call(call)) : "nothing", count_of(call), rank(),
-                            host());
+    auto what =
+        fmt::format("{} number {} of {} ({} x {}) at rank {} on host {}", name_of(call.kind), ticket.sequence(), name(),
+                    call.in || call.out ? name_of(dtype_of_call(call)) : "nothing", count_of(call), rank(), host());
     auto operation = std::make_shared<MpiOperation>(call, comm_, rank(), std::move(what));
     return context_->queue->submit([operation = std::move(operation), ticket]() mutable -> OperationQueue::Poll {
       ticket.started();
@@ -310,7 +329,8 @@ MpiRuntime::MpiRuntime() : context_(std::make_shared<Context>()) {
     MPI_Comm_size(MPI_COMM_WORLD, &context.size);
   };
   hooks.last = [&context] {
-    must_succeed(MPI_Finalize(), "MPI_Finalize", fmt::format("the end of rank {} on host {}", context.rank, context.host));
+    must_succeed(MPI_Finalize(), "MPI_Finalize",
+                 fmt::format("the end of rank {} on host {}", context.rank, context.host));
   };
   context.queue = std::make_unique<OperationQueue>(std::move(hooks));
   try {

@@ -15,13 +15,15 @@ namespace {
 
 /// Up to this size every rank sums everything: the second synchronisation would cost more than the arithmetic.
 constexpr std::size_t redundant = 16 * 1024;
+/// From this size on memory in a shared window is reduced where it lies.
+constexpr std::size_t worth_two_meetings = 4 * 1024;
 
 /// Who shares a host with whom.
 struct Topology {
-  int node = 0;        // number of this host, in order of its first rank
+  int node = 0;  // number of this host, in order of its first rank
   int nodes = 1;
   int local_rank = 0;
-  int smallest = 1;    // ranks on the host with the fewest
+  int smallest = 1;  // ranks on the host with the fewest
   int largest = 1;
   std::vector<std::string> local_names;
 };
@@ -155,16 +157,20 @@ class NodeCommunicator final : public Communicator {
     switch (call.kind) {
       case Collective::all_reduce:
         if (call.in.elements() == 0) return nullptr;
+        if (call.in.bytes() >= worth_two_meetings) {
+          if (auto work = direct_operation(inside)) return work;
+        }
         if (one_host_ && call.in.bytes() <= redundant) return small_operation(std::move(inside));
-        if (auto work = direct_operation(inside)) return work;
         if (one_host_ || call.in.bytes() > redundant) return staged_operation(std::move(inside));
         return nullptr;
       case Collective::all_gather:
       case Collective::reduce_scatter:
       case Collective::broadcast:
         return small && call.in.elements() > 0 ? small_operation(std::move(inside)) : nullptr;
-      case Collective::barrier: return small ? small_operation(std::move(inside)) : nullptr;
-      default: return nullptr;
+      case Collective::barrier:
+        return small ? small_operation(std::move(inside)) : nullptr;
+      default:
+        return nullptr;
     }
   }
 

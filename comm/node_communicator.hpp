@@ -1,6 +1,6 @@
 // A communicator whose ranks on one host meet in shared memory and whose hosts meet through another communicator
-// (MPI). all_reduce always goes this way; small reduce_scatter, all_gather, broadcast and barrier too when all ranks are
-// on one host; everything else is passed on. Within a host the computing thread does the arithmetic, when it calls
+// (MPI). all_reduce always goes this way; small reduce_scatter, all_gather, broadcast and barrier too when all ranks
+// are on one host; everything else is passed on. Within a host the computing thread does the arithmetic, when it calls
 // progress() or waits; between hosts the communication thread works in the background.
 #pragma once
 

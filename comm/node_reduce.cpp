@@ -10,23 +10,29 @@
 namespace trireme {
 namespace {
 
-constexpr std::int64_t block = 2048;          // elements kept in the first-level cache
-constexpr std::int64_t grain = 64 * 1024;     // elements that are worth a thread
+constexpr std::int64_t block = 2048;       // elements kept in the first-level cache
+constexpr std::int64_t grain = 64 * 1024;  // elements that are worth a thread
 
 template <class T>
 using Wide = std::conditional_t<sizeof(T) == 2, float, T>;
 
 struct Sum {
   template <class A>
-  A operator()(A a, A b) const { return static_cast<A>(a + b); }
+  A operator()(A a, A b) const {
+    return static_cast<A>(a + b);
+  }
 };
 struct Max {
   template <class A>
-  A operator()(A a, A b) const { return a < b ? b : a; }
+  A operator()(A a, A b) const {
+    return a < b ? b : a;
+  }
 };
 struct Min {
   template <class A>
-  A operator()(A a, A b) const { return b < a ? b : a; }
+  A operator()(A a, A b) const {
+    return b < a ? b : a;
+  }
 };
 
 template <class T, class Op>
@@ -60,9 +66,12 @@ void reduce_all(const NodeReduction& r) {
 template <class T>
 void reduce_type(const NodeReduction& r) {
   switch (r.reduction) {
-    case Reduction::max: return reduce_all<T, Max>(r);
-    case Reduction::min: return reduce_all<T, Min>(r);
-    case Reduction::sum: break;
+    case Reduction::max:
+      return reduce_all<T, Max>(r);
+    case Reduction::min:
+      return reduce_all<T, Min>(r);
+    case Reduction::sum:
+      break;
   }
   return reduce_all<T, Sum>(r);
 }
@@ -71,13 +80,20 @@ void reduce_type(const NodeReduction& r) {
 
 void reduce_in_rank_order(const NodeReduction& r) {
   switch (r.dtype) {
-    case DType::f64: return reduce_type<double>(r);
-    case DType::bf16: return reduce_type<BFloat16>(r);
-    case DType::f16: return reduce_type<Float16>(r);
-    case DType::i32: return reduce_type<std::int32_t>(r);
-    case DType::i64: return reduce_type<std::int64_t>(r);
-    case DType::u8: return reduce_type<std::uint8_t>(r);
-    case DType::f32: break;
+    case DType::f64:
+      return reduce_type<double>(r);
+    case DType::bf16:
+      return reduce_type<BFloat16>(r);
+    case DType::f16:
+      return reduce_type<Float16>(r);
+    case DType::i32:
+      return reduce_type<std::int32_t>(r);
+    case DType::i64:
+      return reduce_type<std::int64_t>(r);
+    case DType::u8:
+      return reduce_type<std::uint8_t>(r);
+    case DType::f32:
+      break;
   }
   return reduce_type<float>(r);
 }

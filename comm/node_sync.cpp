@@ -25,6 +25,9 @@ static_assert(Word::is_always_lock_free && sizeof(Word) == 4, "counters are shar
 constexpr auto spin_time = std::chrono::microseconds(30);
 constexpr long sleep_nanoseconds = 20'000'000;  // how late a dead process may be noticed
 
+// Whoever was first to fail is ending the job; speaking up at once would put a consequence in the place of the cause.
+constexpr auto grace = std::chrono::seconds(1);
+
 void futex_sleep(Word& word, std::uint32_t seen) {
   timespec limit{0, sleep_nanoseconds};
   ::syscall(SYS_futex, &word, FUTEX_WAIT, seen, &limit, nullptr, 0);
@@ -144,20 +147,22 @@ void NodeSync::check_peers(Counter counter, std::uint32_t target) {
     const bool left = line(r).left.load() != 0;
     if (!left && is_alive(r)) continue;
     if (is_reached(cell(r, counter).load(), target)) continue;
+    const auto now = std::chrono::steady_clock::now();
+    if (lost_since_ == std::chrono::steady_clock::time_point{}) lost_since_ = now;
+    if (now - lost_since_ < grace) return;
     fail(ExitCode::peer_lost, "{} (process {}) {} while {} waited for it in a reduction within the host",
          names_[static_cast<std::size_t>(r)], line(r).process.load(), left ? "left" : "died",
          names_[static_cast<std::size_t>(rank_)]);
   }
 }
 
-void NodeSync::describe(const NodeOperation& operation) {
-  line(rank_).operations[operation.sequence % 2] = operation;
-}
+void NodeSync::describe(const NodeOperation& operation) { line(rank_).operations[operation.sequence % 2] = operation; }
 
 void NodeSync::check_same(const NodeOperation& mine) const {
   const auto text = [](const NodeOperation& operation) {
-    const auto place = operation.offset < 0 ? std::string("through staging")
-                                            : fmt::format("at byte {} of window {}", operation.offset, operation.window);
+    const auto place = operation.offset < 0
+                           ? std::string("through staging")
+                           : fmt::format("at byte {} of window {}", operation.offset, operation.window);
     return fmt::format("{} of {} x {} {}", name_of(static_cast<Collective>(operation.kind)),
                        name_of(static_cast<DType>(operation.dtype)), operation.count, place);
   };

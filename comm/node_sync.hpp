@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -47,7 +48,7 @@ class NodeSync {
   void publish(Counter counter);
   /// Whether the counters of all processes have reached `target`.
   bool reached(Counter counter, std::uint32_t target) const;
-  /// Blocks until reached(); throws Error(peer_lost) when a process died or left before.
+  /// Blocks until reached(); throws Error(peer_lost) a second after a process died or left before.
   void wait(Counter counter, std::uint32_t target);
   /// Says what this process is about to do; call before publishing `filled`.
   void describe(const NodeOperation& operation);
@@ -66,6 +67,7 @@ class NodeSync {
   int rank_;
   int size_;
   bool spins_;
+  std::chrono::steady_clock::time_point lost_since_{};  // when a missing process was first noticed
   std::vector<std::string> names_;
   std::vector<int> handles_;  // pidfd of each process, -1 where not opened
 };

@@ -142,8 +142,8 @@ void NodeWindow::reserve_and_map(const std::string& token) {
   int error = EINTR;
   while (error == EINTR) error = ::posix_fallocate(descriptor_, narrow<off_t>(first), narrow<off_t>(bytes));
   if (error != 0) {
-    fail(ExitCode::storage, "/dev/shm is too small: {} wanted for {} processes, {} free ({})", megabytes(total()), size_,
-         room(), std::strerror(error));
+    fail(ExitCode::storage, "/dev/shm is too small: {} wanted for {} processes, {} free ({})", megabytes(total()),
+         size_, room(), std::strerror(error));
   }
   void* memory = ::mmap(nullptr, total(), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
   if (memory == MAP_FAILED) fail(ExitCode::failure, "mapping {} failed: {}", megabytes(total()), std::strerror(errno));

@@ -161,7 +161,10 @@ bool OperationQueue::poll_all() {
       const std::lock_guard lock(guard_);
       --unfinished_;
     }
-    if (error) completion->fail(error); else completion->finish();
+    if (error)
+      completion->fail(error);
+    else
+      completion->finish();
     progress = true;
   }
   return progress;

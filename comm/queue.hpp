@@ -65,7 +65,7 @@ class OperationQueue {
   std::deque<std::function<void()>> urgent_;
   State state_ = State::open;
   std::size_t unfinished_ = 0;
-  std::deque<Operation> starting_;   // the thread's own
+  std::deque<Operation> starting_;  // the thread's own
   std::list<Operation> in_flight_;  // the thread's own
   Hooks hooks_;
   std::exception_ptr last_error_;

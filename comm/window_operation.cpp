@@ -181,7 +181,8 @@ class DirectAllReduce final : public WindowOperation {
   void spread() {
     const Range part = mine();
     for (int r = 0; channel().cross && r < size(); ++r) {
-      if (r != rank()) std::memcpy(copy_of(r) + bytes(part.first), copy_of(rank()) + bytes(part.first), bytes(part.count));
+      if (r != rank())
+        std::memcpy(copy_of(r) + bytes(part.first), copy_of(rank()) + bytes(part.first), bytes(part.count));
     }
     sync().publish(Counter::done);
   }
@@ -191,9 +192,9 @@ class DirectAllReduce final : public WindowOperation {
   Event cross_;
 };
 
-/// Stages of chunk k: 3k copy out k-1 and in k+1; 3k+1 sum my part of k; 3k+2 publish it. Last: copy out the last chunk.
-/// That a slot is free: a process fills input k+1 after all are done with sum k-1 (it waited for that), and writes
-/// result k after all have filled k, which each did after copying out k-2.
+/// Stages of chunk k: 3k copy out k-1 and in k+1; 3k+1 sum my part of k; 3k+2 publish it. Last: copy out the last
+/// chunk. That a slot is free: a process fills input k+1 after all are done with sum k-1 (it waited for that), and
+/// writes result k after all have filled k, which each did after copying out k-2.
 class StagedAllReduce final : public WindowOperation {
  public:
   explicit StagedAllReduce(WindowCall call) : WindowOperation(std::move(call)) {
@@ -252,8 +253,8 @@ class StagedAllReduce final : public WindowOperation {
     if (!channel().cross) targets.push_back(at(call().out, whole.first + part.first));
     reduce_in_rank_order({call().in.dtype(), call().reduction, sources, targets, part.count});
     if (!channel().cross) return;
-    const auto buffer = std::make_shared<Buffer>(targets[0], bytes(part.count), Device::cpu(),
-                                                 [keep = channel().staging](void*) {});
+    const auto buffer =
+        std::make_shared<Buffer>(targets[0], bytes(part.count), Device::cpu(), [keep = channel().staging](void*) {});
     cross_ = channel().cross->all_reduce(Tensor(buffer, 0, {part.count}, call().in.dtype()), call().reduction);
   }
 

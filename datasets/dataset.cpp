@@ -17,8 +17,9 @@ namespace {
 void check_header(const hdf5::File& file, const std::string& split, std::int64_t count) {
   const std::string advice = "; import the data set again";
   if (!file.has_attribute("/", "format") || file.read_string("/", "format") != shard_format) {
-    fail(ExitCode::corrupt_input, "{} is an HDF5 file, but not a shard of a data set (its format attribute is not \"{}\"){}",
-         file.path(), shard_format, advice);
+    fail(ExitCode::corrupt_input,
+         "{} is an HDF5 file, but not a shard of a data set (its format attribute is not \"{}\"){}", file.path(),
+         shard_format, advice);
   }
   const std::int64_t version = file.read_i64("/", "version");
   if (version != dataset_version) {
@@ -28,20 +29,20 @@ void check_header(const hdf5::File& file, const std::string& split, std::int64_t
   const std::int64_t found = file.read_i64("/", "count");
   const std::string found_split = file.read_string("/", "split");
   if (found != count || found_split != split) {
-    fail(ExitCode::corrupt_input, "{} holds {} samples of '{}', the index says {} of '{}'{}", file.path(), found, found_split,
-         count, split, advice);
+    fail(ExitCode::corrupt_input, "{} holds {} samples of '{}', the index says {} of '{}'{}", file.path(), found,
+         found_split, count, split, advice);
   }
 }
 
 /// Throws unless dataset `name` is (count, row...) of `dtype`; count -1 is any. Returns the count.
 std::int64_t check_dataset(const hdf5::File& file, const FieldSpec& want, std::int64_t count) {
   const auto info = file.info(want.name);
-  const bool fits = info.shape.dims() == want.row.dims() + 1 && info.dtype == want.dtype && info.shape.tail() == want.row &&
-                    (count < 0 || info.shape[0] == count);
+  const bool fits = info.shape.dims() == want.row.dims() + 1 && info.dtype == want.dtype &&
+                    info.shape.tail() == want.row && (count < 0 || info.shape[0] == count);
   if (!fits) {
     fail(ExitCode::corrupt_input, "'{}' of {} is {} {}, the index says {} rows of {} {}", want.name, file.path(),
-         name_of(info.dtype), info.shape.text(), count < 0 ? "any number of" : std::to_string(count), name_of(want.dtype),
-         want.row.text());
+         name_of(info.dtype), info.shape.text(), count < 0 ? "any number of" : std::to_string(count),
+         name_of(want.dtype), want.row.text());
   }
   return info.shape[0];
 }
@@ -73,8 +74,9 @@ Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEn
 void Split::open_shard(const std::string& path, const ShardEntry& entry) {
   const std::size_t bytes = file_bytes(path);
   if (bytes != to_size(entry.bytes)) {
-    fail(ExitCode::corrupt_input, "{} has {} bytes, the index says {}: it was cut off or changed; import the data set again",
-         path, bytes, entry.bytes);
+    fail(ExitCode::corrupt_input,
+         "{} has {} bytes, the index says {}: it was cut off or changed; import the data set again", path, bytes,
+         entry.bytes);
   }
   hdf5::File file = hdf5::File::open(path);
   check_header(file, name_, entry.count);
@@ -122,8 +124,10 @@ RaggedRow Split::ragged(int field, std::int64_t row) const {
   const std::int64_t begin = load_offset(column.offsets, row - shard.first);
   const std::int64_t end = load_offset(column.offsets, row - shard.first + 1);
   if (begin < 0 || end < begin || end > column.elements) {
-    fail(ExitCode::corrupt_input, "sample {} of split '{}' has elements [{}, {}) of {}: the shard is damaged; run "
-         "`trireme data verify`", row, name_, begin, end, column.elements);
+    fail(ExitCode::corrupt_input,
+         "sample {} of split '{}' has elements [{}, {}) of {}: the shard is damaged; run "
+         "`trireme data verify`",
+         row, name_, begin, end, column.elements);
   }
   return {column.data + begin * column.row_bytes, end - begin};
 }
@@ -136,7 +140,8 @@ void SubsetView::resolve(std::span<std::int64_t> places) const {
   permutation_->map(places);
 }
 
-TrainValidation::TrainValidation(const SubsetView& all, double fraction, std::uint64_t seed) : train(all), validation(all) {
+TrainValidation::TrainValidation(const SubsetView& all, double fraction, std::uint64_t seed)
+    : train(all), validation(all) {
   if (!(fraction >= 0 && fraction < 1)) {
     fail(ExitCode::usage, "a validation part of {} is not in [0, 1)", fraction);
   }

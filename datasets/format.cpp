@@ -21,7 +21,8 @@ Json encode(const FieldSpec& field) {
 Json encode(const SplitEntry& split) {
   Json shards = Json::array();
   for (const auto& shard : split.shards) {
-    shards.push_back({{"file", shard.file}, {"count", shard.count}, {"bytes", shard.bytes}, {"xxh3_128", shard.checksum}});
+    shards.push_back(
+        {{"file", shard.file}, {"count", shard.count}, {"bytes", shard.bytes}, {"xxh3_128", shard.checksum}});
   }
   return {{"name", split.name}, {"count", split.count}, {"shards", shards}};
 }
@@ -30,8 +31,8 @@ Json encode(const DatasetIndex& index) {
   Json fields = Json::array(), splits = Json::array();
   for (const auto& field : index.fields) fields.push_back(encode(field));
   for (const auto& split : index.splits) splits.push_back(encode(split));
-  return {{"format", dataset_format},   {"version", dataset_version}, {"name", index.name}, {"fields", fields},
-          {"class_names", index.class_names}, {"splits", splits}};
+  return {{"format", dataset_format}, {"version", dataset_version},       {"name", index.name},
+          {"fields", fields},         {"class_names", index.class_names}, {"splits", splits}};
 }
 
 FieldSpec decode_field(const Json& json) {
@@ -57,8 +58,10 @@ SplitEntry decode_split(const Json& json) {
                      .checksum = entry.at("xxh3_128").get<std::string>()};
     require(!shard.file.empty() && shard.file.find('/') == std::string::npos && shard.file != "..",
             "the shard name '{}' is not a plain file name", shard.file);
-    require(shard.count > 0 && shard.bytes > 0, "shard {} has {} samples in {} bytes", shard.file, shard.count, shard.bytes);
-    require(shard.count <= split.count - total, "the shards of '{}' hold more than its {} samples", split.name, split.count);
+    require(shard.count > 0 && shard.bytes > 0, "shard {} has {} samples in {} bytes", shard.file, shard.count,
+            shard.bytes);
+    require(shard.count <= split.count - total, "the shards of '{}' hold more than its {} samples", split.name,
+            split.count);
     total += shard.count;
     split.shards.push_back(std::move(shard));
   }
@@ -96,7 +99,8 @@ std::string DatasetIndex::fingerprint() const {
 DatasetIndex DatasetIndex::read(const std::string& folder) {
   const std::string path = folder + "/index.json";
   if (!std::filesystem::is_regular_file(path)) {
-    fail(ExitCode::corrupt_input, "{} is not a data set: there is no {}; make one with `trireme data import`", folder, path);
+    fail(ExitCode::corrupt_input, "{} is not a data set: there is no {}; make one with `trireme data import`", folder,
+         path);
   }
   const std::string text = read_file(path);
   try {
@@ -122,7 +126,8 @@ void check_fields(const std::vector<FieldSpec>& fields) {
     require(fields[i].row.dims() < Shape::max_dims, "field '{}' has {} dims, at most {} fit", fields[i].name,
             fields[i].row.dims(), Shape::max_dims - 1);
     require(fields[i].row.elements() > 0, "field '{}' of shape {} holds nothing", fields[i].name, fields[i].row.text());
-    for (std::size_t k = 0; k < i; ++k) require(fields[k].name != fields[i].name, "two fields are named '{}'", fields[i].name);
+    for (std::size_t k = 0; k < i; ++k)
+      require(fields[k].name != fields[i].name, "two fields are named '{}'", fields[i].name);
   }
 }
 

@@ -25,16 +25,17 @@ class IdxFile {
     file_.read_exactly(magic, "the IDX header");
     const auto byte = [&](int i) { return std::to_integer<unsigned>(magic[i]); };
     if (byte(0) != 0 || byte(1) != 0) {
-      fail(ExitCode::corrupt_input, "{} is not an IDX file of {}: it begins with {:02x} {:02x} {:02x} {:02x}, wanted 00 00 08 {:02x}",
-           path, role, byte(0), byte(1), byte(2), byte(3), wanted_dims.front());
+      fail(ExitCode::corrupt_input,
+           "{} is not an IDX file of {}: it begins with {:02x} {:02x} {:02x} {:02x}, wanted 00 00 08 {:02x}", path,
+           role, byte(0), byte(1), byte(2), byte(3), wanted_dims.front());
     }
     if (byte(2) != u8_code) {
       fail(ExitCode::corrupt_input, "{}: IDX {} of type {:#04x}, wanted 0x08 (unsigned bytes)", path, role, byte(2));
     }
     const int dims = static_cast<int>(byte(3));
     if (std::ranges::find(wanted_dims, dims) == wanted_dims.end()) {
-      fail(ExitCode::corrupt_input, "{}: IDX {} with {} dims, wanted {}; were images and labels exchanged?", path, role, dims,
-           wanted_dims.front());
+      fail(ExitCode::corrupt_input, "{}: IDX {} with {} dims, wanted {}; were images and labels exchanged?", path, role,
+           dims, wanted_dims.front());
     }
     for (int i = 0; i < dims; ++i) extents_.push_back(read_extent());
     check_size();
@@ -71,11 +72,13 @@ class IdxFile {
     if (count() == 0) fail(ExitCode::corrupt_input, "{} holds no {}: the data set would be empty", path(), role_);
     for (std::size_t i = 1; i < extents_.size(); ++i) {
       if (extents_[i] == 0 || extents_[i] > largest_image / row_bytes_) {
-        fail(ExitCode::corrupt_input, "{}: an image of {} bytes in a row of {} is not plausible", path(), extents_[i], row_bytes_);
+        fail(ExitCode::corrupt_input, "{}: an image of {} bytes in a row of {} is not plausible", path(), extents_[i],
+             row_bytes_);
       }
       row_bytes_ *= extents_[i];
     }
-    const std::uint64_t wanted = file_.position() + static_cast<std::uint64_t>(count()) * static_cast<std::uint64_t>(row_bytes_);
+    const std::uint64_t wanted =
+        file_.position() + static_cast<std::uint64_t>(count()) * static_cast<std::uint64_t>(row_bytes_);
     if (!file_.compressed() && file_.stored_bytes() != wanted) {
       fail(ExitCode::corrupt_input, "{} has {} bytes, its header ({} {} of {} bytes) wants {}: it is {}", path(),
            file_.stored_bytes(), count(), role_, row_bytes_, wanted,
@@ -107,8 +110,8 @@ LabelScan scan_labels(const std::string& path, std::size_t classes) {
     for (std::size_t i = 0; i < block.size(); ++i) {
       const auto label = std::to_integer<unsigned>(block[i]);
       if (label >= classes) {
-        fail(ExitCode::corrupt_input, "{}: label {} of sample {} is out of range: there are {} classes (0 to {})", path, label,
-             first + static_cast<std::int64_t>(i), classes, classes - 1);
+        fail(ExitCode::corrupt_input, "{}: label {} of sample {} is out of range: there are {} classes (0 to {})", path,
+             label, first + static_cast<std::int64_t>(i), classes, classes - 1);
       }
       scan.largest = std::max(scan.largest, label);
     }
@@ -157,7 +160,8 @@ Shape check_pair(const SplitSource& source, std::int64_t labels) {
 
 DatasetIndex import_idx(const IdxImport& import) {
   if (import.images.empty() || import.labels.empty() || import.test_images.empty() != import.test_labels.empty()) {
-    fail(ExitCode::usage, "images and labels come in pairs: give --images and --labels, and both or none of --test-images "
+    fail(ExitCode::usage,
+         "images and labels come in pairs: give --images and --labels, and both or none of --test-images "
          "and --test-labels");
   }
   std::vector<SplitSource> sources{{"train", import.images, import.labels}};
@@ -170,8 +174,8 @@ DatasetIndex import_idx(const IdxImport& import) {
   if (sources.size() == 2) {
     const Shape test = check_pair(sources.back(), scan_labels(import.test_labels, classes.size()).count);
     if (!(test == image)) {
-      fail(ExitCode::corrupt_input, "{} holds images {}, {} holds images {}: they must be equal", import.images, image.text(),
-           import.test_images, test.text());
+      fail(ExitCode::corrupt_input, "{} holds images {}, {} holds images {}: they must be equal", import.images,
+           image.text(), import.test_images, test.text());
     }
   }
 

@@ -33,7 +33,8 @@ class LoaderCore {
 
   void start() {
     try {
-      for (int i = 0; i < plan_.options().threads; ++i) threads_.emplace_back([this, i] { work(fillers_[to_size(i)]); });
+      for (int i = 0; i < plan_.options().threads; ++i)
+        threads_.emplace_back([this, i] { work(fillers_[to_size(i)]); });
     } catch (...) {
       stop();  // the system gave only some of the threads
       throw;
@@ -145,7 +146,7 @@ class LoaderCore {
   }
 
   const BatchPlan plan_;
-  std::deque<LoaderSlot> slots_;  // a deque: addresses stay
+  std::deque<LoaderSlot> slots_;     // a deque: addresses stay
   std::deque<BatchFiller> fillers_;  // one per thread
 
   mutable std::mutex guard_;

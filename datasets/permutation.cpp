@@ -45,8 +45,9 @@ Permutation::Permutation(std::int64_t n, std::uint64_t key, std::uint64_t tweak)
   a_ = root_above(n_);
   b_ = (n_ + a_ - 1) / a_;
   for (std::uint32_t r = 0; r < rounds; ++r) {
-    const auto words = philox({static_cast<std::uint32_t>(tweak), static_cast<std::uint32_t>(tweak >> 32), r, 0x7065726du},
-                              {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
+    const auto words =
+        philox({static_cast<std::uint32_t>(tweak), static_cast<std::uint32_t>(tweak >> 32), r, 0x7065726du},
+               {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
     keys_[r] = {{words[0], words[1]}, {words[2], words[3]}};
   }
 }

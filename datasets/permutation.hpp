@@ -1,5 +1,5 @@
-// A keyed permutation of [0, n) computed element by element in O(1) memory: a generalised Feistel network over Z_a x Z_b
-// with a * b >= n and a ~ b ~ sqrt(n), walked along its cycles until the value is below n (Black and Rogaway 2002,
+// A keyed permutation of [0, n) computed element by element in O(1) memory: a generalised Feistel network over Z_a x
+// Z_b with a * b >= n and a ~ b ~ sqrt(n), walked along its cycles until the value is below n (Black and Rogaway 2002,
 // "Ciphers with arbitrary finite domains", methods 2 and 3). The round function is two rounds of Philox's multiply and
 // fold; round keys are Philox4x32-10 of (key, tweak). Integers only: the same on every machine.
 #pragma once

@@ -35,8 +35,9 @@ void Sampler::fill(std::uint64_t first, std::span<std::int64_t> out) const {
 PartRows part_rows(std::int64_t batch, int part, int parts) {
   require(parts >= 1 && part >= 0 && part < parts, "part {} of {} parts", part, parts);
   if (batch < parts) {
-    fail(ExitCode::usage, "a global batch of {} cannot be divided among {}: use a batch of at least {}, or fewer processes",
-         batch, parts, parts);
+    fail(ExitCode::usage,
+         "a global batch of {} cannot be divided among {}: use a batch of at least {}, or fewer processes", batch,
+         parts, parts);
   }
   const std::int64_t first = checked_mul(batch, part) / parts;
   return {first, checked_mul(batch, part + 1) / parts - first};

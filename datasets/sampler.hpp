@@ -1,6 +1,6 @@
 // Which sample is the i-th of the training stream: a pure function of (samples, seed, i). The stream runs on for ever;
-// positions [e * n, (e + 1) * n) are epoch e, a permutation of the n samples. Nothing depends on how many parts share the
-// stream, so a run may be resumed at any position with another number of parts.
+// positions [e * n, (e + 1) * n) are epoch e, a permutation of the n samples. Nothing depends on how many parts share
+// the stream, so a run may be resumed at any position with another number of parts.
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,8 @@ class Draws {
 
   std::uint32_t bits() {
     if (used_ == 4) {
-      words_ = philox({static_cast<std::uint32_t>(index_), static_cast<std::uint32_t>(index_ >> 32), block_++, 0}, key_);
+      words_ =
+          philox({static_cast<std::uint32_t>(index_), static_cast<std::uint32_t>(index_ >> 32), block_++, 0}, key_);
       used_ = 0;
     }
     return words_[used_++];
@@ -47,9 +48,7 @@ using Distance = double (*)(double x, double y, const Pen& pen);
 double box(double x, double y, double half_width, double half_height) {
   return std::max(std::abs(x) - half_width, std::abs(y) - half_height);
 }
-double plus(double x, double y, const Pen& p) {
-  return std::min(box(x, y, p.t * 0.6, p.r), box(x, y, p.r, p.t * 0.6));
-}
+double plus(double x, double y, const Pen& p) { return std::min(box(x, y, p.t * 0.6, p.r), box(x, y, p.r, p.t * 0.6)); }
 
 constexpr double diagonal = 0.70710678118654752;
 
@@ -134,12 +133,13 @@ DatasetIndex generate_shapes(const ShapesOptions& options) {
     fail(ExitCode::usage, "images of {} x {} pixels: wanted 8 to 4096", options.size, options.size);
   }
   if (!(options.noise >= 0 && options.noise <= 1)) fail(ExitCode::usage, "noise of {}: wanted 0 to 1", options.noise);
-  DatasetWriter writer({.folder = options.out,
-                        .name = options.name,
-                        .fields = {{"image", DType::u8, Shape{options.size, options.size, 1}}, {"label", DType::i32, Shape{}}},
-                        .class_names = shape_classes(),
-                        .shard_rows = options.shard_rows,
-                        .existing = options.existing});
+  DatasetWriter writer(
+      {.folder = options.out,
+       .name = options.name,
+       .fields = {{"image", DType::u8, Shape{options.size, options.size, 1}}, {"label", DType::i32, Shape{}}},
+       .class_names = shape_classes(),
+       .shard_rows = options.shard_rows,
+       .existing = options.existing});
   generate_split({"train", options.count}, options, writer);
   if (options.test_count > 0) generate_split({"test", options.test_count}, options, writer);
   return writer.finish({{"importer", "shapes"},

@@ -71,7 +71,8 @@ void StagedFolder::check_target() const {
 
 void StagedFolder::lock() {
   for (;;) {
-    if (::mkdir(staging_.c_str(), 0777) != 0 && errno != EEXIST) storage_error("create", staging_, std::strerror(errno));
+    if (::mkdir(staging_.c_str(), 0777) != 0 && errno != EEXIST)
+      storage_error("create", staging_, std::strerror(errno));
     const int fd = ::open(staging_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) continue;
     if (fd < 0) storage_error("open", staging_, std::strerror(errno));
@@ -80,7 +81,8 @@ void StagedFolder::lock() {
       ::close(fd);
       fail(ExitCode::usage, "another import into {} is running: wait for it, or choose another --out", target_);
     }
-    struct stat locked {}, named {};
+    struct stat locked {
+    }, named{};
     const bool same = ::fstat(fd, &locked) == 0 && ::stat(staging_.c_str(), &named) == 0 &&
                       locked.st_ino == named.st_ino && locked.st_dev == named.st_dev;
     if (same) {

@@ -1,5 +1,6 @@
-// A folder that appears whole or not at all: it is filled under a hidden name next to the target and renamed at the end.
-// Whoever is killed on the way leaves the old target (or none) and the hidden folder, which the next attempt empties.
+// A folder that appears whole or not at all: it is filled under a hidden name next to the target and renamed at the
+// end. Whoever is killed on the way leaves the old target (or none) and the hidden folder, which the next attempt
+// empties.
 #pragma once
 
 #include <string>

@@ -17,7 +17,8 @@ std::string describe(const Dataset& dataset) {
   std::string text = fmt::format("{}  ({})\n", index.name, dataset.folder());
   text += "fields\n";
   for (const auto& field : index.fields) {
-    text += fmt::format("  {:<12} {} {}{}\n", field.name, name_of(field.dtype), field.row.text(), field.ragged() ? " ragged" : "");
+    text += fmt::format("  {:<12} {} {}{}\n", field.name, name_of(field.dtype), field.row.text(),
+                        field.ragged() ? " ragged" : "");
   }
   text += "splits\n";
   for (const auto& split : index.splits) {
@@ -32,7 +33,8 @@ std::string describe(const Dataset& dataset) {
   text += fmt::format("fingerprint\n  {}\n", dataset.fingerprint());
   text += "provenance\n";
   for (const auto& [key, value] : index.provenance.items()) {
-    if (!value.is_array()) text += fmt::format("  {:<12} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    if (!value.is_array())
+      text += fmt::format("  {:<12} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   }
   const Json sources = index.provenance.value("sources", Json::array());
   for (const auto& source : sources) {

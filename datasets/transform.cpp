@@ -168,9 +168,11 @@ class RandomCrop final : public Transform {
       }
       const std::int64_t source = (top + y) * image.width + left + begin;
       std::memset(line, 0, static_cast<std::size_t>(begin) * image.pixel);
-      std::memcpy(line + static_cast<std::size_t>(begin) * image.pixel, in.data + static_cast<std::size_t>(source) * image.pixel,
+      std::memcpy(line + static_cast<std::size_t>(begin) * image.pixel,
+                  in.data + static_cast<std::size_t>(source) * image.pixel,
                   static_cast<std::size_t>(end - begin) * image.pixel);
-      std::memset(line + static_cast<std::size_t>(end) * image.pixel, 0, static_cast<std::size_t>(width - end) * image.pixel);
+      std::memset(line + static_cast<std::size_t>(end) * image.pixel, 0,
+                  static_cast<std::size_t>(width - end) * image.pixel);
     }
   }
 
@@ -200,7 +202,9 @@ std::shared_ptr<const Transform> random_horizontal_flip(double probability) {
   return std::make_shared<HorizontalFlip>(probability);
 }
 
-std::shared_ptr<const Transform> random_crop(const CropOptions& options) { return std::make_shared<RandomCrop>(options); }
+std::shared_ptr<const Transform> random_crop(const CropOptions& options) {
+  return std::make_shared<RandomCrop>(options);
+}
 
 TransformChain::TransformChain(TransformList list, const RowType& in) : list_(std::move(list)), types_{in} {
   for (const auto& transform : list_) types_.push_back(transform->output(types_.back()));

@@ -39,13 +39,15 @@ void check_fields_of(const std::string& path, const MappedFile& map, std::vector
 void check_labels(const Split& split, std::vector<std::string>& problems) {
   const auto& fields = split.fields();
   const auto label = std::ranges::find(fields, "label", &FieldSpec::name);
-  if (split.class_names().empty() || label == fields.end() || label->dtype != DType::i32 || label->row_bytes() != 4) return;
+  if (split.class_names().empty() || label == fields.end() || label->dtype != DType::i32 || label->row_bytes() != 4)
+    return;
   const auto classes = static_cast<std::int64_t>(split.class_names().size());
   for (std::int64_t row = 0; row < split.count(); ++row) {
     std::int32_t value = 0;
     std::memcpy(&value, split.row(static_cast<int>(label - fields.begin()), row), sizeof value);
     if (value < 0 || value >= classes) {
-      problems.push_back(fmt::format("label {} of its sample {} is out of range: there are {} classes", value, row, classes));
+      problems.push_back(
+          fmt::format("label {} of its sample {} is out of range: there are {} classes", value, row, classes));
       return;
     }
   }
@@ -53,7 +55,8 @@ void check_labels(const Split& split, std::vector<std::string>& problems) {
 
 void check_ragged(const Split& split) {
   for (std::size_t f = 0; f < split.fields().size(); ++f) {
-    for (std::int64_t row = 0; split.fields()[f].ragged() && row < split.count(); ++row) split.ragged(static_cast<int>(f), row);
+    for (std::int64_t row = 0; split.fields()[f].ragged() && row < split.count(); ++row)
+      split.ragged(static_cast<int>(f), row);
   }
 }
 
@@ -70,7 +73,8 @@ struct ShardCheck {
       const MappedFile map(path, to_size(shard.bytes));
       const bool same = hash_with_progress(map, progress).hex() == shard.checksum;
       if (!same) check_fields_of(path, map, problems);
-      if (!same && problems.empty()) problems.push_back("its checksum is not the one in the index: its header has changed");
+      if (!same && problems.empty())
+        problems.push_back("its checksum is not the one in the index: its header has changed");
       // Opened as a split of its own, the shard passes the checks that every reader makes.
       const Split alone(dataset.folder(), dataset.index(), {split.name, shard.count, {shard}});
       check_labels(alone, problems);
@@ -93,7 +97,8 @@ VerifyReport verify_dataset(const Dataset& dataset) {
   Progress progress("verifying", report.bytes, "bytes");
   for (const auto& split : dataset.index().splits) {
     for (const auto& shard : split.shards) {
-      for (auto& what : ShardCheck{dataset, split, shard, progress}.run()) report.problems.push_back({shard.file, what});
+      for (auto& what : ShardCheck{dataset, split, shard, progress}.run())
+        report.problems.push_back({shard.file, what});
       report.shards += 1;
       report.samples += shard.count;
     }

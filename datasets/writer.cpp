@@ -107,7 +107,8 @@ class DatasetWriter::Shard {
   std::vector<Column> columns_;
 };
 
-DatasetWriter::DatasetWriter(WriterOptions options) : options_(std::move(options)), staged_(options_.folder, options_.existing) {
+DatasetWriter::DatasetWriter(WriterOptions options)
+    : options_(std::move(options)), staged_(options_.folder, options_.existing) {
   check_fields(options_.fields);
   require(options_.shard_rows >= 0, "a shard cannot have {} samples", options_.shard_rows);
   shard_rows_ = options_.shard_rows > 0 ? options_.shard_rows : rows_of_default_shard(options_.fields);

@@ -1,20 +1,14 @@
 #!/usr/bin/env bash
-# bench.sh [NAME...]: builds and runs the benchmarks of tests/bench (all, or those named, without the ending _bench).
-# Figures compare only within one run: the machine's state is part of them.
+# bench.sh [SECTION...]: builds what tests/bench needs and runs tests/bench/run.py, which prints one table and keeps it
+# (all sections: see `python3 tests/bench/run.py --help`). `make bench` calls it. TRIREME_PEER_PYTHON names a Python with
+# torch, numpy and h5py for the comparison; without one the peer's columns say `skipped`.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 cluster/setup/packages.sh build
-timed "building into build/release" build release
-programs=()
-if [[ $# -gt 0 ]]; then
-  for name in "$@"; do programs+=("build/release/tests/bench/${name}_bench"); done
-else
-  mapfile -t programs < <(find build/release/tests/bench -maxdepth 1 -name '*_bench' -type f -executable | sort)
-fi
-if [[ ${#programs[@]} -eq 0 ]]; then
-  warn "no benchmark was built: is libbenchmark-dev installed?"
+timed "building into build/release" build release trireme image_classification machine_bench all_reduce_bench \
+  loader_bench
+if ! command -v python3 >/dev/null; then
+  warn "the driver of the benchmarks is in Python: apt-get install python3"
   exit 2
 fi
-for program in "${programs[@]}"; do
-  timed "$(basename "$program")" "$program"
-done
+exec python3 tests/bench/run.py --build build/release "$@"

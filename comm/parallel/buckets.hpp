@@ -1,6 +1,6 @@
 // Gradients leave in buckets: contiguous ranges of the grad plane, summed over all ranks while backward goes on. They
-// are sent strictly in reverse arena order, in whatever order they fill, so all ranks make the same calls even when they
-// took different branches; flush() sends what never filled.
+// are sent strictly in reverse arena order, in whatever order they fill, so all ranks make the same calls even when
+// they took different branches; flush() sends what never filled.
 #pragma once
 
 #include <cstddef>
@@ -56,9 +56,9 @@ class Buckets {
   Communicator& comm_;
   std::vector<Bucket> plan_;
   Tensor grad_;
-  std::vector<std::size_t> bucket_of_;   // per entry
-  std::vector<char> filled_;             // per entry
-  std::vector<std::size_t> missing_;     // per bucket: entries not filled yet
+  std::vector<std::size_t> bucket_of_;  // per entry
+  std::vector<char> filled_;            // per entry
+  std::vector<std::size_t> missing_;    // per bucket: entries not filled yet
   std::vector<Event> under_way_;
   std::size_t sent_ = 0;
   Timing timing_;

@@ -1,5 +1,5 @@
-// Data parallelism: every rank has all parameters and a part of the batch, and gradients are summed over the ranks while
-// backward goes on. It is the store that backward asks for places: ranges of the grad plane, sent in buckets.
+// Data parallelism: every rank has all parameters and a part of the batch, and gradients are summed over the ranks
+// while backward goes on. It is the store that backward asks for places: ranges of the grad plane, sent in buckets.
 //   begin(); for each micro-batch { if last: send(); backward } flush(); then the plane holds the sums on every rank.
 // Parameters that no rank used have zero gradients; ranks may use different ones; frozen ones are not in the plan.
 #pragma once

@@ -3,7 +3,8 @@ include_guard()
 
 add_library(trireme_flags INTERFACE)
 # Binaries travel to other hosts: x86-64-v3 (AVX2, FMA), checked at start, never -march=native.
-set(TRIREME_HOST_FLAGS -march=x86-64-v3 -Wall -Wextra -Wconversion -Wshadow -Werror)
+# g++ 12 warns falsely of std::string's own copies (restrict) and of initialiser lists (dangling-pointer).
+set(TRIREME_HOST_FLAGS -march=x86-64-v3 -Wall -Wextra -Wconversion -Wshadow -Werror -Wno-restrict -Wno-dangling-pointer)
 if(TRIREME_SANITIZE STREQUAL address)
   list(APPEND TRIREME_HOST_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(trireme_flags INTERFACE -fsanitize=address,undefined)

@@ -88,8 +88,8 @@ File File::open(const std::string& path) {
   const Id access = access_properties(blame);
   if (H5Fis_hdf5(path.c_str()) <= 0) {
     H5Eclear2(H5E_DEFAULT);
-    fail(ExitCode::corrupt_input, "cannot open {}: its {} bytes are not an HDF5 file (or only the beginning of one)", path,
-         bytes);
+    fail(ExitCode::corrupt_input, "cannot open {}: its {} bytes are not an HDF5 file (or only the beginning of one)",
+         path, bytes);
   }
   return {path, checked(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), blame), Mode::read};
 }
@@ -138,7 +138,8 @@ void File::create_dataset(const std::string& name, DType dtype, const Shape& sha
   checked(H5Pset_fill_time(list.get(), H5D_FILL_TIME_NEVER), blame);
   checked(H5Pset_obj_track_times(list.get(), 0), blame);
   const Id type = make_type(dtype);
-  checked(H5Dcreate2(id_, name.c_str(), type.get(), space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT), H5Dclose, blame);
+  checked(H5Dcreate2(id_, name.c_str(), type.get(), space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT), H5Dclose,
+          blame);
 }
 
 void File::transfer(const std::string& name, const Rows& rows) const {
@@ -150,8 +151,8 @@ void File::transfer(const std::string& name, const Rows& rows) const {
   const Id type = checked(H5Dget_type(dataset.get()), H5Tclose, blame);
   const Shape shape = shape_of(space.get(), blame);
   require(shape.dims() > 0 && rows.first >= 0 && rows.count >= 0 && rows.first <= shape[0] - rows.count,
-          "cannot {} rows [{}, {}) of '{}' of {}: its shape is {}", blame.action, rows.first, rows.first + rows.count, name,
-          path_, shape.text());
+          "cannot {} rows [{}, {}) of '{}' of {}: its shape is {}", blame.action, rows.first, rows.first + rows.count,
+          name, path_, shape.text());
   auto count = extents_of(shape);
   count[0] = static_cast<hsize_t>(rows.count);
   std::vector<hsize_t> start(count.size(), 0);
@@ -209,11 +210,12 @@ std::int64_t File::contiguous_offset(const std::string& name) const {
   const haddr_t offset = H5Dget_offset(dataset.get());
   H5Eclear2(H5E_DEFAULT);
   if (offset == HADDR_UNDEF) {
-    fail(ExitCode::corrupt_input, "cannot map '{}' of {}: its elements are not stored in one contiguous piece", name, path_);
+    fail(ExitCode::corrupt_input, "cannot map '{}' of {}: its elements are not stored in one contiguous piece", name,
+         path_);
   }
   if (offset > size || bytes > size - offset) {
-    fail(ExitCode::corrupt_input, "cannot map '{}' of {}: bytes [{}, {}) are wanted, the file has {}", name, path_, offset,
-         offset + bytes, size);
+    fail(ExitCode::corrupt_input, "cannot map '{}' of {}: bytes [{}, {}) are wanted, the file has {}", name, path_,
+         offset, offset + bytes, size);
   }
   return narrow<std::int64_t>(offset);
 }

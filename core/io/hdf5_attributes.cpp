@@ -38,10 +38,11 @@ void write_value(hid_t file, const Value& value, const Blame& blame) {
   if (value.data != nullptr) checked(H5Awrite(attribute.get(), value.type, value.data), blame);
 }
 
-void write_scalar(hid_t file, const std::string& name, DType dtype, const void* data, const Blame& blame) {
-  const Id type = make_type(dtype);
+template <class T>
+void write_scalar(hid_t file, const std::string& name, T value, const Blame& blame) {
+  const Id type = make_type(dtype_of<T>);
   const Id space = checked(H5Screate(H5S_SCALAR), H5Sclose, blame);
-  write_value(file, {name, type.get(), space.get(), data}, blame);
+  write_value(file, {name, type.get(), space.get(), &value}, blame);
 }
 
 /// An open attribute with its type and element count.
@@ -132,12 +133,12 @@ void File::write_string(const std::string& object, const std::string& name, std:
 
 void File::write_i64(const std::string& object, const std::string& name, std::int64_t value) {
   const Lock lock;
-  write_scalar(id_, name, DType::i64, &value, writing(path_, object));
+  write_scalar(id_, name, value, writing(path_, object));
 }
 
 void File::write_f64(const std::string& object, const std::string& name, double value) {
   const Lock lock;
-  write_scalar(id_, name, DType::f64, &value, writing(path_, object));
+  write_scalar(id_, name, value, writing(path_, object));
 }
 
 void File::write_strings(const std::string& object, const std::string& name, const std::vector<std::string>& values) {

@@ -31,9 +31,10 @@ Id small_float(const FloatLayout& layout) {
   Id type(H5Tcopy(H5T_IEEE_F32LE), H5Tclose);
   const std::size_t sign = layout.exponent_bits + layout.fraction_bits;
   // The fields must fit the type at every moment: they shrink before the size does.
-  const bool ok = H5Tset_fields(type.get(), sign, layout.fraction_bits, layout.exponent_bits, 0, layout.fraction_bits) >= 0 &&
-                  H5Tset_size(type.get(), layout.bytes) >= 0 &&
-                  H5Tset_ebias(type.get(), (std::size_t{1} << (layout.exponent_bits - 1)) - 1) >= 0;
+  const bool ok =
+      H5Tset_fields(type.get(), sign, layout.fraction_bits, layout.exponent_bits, 0, layout.fraction_bits) >= 0 &&
+      H5Tset_size(type.get(), layout.bytes) >= 0 &&
+      H5Tset_ebias(type.get(), (std::size_t{1} << (layout.exponent_bits - 1)) - 1) >= 0;
   require(ok, "HDF5 cannot describe a 16-bit float: {}", library_error());
   return type;
 }
@@ -65,13 +66,20 @@ void fail_call(const Blame& blame) {
 
 Id make_type(DType dtype) {
   switch (dtype) {
-    case DType::f64: return {H5Tcopy(H5T_IEEE_F64LE), H5Tclose};
-    case DType::i32: return {H5Tcopy(H5T_STD_I32LE), H5Tclose};
-    case DType::i64: return {H5Tcopy(H5T_STD_I64LE), H5Tclose};
-    case DType::u8: return {H5Tcopy(H5T_STD_U8LE), H5Tclose};
-    case DType::f16: return small_float(f16_layout);
-    case DType::bf16: return small_float(bf16_layout);
-    case DType::f32: break;
+    case DType::f64:
+      return {H5Tcopy(H5T_IEEE_F64LE), H5Tclose};
+    case DType::i32:
+      return {H5Tcopy(H5T_STD_I32LE), H5Tclose};
+    case DType::i64:
+      return {H5Tcopy(H5T_STD_I64LE), H5Tclose};
+    case DType::u8:
+      return {H5Tcopy(H5T_STD_U8LE), H5Tclose};
+    case DType::f16:
+      return small_float(f16_layout);
+    case DType::bf16:
+      return small_float(bf16_layout);
+    case DType::f32:
+      break;
   }
   return {H5Tcopy(H5T_IEEE_F32LE), H5Tclose};
 }

@@ -49,12 +49,12 @@ struct MapGradient {
 };
 
 /// One element everywhere or the elements from i on.
-template <class T, class W>
-TRIREME_HD Pack<Accum<T>, W{}> load_or_repeat(const T* p, std::int64_t i, int step, W width) {
+template <class T, int n>
+TRIREME_HD Pack<Accum<T>, n> load_or_repeat(const T* p, std::int64_t i, int step, Width<n> width) {
   if (step != 0) return load(p + i, width);
-  Pack<Accum<T>, W{}> out;
+  Pack<Accum<T>, n> out;
   const auto one = static_cast<Accum<T>>(*p);
-  for (int k = 0; k < W{}; ++k) out[k] = one;
+  for (int k = 0; k < n; ++k) out[k] = one;
   return out;
 }
 

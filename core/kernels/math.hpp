@@ -79,7 +79,7 @@ TRIREME_HD A sigmoid_of(A x) {
 }
 
 /// The standard normal distribution function, erfc(-x / sqrt(2)) / 2. In f32 on a CPU to 1e-7 absolute, and in the
-/// negative tail to 2e-5 relative down to x = -5.5.
+/// negative tail to 2e-4 relative down to x = -5.5.
 TRIREME_HD inline double normal_cdf(double x) { return 0.5 * std::erfc(-0.70710678118654752 * x); }
 TRIREME_HD inline float normal_cdf(float x) {
 #ifdef __CUDA_ARCH__

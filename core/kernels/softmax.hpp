@@ -8,16 +8,21 @@
 
 namespace trireme::kernels {
 
-/// This lane's part of the sum of exp(in[c] - top).
+/// This lane's part of the sum of exp(in[c] - top), by blocks, so that a long row keeps its precision in f32.
 template <class T, class Team>
 TRIREME_HD Accum<T> lane_exp_sum(const Team& team, const T* in, std::int64_t n, Accum<T> top) {
-  Pack<Accum<T>, lane_width<T, Team>> totals;
-  for_each_wide<T>(team, n, [&](std::int64_t c, auto width) {
-    auto v = load(in + c, width);
-    for (int k = 0; k < width; ++k) v[k] = exp_of(v[k] - top);
-    for (int k = 0; k < width; ++k) totals[k] += v[k];
-  });
-  return totals.sum();
+  constexpr std::int64_t block = 2048;
+  Accum<T> total = 0;
+  for (std::int64_t first = 0; first < n; first += block) {
+    Pack<Accum<T>, lane_width<T, Team>> totals;
+    for_each_wide<T>(team, n - first < block ? n - first : block, [&](std::int64_t c, auto width) {
+      auto v = load(in + first + c, width);
+      for (int k = 0; k < width; ++k) v[k] = exp_of(v[k] - top);
+      for (int k = 0; k < width; ++k) totals[k] += v[k];
+    });
+    total += totals.sum();
+  }
+  return total;
 }
 
 /// y = exp(x - max) / sum; y may equal x.

@@ -94,8 +94,11 @@ Value BatchNorm::forward(Context& context, const Value& x) {
     mean_->bind(Tensor::empty(shape, x.dtype(), Device::meta()));
     variance_->bind(Tensor::empty(shape, x.dtype(), Device::meta()));
   }
-  return ops::batch_norm(context, x, {.gain = context.use(*gain_), .bias = context.use(*bias_)},
-                         {.mean = mean_->value(), .variance = variance_->value()}, options_);
+  return ops::batch_norm(context, x,
+                         {.gain = context.use(*gain_),
+                          .bias = context.use(*bias_),
+                          .running = {.mean = mean_->value(), .variance = variance_->value()}},
+                         options_);
 }
 
 void BatchNorm::parts(Visitor& visit) {
@@ -138,9 +141,7 @@ Value Flatten::forward(Context& context, const Value& x) {
   return ops::reshape(context, x, {x.shape()[0], x.shape().elements_from(1)});
 }
 
-Value Residual::forward(Context& context, const Value& x) {
-  return ops::add(context, x, inner_->forward(context, x));
-}
+Value Residual::forward(Context& context, const Value& x) { return ops::add(context, x, inner_->forward(context, x)); }
 void Residual::parts(Visitor& visit) { visit("inner", *inner_); }
 
 }  // namespace trireme

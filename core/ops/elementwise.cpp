@@ -32,17 +32,15 @@ Layout layout_of(const char* op, const Value& a, const Value& b) {
   require(a.dtype() == b.dtype(), "{}: the operands are {} and {}; convert one so that both have one element type", op,
           name_of(a.dtype()), name_of(b.dtype()));
   const Shape &left = a.shape(), &right = b.shape();
-  const bool left_is_larger =
-      left.elements() > right.elements() || (left.elements() == right.elements() && left.dims() >= right.dims());
-  const Shape &large = left_is_larger ? left : right, &small = left_is_larger ? right : left;
-  Layout out{.shape = large, .features = small.elements()};
-  if (left == right) return out;
+  const bool b_repeats = is_trailing(right, left) || (right.elements() == 1 && !is_trailing(left, right));
+  const Shape &large = b_repeats ? left : right, &small = b_repeats ? right : left;
   const bool one = small.elements() == 1;
   require(one || is_trailing(small, large),
           "{}: the shapes {} and {} do not fit; they must be equal, or the smaller one must be the last dims of the "
           "larger or have one element: reshape or permute one of them",
           op, left.text(), right.text());
-  (left_is_larger ? out.b : out.a) = one ? Cover::one : Cover::row;
+  Layout out{.shape = large, .features = small.elements()};
+  if (!(left == right)) (b_repeats ? out.b : out.a) = one ? Cover::one : Cover::row;
   return out;
 }
 

@@ -53,7 +53,7 @@ class Saved {
 /// What a gradient function sees: the gradients of its record's outputs, and places for those of its inputs.
 class Gradients {
  public:
-  /// The gradient that arrived at output k; zeros where none did.
+  /// The gradient that arrived at output k; zeros where none did. The record owns it alone and may overwrite it.
   const Tensor& output(int k = 0);
   /// Whether input k wants a gradient at all.
   bool wanted(int k) const;

@@ -28,7 +28,8 @@ constexpr const char* overview = R"(Data sets: a folder with an index and HDF5 s
 Each of them has --help.
 )";
 
-constexpr const char* import_help = R"(trireme data import idx: makes a data set from IDX files, plain or gzip-compressed
+constexpr const char* import_help =
+    R"(trireme data import idx: makes a data set from IDX files, plain or gzip-compressed
 
   --images FILE         training images, u8 (count, H, W) or (count, H, W, C)
   --labels FILE         training labels, u8 (count)
@@ -41,7 +42,8 @@ constexpr const char* import_help = R"(trireme data import idx: makes a data set
   --overwrite           replace a data set that exists
 )";
 
-constexpr const char* generate_help = R"(trireme data generate shapes: draws images of ten kinds of shapes, the same for the same seed
+constexpr const char* generate_help =
+    R"(trireme data generate shapes: draws images of ten kinds of shapes, the same for the same seed
 
   --out DIR             folder of the data set; appears whole or not at all
   --count N             training images (default 10000)
@@ -54,7 +56,8 @@ constexpr const char* generate_help = R"(trireme data generate shapes: draws ima
   --overwrite           replace a data set that exists
 )";
 
-constexpr const char* info_help = R"(trireme data info DIR: fields, splits, classes, fingerprint and origin of a data set
+constexpr const char* info_help =
+    R"(trireme data info DIR: fields, splits, classes, fingerprint and origin of a data set
 
   --json                the same for programs
 )";
@@ -97,8 +100,8 @@ class Arguments {
     }
     if (positional_.size() != syntax.positional) {
       fail(ExitCode::usage, "{} takes {} argument{} without --, found: {}; see {} --help", command_, syntax.positional,
-           syntax.positional == 1 ? "" : "s", positional_.empty() ? "none" : fmt::format("{}", fmt::join(positional_, " ")),
-           command_);
+           syntax.positional == 1 ? "" : "s",
+           positional_.empty() ? "none" : fmt::format("{}", fmt::join(positional_, " ")), command_);
     }
   }
 
@@ -160,9 +163,7 @@ int show(const std::string& text) {
   return 0;
 }
 
-int made(const std::string& folder) {
-  return show(describe(Dataset::open(folder)));
-}
+int made(const std::string& folder) { return show(describe(Dataset::open(folder))); }
 
 int import_command(std::span<const std::string> words) {
   if (wants_help(words)) return show(import_help);
@@ -225,14 +226,15 @@ int verify_command(std::span<const std::string> words) {
     log::error("{} is damaged: {} problems; import the data again", args.positional(), report.problems.size());
     return static_cast<int>(ExitCode::corrupt_input);
   }
-  return show(fmt::format("{} is whole: {} samples in {} shards, {}\n", args.positional(), report.samples, report.shards,
-                          bytes_text(report.bytes)));
+  return show(fmt::format("{} is whole: {} samples in {} shards, {}\n", args.positional(), report.samples,
+                          report.shards, bytes_text(report.bytes)));
 }
 
 }  // namespace
 
 int data_command(std::span<const std::string> args) {
-  if (args.empty()) fail(ExitCode::usage, "trireme data wants import, generate, info or verify; see trireme data --help");
+  if (args.empty())
+    fail(ExitCode::usage, "trireme data wants import, generate, info or verify; see trireme data --help");
   const std::string& command = args.front();
   if (command == "--help" || command == "-h") return show(overview);
   const auto rest = args.subspan(1);

@@ -9,15 +9,15 @@ ImageForm ImageForm::of(const Split& split) {
   ImageForm form;
   const FieldSpec& image = split.fields().at(static_cast<std::size_t>(split.field_index("image")));
   const FieldSpec& label = split.fields().at(static_cast<std::size_t>(split.field_index("label")));
-  if (image.dtype != DType::u8 || image.shape.dims() != 3)
+  if (image.dtype != DType::u8 || image.row.dims() != 3)
     fail(ExitCode::corrupt_input, "the field image of split {} is {} {}; wanted u8 (height, width, channels)",
-         split.name(), name_of(image.dtype), image.shape.text());
-  if (label.dtype != DType::i32 || label.shape.elements() != 1)
+         split.name(), name_of(image.dtype), image.row.text());
+  if (label.dtype != DType::i32 || label.row.elements() != 1)
     fail(ExitCode::corrupt_input, "the field label of split {} is {} {}; wanted one i32 for each sample", split.name(),
-         name_of(label.dtype), label.shape.text());
-  form.height = image.shape[0];
-  form.width = image.shape[1];
-  form.channels = image.shape[2];
+         name_of(label.dtype), label.row.text());
+  form.height = image.row[0];
+  form.width = image.row[1];
+  form.channels = image.row[2];
   form.classes = static_cast<std::int64_t>(split.class_names().size());
   if (form.classes < 2)
     fail(ExitCode::corrupt_input, "split {} names {} classes; a classifier needs at least 2 (import with --classes)",

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "comm/agreement.hpp"
+#include "comm/node_communicator.hpp"
 #include "core/base/log.hpp"
 #include "launcher/run/cores.hpp"
 
@@ -20,7 +21,7 @@ void SessionOptions::declare(OptionSet& options) {
            {{"automatic", Binding::automatic}, {"none", Binding::none}});
 }
 
-Session::Session(MpiRuntime& runtime, const SessionOptions& options) : world_(runtime.world()) {
+Session::Session(MpiRuntime& runtime, const SessionOptions& options) : world_(with_node_window(runtime.world())) {
   if (world_->size() > 1) log::set_prefix(fmt::format("[rank {} {}] ", world_->rank(), world_->host()));
   share_cores(options);
   choose_device(options.device);

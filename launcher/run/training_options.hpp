@@ -28,11 +28,11 @@ struct TrainingOptions {
   double label_smoothing = 0;
 
   std::int64_t loader_threads = 1;
-  double bucket_mib = 4;    ///< Size of the pieces in which gradients are reduced.
-  bool communicate = true;  ///< Off: gradients stay local; only for measuring, results are wrong.
-  std::string profile;      ///< Writes a Chrome trace of some steps to this file.
+  double bucket_mib = 4;     ///< Size of the pieces in which gradients are reduced.
+  bool communicate = true;   ///< Off: gradients stay local; only for measuring, results are wrong.
+  std::string profile = {};  ///< Writes a Chrome trace of some steps to this file.
 
-  std::string run_dir;           ///< Empty: runs/DATE-TIME.
+  std::string run_dir = {};  ///< Empty: runs/DATE-TIME.
   bool overwrite = false;
   std::int64_t log_every = 50;
 

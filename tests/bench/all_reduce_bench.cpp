@@ -1,8 +1,10 @@
 // Sums over the ranks, from 4 KiB to 256 MiB: a tensor in the node window, an ordinary tensor, and MPI_Allreduce, in
-// turns in one process. Start under mpirun: mpirun -n 2 --bind-to core all_reduce_bench
+// turns in one process, back to back (as benchmarks of collectives do) and cold (each call after those of the other
+// ways have filled the caches). Start under mpirun: mpirun -n 2 --bind-to core all_reduce_bench
 //   all_reduce_bench BYTES BUCKET   only the time to sum BYTES in buckets of BUCKET bytes, as training sends them
 #include <cstdlib>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/mpi.hpp"
@@ -36,19 +38,29 @@ struct Way {
   std::vector<double> seconds = {};
 };
 
-/// The ways take turns, so that whatever else the machine does meets all of them.
-void measure(Communicator& comm, std::vector<Way>& ways, int times) {
-  for (int i = -2; i < times; ++i) {
-    for (Way& way : ways) {
-      mpi_barrier();
-      const double start = now();
-      way.sum();
-      if (i >= 0) way.seconds.push_back(now() - start);
-    }
+/// How often each way is called: in rounds of some calls in a row, the first of which is not counted where there are
+/// more. The ways take turns by rounds, so that whatever else the machine does meets all of them.
+struct Plan {
+  int rounds = 5, calls = 1;
+};
+
+void one_round(Way& way, int calls) {
+  for (int i = 0; i < calls; ++i) {
+    mpi_barrier();
+    const double start = now();
+    way.sum();
+    if (i > 0 || calls == 1) way.seconds.push_back(now() - start);
+  }
+}
+
+void measure(Communicator& comm, std::vector<Way>& ways, const Plan& plan) {
+  for (Way& way : ways) way.sum();
+  for (int round = 0; round < plan.rounds; ++round) {
+    for (Way& way : ways) one_round(way, plan.calls);
   }
   for (Way& way : ways) {
-    const Samples result = slowest(comm, way.seconds);
-    if (comm.rank() == 0) report(way.name, "s", result);
+    const Samples result = slowest(comm, std::exchange(way.seconds, {}));
+    if (comm.rank() == 0) report(fmt::format("all_reduce {}{}", way.name, plan.calls == 1 ? " cold" : ""), "s", result);
   }
 }
 
@@ -81,12 +93,14 @@ void compare(Communicator& comm) {
   for (std::int64_t bytes = smallest; bytes <= largest; bytes *= 4) {
     const std::int64_t count = bytes / 4;
     const std::vector<Tensor> tensors{resident.slice(0, count), ordinary.slice(0, count), peer.slice(0, count)};
-    const auto name = [&](const char* way) { return fmt::format("all_reduce {} {}", way, size_text(bytes)); };
+    const auto name = [&](const char* way) { return fmt::format("{} {}", way, size_text(bytes)); };
     std::vector<Way> ways{{name("window"), [&] { comm.all_reduce(tensors[0]).wait(); }},
                           {name("ordinary"), [&] { comm.all_reduce(tensors[1]).wait(); }},
                           {name("MPI"), [&] { mpi_all_reduce(tensors[2].data<float>(), to_size(count)); }}};
     check_ways(ways, tensors, comm);
-    measure(comm, ways, repetitions(bytes));
+    const int times = repetitions(bytes);
+    measure(comm, ways, {.rounds = 5, .calls = times / 5 + 1});
+    measure(comm, ways, {.rounds = times / 2});
   }
 }
 
@@ -101,8 +115,10 @@ void in_buckets(Communicator& comm, std::int64_t bytes, std::int64_t bucket) {
       under_way.push_back(comm.all_reduce(gradients.slice(first, std::min(bucket / 4, bytes / 4 - first))));
     for (const Event& event : under_way) event.wait();
   };
-  std::vector<Way> ways{{"all_reduce in buckets", sum_all}};
-  measure(comm, ways, 31);
+  const Tensor peer = Tensor::zeros({bytes / 4}, DType::f32);
+  std::vector<Way> ways{{"in buckets", sum_all},
+                        {"by MPI", [&] { mpi_all_reduce(peer.data<float>(), to_size(bytes / 4)); }}};
+  measure(comm, ways, {.rounds = 3, .calls = 11});
 }
 
 int run(int argc, char** argv) {

@@ -3,12 +3,13 @@
 //   loader_bench FOLDER   writes its data sets under FOLDER and removes them
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "core/base/checked.hpp"
 #include "core/io/json.hpp"
 #include "datasets/loader.hpp"
-#include "datasets/shapes.hpp"
 #include "datasets/writer.hpp"
 #include "tests/bench/bench.hpp"
 
@@ -52,14 +53,14 @@ struct Case {
   bool to_float;
 };
 
-/// Rows per second through Loader::next().
-Samples through_loader(const Case& what) {
-  Loader loader(SubsetView(what.split), {.batch = batch, .seed = seed, .threads = 1, .depth = 4,
-                                         .transforms = {{"image", transforms(what.to_float)}}});
-  const auto some = [&] {
-    for (int i = 0; i < what.images.batches; ++i) const Batch taken = loader.next();
+/// Makes the function that takes one round of batches from a loader.
+std::function<void()> through_loader(const Case& what) {
+  auto loader = std::make_shared<Loader>(
+      SubsetView(what.split),
+      LoaderOptions{.batch = batch, .seed = seed, .transforms = {{"image", transforms(what.to_float)}}});
+  return [loader, batches = what.images.batches] {
+    for (int i = 0; i < batches; ++i) const Batch taken = loader->next();
   };
-  return time_calls(rounds, some).rate(static_cast<double>(batch * what.images.batches));
 }
 
 /// One row as the transform does it, written down plainly.
@@ -78,27 +79,59 @@ std::vector<const std::uint8_t*> places(const Case& what) {
   return out;
 }
 
-/// Rows per second of a bare loop over the mapped file, into as many batches as the loader has.
-Samples through_mapping(const Case& what) {
-  const auto rows = places(what);
-  const std::int64_t row = what.images.row();
-  const std::size_t slots = 6, width = what.to_float ? 4 : 1;
-  std::vector<std::vector<std::byte>> memory(slots, std::vector<std::byte>(to_size(batch * row) * width));
-  std::size_t next = 0;
-  const auto some = [&] {
-    for (int i = 0; i < what.images.batches; ++i) {
-      std::byte* out = memory[to_size(i) % slots].data();
-      for (std::int64_t k = 0; k < batch; ++k, out += to_size(row) * width) {
-        const std::uint8_t* in = rows[next++];
-        if (what.to_float) {
-          normalise_row(in, reinterpret_cast<float*>(out), row);
-        } else {
-          std::memcpy(out, in, to_size(row));
-        }
-      }
+/// The floor: a bare loop over the mapped file, into as many batches as the loader has.
+class Mapping {
+ public:
+  explicit Mapping(const Case& what)
+      : rows_(places(what)),
+        row_(what.images.row()),
+        batches_(what.images.batches),
+        to_float_(what.to_float),
+        memory_(slots, std::vector<std::byte>(to_size(batch * row_) * width())) {}
+
+  void operator()() {
+    for (int i = 0; i < batches_; ++i) {
+      std::byte* out = memory_[to_size(i) % slots].data();
+      for (std::int64_t k = 0; k < batch; ++k, out += to_size(row_) * width()) take(rows_[next_++], out);
     }
-  };
-  return time_calls(rounds, some).rate(static_cast<double>(batch * what.images.batches));
+  }
+
+ private:
+  static constexpr std::size_t slots = 6;
+  std::size_t width() const { return to_float_ ? sizeof(float) : 1; }
+  void take(const std::uint8_t* in, std::byte* out) const {
+    if (to_float_) {
+      normalise_row(in, reinterpret_cast<float*>(out), row_);
+    } else {
+      std::memcpy(out, in, to_size(row_));
+    }
+  }
+
+  std::vector<const std::uint8_t*> rows_;
+  std::int64_t row_;
+  int batches_;
+  bool to_float_;
+  std::vector<std::vector<std::byte>> memory_;
+  std::size_t next_ = 0;
+};
+
+/// Seconds of rounds of both, in turns; the first round is not counted.
+void compare(const Case& what, const std::string& name) {
+  const auto loader = through_loader(what);
+  Mapping mapping(what);
+  std::vector<double> of_loader, of_mapping;
+  for (int round = 0; round <= rounds; ++round) {
+    const double start = now();
+    loader();
+    const double middle = now();
+    mapping();
+    if (round == 0) continue;
+    of_loader.push_back(middle - start);
+    of_mapping.push_back(now() - middle);
+  }
+  const auto amount = static_cast<double>(batch * what.images.batches);
+  report("loader " + name, "rows/s", Samples::of(of_loader).rate(amount));
+  report("mapping " + name, "rows/s", Samples::of(of_mapping).rate(amount));
 }
 
 void run(const std::string& folder) {
@@ -108,9 +141,7 @@ void run(const std::string& folder) {
     const auto split = make_split(path, images);
     for (const bool to_float : {false, true}) {
       const Case what{images, split, to_float};
-      const char* kind = to_float ? "normalise" : "copy";
-      report(fmt::format("loader {} {}", kind, images.text), "rows/s", through_loader(what));
-      report(fmt::format("mapping {} {}", kind, images.text), "rows/s", through_mapping(what));
+      compare(what, fmt::format("{} {}", to_float ? "normalise" : "copy", images.text));
     }
     std::filesystem::remove_all(path);
   }

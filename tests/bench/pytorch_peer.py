@@ -1,6 +1,6 @@
 """The peer of the training benchmark: the same networks in PyTorch, as fast as its settings make them.
 
-    pytorch_peer.py --data FILE.npz --model cnn --threads 2 --steps 300        one process
+    pytorch_peer.py --data FOLDER --model cnn --threads 2 --steps 300        one process
     pytorch_peer.py ... --parts 2 --part 0 --meeting FILE                      one of two, DDP over gloo
     pytorch_peer.py ... --screen                                               tries the settings, prints the best
 
@@ -14,6 +14,7 @@ import os
 import sys
 import time
 
+import h5py
 import numpy
 import torch
 import torch.nn.functional as functional
@@ -38,6 +39,18 @@ def seed_cnn(classes, channels=1):
 MODELS = {"cnn": cnn, "seed-cnn": seed_cnn}
 
 
+def load(folder):
+    """The training split of a data set folder (docs/formats.md)."""
+    with open(os.path.join(folder, "index.json"), encoding="utf-8") as file:
+        split = next(entry for entry in json.load(file)["splits"] if entry["name"] == "train")
+    images, labels = [], []
+    for shard in split["shards"]:
+        with h5py.File(os.path.join(folder, shard["file"]), "r") as file:
+            images.append(file["image"][:])
+            labels.append(file["label"][:])
+    return numpy.concatenate(images), numpy.concatenate(labels)
+
+
 def initialise(model):
     """Kaiming uniform weights and zero biases, as on the other side."""
     for module in model.modules():
@@ -52,8 +65,7 @@ class Run:
     def __init__(self, arguments, settings):
         self.arguments = arguments
         self.rows = arguments.batch // arguments.parts
-        with numpy.load(arguments.data) as data:
-            images, labels = data["images"], data["labels"]
+        images, labels = load(arguments.data)
         self.format = torch.channels_last if settings["channels_last"] else torch.contiguous_format
         self.images = torch.from_numpy(images).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
         self.images = self.images.contiguous(memory_format=self.format)

@@ -30,8 +30,8 @@ TEST(Agreement, AMissingOptionIsADifference) {
 TEST(Agreement, LongListsAreCut) {
   NamedTexts one, two;
   for (int i = 0; i < 9; ++i) {
-    one.emplace_back("option" + std::to_string(i), "a");
-    two.emplace_back("option" + std::to_string(i), "b");
+    one.emplace_back(fmt::format("option{}", i), "a");
+    two.emplace_back(fmt::format("option{}", i), "b");
   }
   const auto text = disagreement({one, two});
   EXPECT_NE(text.find("option4"), std::string::npos);

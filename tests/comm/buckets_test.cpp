@@ -82,7 +82,8 @@ void random_steps(unsigned seed, int ranks) {
   const BucketOptions options{.bytes = 1 + shared() % 3000, .first_bytes = 1 + shared() % 800};
   // used[step][rank][parameter]: how often it is used in each of two micro-batches
   const auto uses = [&](int step, int rank, std::size_t k, int micro) {
-    std::mt19937 random(seed * 1000003u + static_cast<unsigned>(((step * 8 + rank) * 64 + static_cast<int>(k)) * 2 + micro));
+    std::mt19937 random(seed * 1000003u +
+                        static_cast<unsigned>(((step * 8 + rank) * 64 + static_cast<int>(k)) * 2 + micro));
     return static_cast<int>(random() % 3);
   };
   test::run_ranks(ranks, [&](const auto& comm) {

@@ -56,13 +56,20 @@ const std::vector<DType> dtypes{DType::f32, DType::f64, DType::bf16, DType::f16,
 template <class F>
 void dispatch(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::bf16: return f(BFloat16{});
-    case DType::f16: return f(Float16{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::u8: return f(std::uint8_t{});
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::bf16:
+      return f(BFloat16{});
+    case DType::f16:
+      return f(Float16{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
   }
 }
 
@@ -84,7 +91,8 @@ int wrong(const Tensor& tensor, F&& value) {
   dispatch(tensor.dtype(), [&](auto zero) {
     using T = decltype(zero);
     std::int64_t i = 0;
-    for (const T& x : tensor.span<T>()) bad += static_cast<double>(static_cast<float>(x)) != static_cast<double>(value(i++));
+    for (const T& x : tensor.span<T>())
+      bad += static_cast<double>(static_cast<float>(x)) != static_cast<double>(value(i++));
   });
   return bad;
 }
@@ -130,11 +138,12 @@ TEST_P(CommunicatorTest, SumsInSharedMemoryAreTheSameAsElsewhere) {
       auto second = comm_->all_reduce(plane.slice(70000, n - 70000));
       second.wait();
       first.wait();
-      EXPECT_EQ(wrong(plane, [&](auto i) {
-                  int sum = 0;
-                  for (int r = 0; r < size_; ++r) sum += value_of(r + step, i);
-                  return sum;
-                }),
+      EXPECT_EQ(wrong(plane,
+                      [&](auto i) {
+                        int sum = 0;
+                        for (int r = 0; r < size_; ++r) sum += value_of(r + step, i);
+                        return sum;
+                      }),
                 0);
     }
   }
@@ -293,8 +302,8 @@ TEST_P(CommunicatorTest, WrongCallsAreRefusedBeforeAnythingIsSent) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CommunicatorTest,
-                         ::testing::Values("self", "mpi", "node", "small_chunks", "two_hosts", "uneven_hosts", "reversed",
-                                           "node_halves"),
+                         ::testing::Values("self", "mpi", "node", "small_chunks", "two_hosts", "uneven_hosts",
+                                           "reversed", "node_halves"),
                          [](const auto& chosen) { return chosen.param; });
 
 }  // namespace

@@ -55,9 +55,11 @@ class Hub {
     }
     if (first.kind == Collective::all_reduce) {
       std::vector<double> sum(static_cast<std::size_t>(count_of(first)), 0.0);
-      for (const auto& one : round) visit(one.call.in, [&](std::size_t i, auto& x) { sum[i] += static_cast<double>(x); });
+      for (const auto& one : round)
+        visit(one.call.in, [&](std::size_t i, auto& x) { sum[i] += static_cast<double>(x); });
       for (const auto& one : round) {
-        visit(one.call.out, [&](std::size_t i, auto& x) { x = static_cast<std::remove_reference_t<decltype(x)>>(sum[i]); });
+        visit(one.call.out,
+              [&](std::size_t i, auto& x) { x = static_cast<std::remove_reference_t<decltype(x)>>(sum[i]); });
       }
     } else if (first.kind == Collective::all_gather) {
       for (std::size_t r = 0; r < round.size(); ++r) {
@@ -88,8 +90,9 @@ class Hub {
 class FakeCommunicator final : public Communicator {
  public:
   FakeCommunicator(std::shared_ptr<Hub> hub, int rank)
-      : Communicator({.name = "fake", .rank = rank, .hosts = std::vector<std::string>(
-                                                        static_cast<std::size_t>(hub->size()), "here")},
+      : Communicator({.name = "fake",
+                      .rank = rank,
+                      .hosts = std::vector<std::string>(static_cast<std::size_t>(hub->size()), "here")},
                      std::make_shared<CollectiveLog>()),
         hub_(std::move(hub)) {}
 

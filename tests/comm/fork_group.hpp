@@ -2,6 +2,7 @@
 // memory they share from birth.
 #pragma once
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -32,7 +33,7 @@ class ForkGroup {
       const pid_t child = ::fork();
       if (child == 0) {
         NodeGroup group{.rank = r, .size = size, .exchange = {}, .names = {}};
-        for (int k = 0; k < size; ++k) group.names.push_back("rank " + std::to_string(k) + " on host here");
+        for (int k = 0; k < size; ++k) group.names.push_back(fmt::format("rank {} on host here", k));
         group.exchange = [this, r, size, round = std::size_t{0}](const std::string& text) mutable {
           return exchange(round++, r, size, text);
         };

@@ -43,7 +43,8 @@ Outcome run(const std::string& command) {
 }
 
 void expect_words(const Outcome& outcome, const std::vector<std::string>& words) {
-  for (const auto& word : words) EXPECT_NE(outcome.text.find(word), std::string::npos) << word << " in\n" << outcome.text;
+  for (const auto& word : words)
+    EXPECT_NE(outcome.text.find(word), std::string::npos) << word << " in\n" << outcome.text;
 }
 
 class JobTest : public ::testing::Test {
@@ -53,7 +54,7 @@ class JobTest : public ::testing::Test {
     if (run("mpirun --version").status != 0) GTEST_SKIP() << "skipped: no mpirun";
   }
   static std::string job(int ranks, const std::string& scenario) {
-    return "mpirun -n " + std::to_string(ranks) + " " + program + " --scenario=" + scenario;
+    return fmt::format("mpirun -n {} {} --scenario={}", ranks, program, scenario);
   }
 };
 

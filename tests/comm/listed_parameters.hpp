@@ -1,6 +1,8 @@
 // A module that is nothing but parameters, for tests of what happens to their gradients.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,7 +23,7 @@ class ListedParameters final : public Module {
     return x;
   }
   void parts(Visitor& visitor) override {
-    for (std::size_t k = 0; k < parameters_.size(); ++k) visitor("p" + std::to_string(k), parameters_[k]);
+    for (std::size_t k = 0; k < parameters_.size(); ++k) visitor(fmt::format("p{}", k), parameters_[k]);
   }
   Parameter& operator[](std::size_t k) { return parameters_[k]; }
 

@@ -1,3 +1,4 @@
+// The grid of ranks: arithmetic, refusals, and the axes of a world of one.
 #include "comm/mesh.hpp"
 
 #include <gtest/gtest.h>
@@ -30,7 +31,8 @@ TEST(MeshShape, CoordinatesAndGroupsNumberTheGrid) {
         for (const auto name : MeshShape::names) {
           if (name != axis && shape.coordinate(rank, name) != shape.coordinate(other, name)) only_there = false;
         }
-        EXPECT_EQ(shape.group(rank, axis) == shape.group(other, axis), only_there) << rank << " " << other << " " << axis;
+        EXPECT_EQ(shape.group(rank, axis) == shape.group(other, axis), only_there)
+            << rank << " " << other << " " << axis;
       }
     }
   }

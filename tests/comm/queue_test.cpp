@@ -67,8 +67,8 @@ TEST(OperationQueue, PollsUntilFinishedAndSleepsBetween) {
 TEST(OperationQueue, HooksRunFirstAndLastOnTheSameThread) {
   std::thread::id first, middle, last;
   {
-    OperationQueue queue({.first = [&] { first = std::this_thread::get_id(); },
-                          .last = [&] { last = std::this_thread::get_id(); }});
+    OperationQueue queue(
+        {.first = [&] { first = std::this_thread::get_id(); }, .last = [&] { last = std::this_thread::get_id(); }});
     queue.submit([&]() -> OperationQueue::Poll { return middle = std::this_thread::get_id(), nullptr; }).wait();
     queue.close();
     queue.close();
@@ -118,7 +118,9 @@ TEST(OperationQueue, ManyThreadsSubmitAtOnce) {
     threads.emplace_back([&] {
       for (int i = 0; i < 100; ++i) {
         int left = i % 3;
-        queue.submit([&, left]() mutable { return [&done, left]() mutable { return left-- > 0 ? false : (++done, true); }; })
+        queue
+            .submit(
+                [&, left]() mutable { return [&done, left]() mutable { return left-- > 0 ? false : (++done, true); }; })
             .wait();
       }
     });

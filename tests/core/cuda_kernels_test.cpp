@@ -101,65 +101,79 @@ TEST_P(KernelsOnDevice, LayerNorm) {
   }
 }
 
-template <class T>
-void KernelsOnDevice::layer_norm_gradients(const Size& size, double tolerance) const {
-  SCOPED_TRACE(describe(dtype_of<T>, size));
-  const std::int64_t n = size.rows * size.features;
-  const auto x = test::normal<T>(n, 1), gain = test::normal<T>(size.features, 2), dy = test::normal<T>(n, 4);
-  const Values xs = test::as_double(x), gs = test::as_double(gain), ds = test::as_double(dy);
-  std::vector<Accum<T>> means, rstds;
-  Values wanted, dgain(gs.size()), dbias(gs.size());
+/// What the gradients of one layer norm are in f64, and the statistics the forward pass kept.
+struct Gradients {
+  Values dx, dgain, dbias, mean, rstd;
+};
+Gradients gradients_of(const Values& x, const Values& gain, const Values& dy, const Size& size) {
+  Gradients out;
+  out.dgain = out.dbias = Values(gain.size());
+  const auto n = static_cast<double>(size.features);
   for (std::int64_t r = 0; r < size.rows; ++r) {
-    const Moments m = moments_of(xs, size, r);
-    means.push_back(static_cast<Accum<T>>(m.mean));
-    rstds.push_back(static_cast<Accum<T>>(m.rstd));
+    const Moments m = moments_of(x, size, r);
+    out.mean.push_back(m.mean);
+    out.rstd.push_back(m.rstd);
     double average = 0, along = 0;
     for (std::int64_t c = 0; c < size.features; ++c) {
       const auto k = static_cast<std::size_t>(c);
-      const double xhat = (size.at(xs, r, c) - m.mean) * m.rstd, g = size.at(ds, r, c);
-      average += g * gs[k] / static_cast<double>(size.features);
-      along += g * gs[k] * xhat / static_cast<double>(size.features);
-      dgain[k] += g * xhat;
-      dbias[k] += g;
+      const double xhat = (size.at(x, r, c) - m.mean) * m.rstd, g = size.at(dy, r, c);
+      average += g * gain[k] / n;
+      along += g * gain[k] * xhat / n;
+      out.dgain[k] += g * xhat;
+      out.dbias[k] += g;
     }
     for (std::int64_t c = 0; c < size.features; ++c)
-      wanted.push_back(m.rstd * (size.at(ds, r, c) * gs[static_cast<std::size_t>(c)] - average -
-                                 (size.at(xs, r, c) - m.mean) * m.rstd * along));
+      out.dx.push_back(m.rstd * (size.at(dy, r, c) * gain[static_cast<std::size_t>(c)] - average -
+                                 (size.at(x, r, c) - m.mean) * m.rstd * along));
   }
-  const Tensor in = there(x), gains = there(gain), gradient = there(dy), mean = there(means), rstd = there(rstds);
-  const Tensor dx = nothing<T>(n);
+  return out;
+}
+
+/// The column sums of what the stripes left.
+template <class A>
+Values joined(const Tensor& parts, const Size& size) {
+  Values out(static_cast<std::size_t>(size.features));
+  const Values values = test::as_double(parts.to_vector<A>());
+  for (std::size_t i = 0; i < values.size(); ++i) out[i % out.size()] += values[i];
+  return out;
+}
+
+template <class T>
+void KernelsOnDevice::layer_norm_gradients(const Size& size, double tolerance) const {
+  using A = Accum<T>;
+  SCOPED_TRACE(describe(dtype_of<T>, size));
+  const std::int64_t n = size.rows * size.features;
+  const auto x = test::normal<T>(n, 1), gain = test::normal<T>(size.features, 2), dy = test::normal<T>(n, 4);
+  const Gradients wanted = gradients_of(test::as_double(x), test::as_double(gain), test::as_double(dy), size);
+  const Tensor in = there(x), gains = there(gain), gradient = there(dy), dx = nothing<T>(n);
+  const Tensor mean = there(std::vector<A>(wanted.mean.begin(), wanted.mean.end()));
+  const Tensor rstd = there(std::vector<A>(wanted.rstd.begin(), wanted.rstd.end()));
   const Stripes stripes = stripes_for(size.rows);
-  const Tensor gain_parts = nothing<Accum<T>>(stripes.count * size.features), bias_parts = gain_parts.clone();
+  const Tensor gain_parts = nothing<A>(stripes.count * size.features), bias_parts = gain_parts.clone();
   const Stream stream(device());
-  launch_rows(stream, {size.rows, size.features},
-              kernels::LayerNormInputGradient<T>{.x = in.data<T>(),
-                                                 .gain = gains.data<T>(),
-                                                 .dy = gradient.data<T>(),
-                                                 .mean = mean.data<Accum<T>>(),
-                                                 .rstd = rstd.data<Accum<T>>(),
-                                                 .dx = dx.data<T>(),
-                                                 .features = size.features,
-                                                 .beta = 0});
-  launch_columns(stream, {stripes.count, size.features, pack_width<T>},
-                 kernels::LayerNormParameterGradient<T>{.x = in.data<T>(),
-                                                        .dy = gradient.data<T>(),
-                                                        .mean = mean.data<Accum<T>>(),
-                                                        .rstd = rstd.data<Accum<T>>(),
-                                                        .dgain = gain_parts.data<Accum<T>>(),
-                                                        .dbias = bias_parts.data<Accum<T>>(),
-                                                        .rows = size.rows,
-                                                        .features = size.features,
-                                                        .stripe_rows = stripes.rows_each});
-  test::expect_near(dx.to_vector<T>(), wanted, tolerance);
-  const auto summed = [&](const Tensor& parts) {
-    Values out(gs.size());
-    const Values values = test::as_double(parts.to_vector<Accum<T>>());
-    for (std::size_t i = 0; i < values.size(); ++i) out[i % out.size()] += values[i];
-    return out;
-  };
+  const kernels::LayerNormInputGradient<T> of_input{.x = in.data<T>(),
+                                                    .gain = gains.data<T>(),
+                                                    .dy = gradient.data<T>(),
+                                                    .mean = mean.data<A>(),
+                                                    .rstd = rstd.data<A>(),
+                                                    .dx = dx.data<T>(),
+                                                    .features = size.features,
+                                                    .beta = 0};
+  launch_rows(stream, {size.rows, size.features}, of_input);
+  const kernels::LayerNormParameterGradient<T> of_parameters{.x = in.data<T>(),
+                                                             .dy = gradient.data<T>(),
+                                                             .mean = mean.data<A>(),
+                                                             .rstd = rstd.data<A>(),
+                                                             .dgain = gain_parts.data<A>(),
+                                                             .dbias = bias_parts.data<A>(),
+                                                             .rows = size.rows,
+                                                             .features = size.features,
+                                                             .stripe_rows = stripes.rows_each};
+  launch_columns(stream, {stripes.count, size.features, pack_width<T>}, of_parameters);
+  test::expect_near(dx.to_vector<T>(), wanted.dx, tolerance);
   const double per_sum = 1e-2 * tolerance * static_cast<double>(size.rows) + tolerance;
-  test::expect_near(summed(gain_parts), dgain, per_sum);
-  test::expect_near(summed(bias_parts), dbias, per_sum);
+  test::expect_near(joined<A>(gain_parts, size), wanted.dgain, per_sum);
+  test::expect_near(joined<A>(bias_parts, size), wanted.dbias, per_sum);
 }
 
 TEST_P(KernelsOnDevice, LayerNormGradients) {

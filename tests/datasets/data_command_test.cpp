@@ -29,8 +29,10 @@ TEST(DataCommand, ImportsShowsAndVerifies) {
   const TempDir dir;
   write_bytes(dir / "images", idx_images(20, 4, 4));
   write_bytes(dir / "labels", idx_labels(20));
-  const std::vector<std::string> import = {"import", "idx", "--images", dir / "images", "--labels=" + (dir / "labels"), "--out",
-                                           dir / "set", "--classes", "a,b,c,d,e,f,g,h,i,j", "--shard-rows", "8"};
+  const std::vector<std::string> import = {
+      "import", "idx",       "--images",  dir / "images",        "--labels=" + (dir / "labels"),
+      "--out",  dir / "set", "--classes", "a,b,c,d,e,f,g,h,i,j", "--shard-rows",
+      "8"};
   EXPECT_EQ(run(import).code, 0);
   expect_error(ExitCode::usage, {"--overwrite"}, [&] { run(import); });
   auto again = import;
@@ -56,13 +58,18 @@ TEST(DataCommand, ImportsShowsAndVerifies) {
 
 TEST(DataCommand, GeneratesShapes) {
   const TempDir dir;
-  EXPECT_EQ(run({"generate", "shapes", "--out", dir / "s", "--count", "30", "--test-count", "5", "--size", "12"}).code, 0);
+  EXPECT_EQ(run({"generate", "shapes", "--out", dir / "s", "--count", "30", "--test-count", "5", "--size", "12"}).code,
+            0);
   EXPECT_EQ(Dataset::open(dir / "s").split("test")->count(), 5);
 }
 
 TEST(DataCommand, EverySubCommandHasHelp) {
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"--help"}, {"import", "--help"}, {"import", "idx", "--help"}, {"generate", "shapes", "--help"}, {"info", "--help"}, {"verify", "--help"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"--help"},
+                                                                                     {"import", "--help"},
+                                                                                     {"import", "idx", "--help"},
+                                                                                     {"generate", "shapes", "--help"},
+                                                                                     {"info", "--help"},
+                                                                                     {"verify", "--help"}}) {
     const Answer answer = run(words);
     EXPECT_EQ(answer.code, 0);
     EXPECT_GT(answer.text.size(), 50U);

@@ -60,12 +60,13 @@ TEST_F(Format, ShardsOfUnequalSizesAreSearched) {
 }
 
 TEST_F(Format, RaggedFieldsKeepTheirLengths) {
-  DatasetWriter writer({.folder = folder_,
-                        .name = "texts",
-                        .fields = {{"tokens", DType::i32, Shape{}, FieldSpec::Layout::ragged}, {"weight", DType::f32, Shape{2}}},
-                        .class_names = {},
-                        .shard_rows = 3,
-                        .existing = Existing::refuse});
+  DatasetWriter writer(
+      {.folder = folder_,
+       .name = "texts",
+       .fields = {{"tokens", DType::i32, Shape{}, FieldSpec::Layout::ragged}, {"weight", DType::f32, Shape{2}}},
+       .class_names = {},
+       .shard_rows = 3,
+       .existing = Existing::refuse});
   const std::vector<std::int32_t> tokens = {10, 11, 12, 20, 40, 41, 50, 51, 52, 53};
   const std::vector<std::int64_t> lengths = {3, 1, 0, 2, 4};
   const std::vector<float> weights = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
@@ -120,11 +121,13 @@ TEST_F(Format, AShardCutAtAnyLengthIsAnErrorAndNotASignal) {
   const Bytes whole = read_bytes(shard);
   for (std::size_t length = 0; length < whole.size(); length += 61) {
     fs::resize_file(shard, length);
-    expect_error(ExitCode::corrupt_input, {"train-00001.h5", "cut off"}, [&] { Dataset::open(folder_).split("train"); });
+    expect_error(ExitCode::corrupt_input, {"train-00001.h5", "cut off"},
+                 [&] { Dataset::open(folder_).split("train"); });
     write_bytes(shard, whole);
   }
   fs::remove(shard);
-  expect_error(ExitCode::corrupt_input, {"train-00001.h5", "No such file"}, [&] { Dataset::open(folder_).split("train"); });
+  expect_error(ExitCode::corrupt_input, {"train-00001.h5", "No such file"},
+               [&] { Dataset::open(folder_).split("train"); });
 }
 
 TEST_F(Format, VerifyFindsEveryFlippedBit) {
@@ -163,8 +166,9 @@ TEST_F(Format, VerifyNamesTheDamagedFieldAndTheBadLabel) {
 TEST_F(Format, ForeignFilesAreRefused) {
   expect_error(ExitCode::corrupt_input, {folder_, "index.json"}, [&] { Dataset::open(folder_); });
   fs::create_directories(folder_);
-  for (const char* text : {"", "{", "[]", "{}", "{\"format\": \"other\"}", "{\"format\": \"trireme-dataset\", \"version\": 99}",
-                           "{\"format\": \"trireme-dataset\", \"version\": 1}", "{\"format\": 3}"}) {
+  for (const char* text :
+       {"", "{", "[]", "{}", "{\"format\": \"other\"}", "{\"format\": \"trireme-dataset\", \"version\": 99}",
+        "{\"format\": \"trireme-dataset\", \"version\": 1}", "{\"format\": 3}"}) {
     write_bytes(folder_ + "/index.json", Bytes(text, text + std::strlen(text)));
     expect_error(ExitCode::corrupt_input, {"index.json"}, [&] { Dataset::open(folder_); });
   }
@@ -187,7 +191,8 @@ TEST_F(Format, AnIndexThatDisagreesWithItsShardsIsRefused) {
   const DatasetIndex good = Dataset::open(folder_).index();
   DatasetIndex index = good;
   index.fields[0].row = Shape{6, 5, 1};
-  expect_error(ExitCode::corrupt_input, {"'image'", "(4, 5, 6, 1)"}, [&] { Split split(folder_, index, index.splits[0]); });
+  expect_error(ExitCode::corrupt_input, {"'image'", "(4, 5, 6, 1)"},
+               [&] { Split split(folder_, index, index.splits[0]); });
   index = good;
   index.fields[1].dtype = DType::i64;
   expect_error(ExitCode::corrupt_input, {"'label'", "i32"}, [&] { Split split(folder_, index, index.splits[0]); });
@@ -196,7 +201,8 @@ TEST_F(Format, AnIndexThatDisagreesWithItsShardsIsRefused) {
   expect_error(ExitCode::corrupt_input, {"depth"}, [&] { Split split(folder_, index, index.splits[0]); });
   index = good;
   index.splits[0].shards[0].count = 3;
-  expect_error(ExitCode::corrupt_input, {"4 samples", "the index says 3"}, [&] { Split split(folder_, index, index.splits[0]); });
+  expect_error(ExitCode::corrupt_input, {"4 samples", "the index says 3"},
+               [&] { Split split(folder_, index, index.splits[0]); });
   index.splits[0] = {"train", 0, {}};
   expect_error(ExitCode::corrupt_input, {"empty"}, [&] { Split split(folder_, index, index.splits[0]); });
   expect_error(ExitCode::usage, {"no split 'test'", "train"}, [&] { Dataset::open(folder_).split("test"); });
@@ -209,7 +215,8 @@ TEST_F(Format, OnlyADataSetIsEverReplaced) {
   EXPECT_EQ(Dataset::open(folder_).split("train")->count(), 7);
   fs::create_directories(dir_ / "home");
   write_bytes(dir_ / "home/letter", {1});
-  expect_error(ExitCode::usage, {"not a data set"}, [&] { write_small(dir_ / "home", {.existing = Existing::replace}); });
+  expect_error(ExitCode::usage, {"not a data set"},
+               [&] { write_small(dir_ / "home", {.existing = Existing::replace}); });
   EXPECT_TRUE(fs::exists(dir_ / "home/letter"));
   fs::create_directories(dir_ / "vacant");
   write_small(dir_ / "vacant");
@@ -225,7 +232,8 @@ TEST_F(Format, TwoWritersOfOneFolderDoNotMix) {
 
 TEST_F(Format, WriterRefusesWrongCountsAndNames) {
   const auto options = [&](std::vector<FieldSpec> fields) {
-    return WriterOptions{.folder = folder_, .name = "", .fields = std::move(fields), .class_names = {}, .shard_rows = 2};
+    return WriterOptions{
+        .folder = folder_, .name = "", .fields = std::move(fields), .class_names = {}, .shard_rows = 2};
   };
   EXPECT_THROW(DatasetWriter(options({})), Error);
   EXPECT_THROW(DatasetWriter(options({{"a/b", DType::u8, Shape{1}}})), Error);

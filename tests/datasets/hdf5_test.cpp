@@ -50,7 +50,8 @@ TEST_F(Hdf5, AttributesComeBack) {
 
 TEST_F(Hdf5, AThousandLongClassNamesComeBack) {
   std::vector<std::string> names;
-  for (int i = 0; i < 1000; ++i) names.push_back(std::string(static_cast<std::size_t>(i % 150), 'n') + std::to_string(i));
+  for (int i = 0; i < 1000; ++i)
+    names.push_back(std::string(static_cast<std::size_t>(i % 150), 'n') + std::to_string(i));
   auto file = hdf5::File::create(path_);
   file.write_strings("/", "classes", names);
   file.close();

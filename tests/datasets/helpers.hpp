@@ -38,7 +38,8 @@ void expect_error(ExitCode code, const std::vector<std::string>& words, Action&&
     ADD_FAILURE() << "no error; wanted one with: " << (words.empty() ? "" : words.front());
   } catch (const Error& error) {
     EXPECT_EQ(static_cast<int>(error.code()), static_cast<int>(code)) << error.what();
-    for (const auto& word : words) EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << word << " in: " << error.what();
+    for (const auto& word : words)
+      EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << word << " in: " << error.what();
   }
 }
 
@@ -80,12 +81,13 @@ struct SmallDataset {
 
 /// Split "train" with image u8 by pixel_of(), label i32 by label_of(), id i64 = the sample's number.
 inline DatasetIndex write_small(const std::string& folder, const SmallDataset& small = {}) {
-  DatasetWriter writer({.folder = folder,
-                        .name = "",
-                        .fields = {{"image", DType::u8, small.image}, {"label", DType::i32, Shape{}}, {"id", DType::i64, Shape{}}},
-                        .class_names = ten_classes(),
-                        .shard_rows = small.shard_rows,
-                        .existing = small.existing});
+  DatasetWriter writer(
+      {.folder = folder,
+       .name = "",
+       .fields = {{"image", DType::u8, small.image}, {"label", DType::i32, Shape{}}, {"id", DType::i64, Shape{}}},
+       .class_names = ten_classes(),
+       .shard_rows = small.shard_rows,
+       .existing = small.existing});
   writer.begin_split("train", small.rows);
   const std::int64_t pixels = small.image.elements();
   for (std::int64_t row = 0; row < small.rows; ++row) {

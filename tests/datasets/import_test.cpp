@@ -32,8 +32,11 @@ class Import : public testing::Test {
     write_bytes(dir_ / "test-labels", idx_labels(7));
   }
   IdxImport job() const {
-    return {.images = dir_ / "images", .labels = dir_ / "labels", .test_images = dir_ / "test-images",
-            .test_labels = dir_ / "test-labels", .out = dir_ / "out"};
+    return {.images = dir_ / "images",
+            .labels = dir_ / "labels",
+            .test_images = dir_ / "test-images",
+            .test_labels = dir_ / "test-labels",
+            .out = dir_ / "out"};
   }
   void expect_refused(ExitCode code, const std::vector<std::string>& words) const {
     expect_error(code, words, [&] { import_idx(job()); });
@@ -192,7 +195,10 @@ TEST_F(Import, KilledAtAnyStageTheOldDataSetStays) {
         [[maybe_unused]] const auto n = ::write(said[1], "x", 1);
         for (;;) ::pause();
       };
-      DatasetWriter writer({.folder = out, .fields = {{"id", DType::i64, Shape{}}}, .class_names = {}, .shard_rows = 4,
+      DatasetWriter writer({.folder = out,
+                            .fields = {{"id", DType::i64, Shape{}}},
+                            .class_names = {},
+                            .shard_rows = 4,
                             .existing = Existing::replace});
       reached(0);
       writer.begin_split("train", 11);
@@ -305,8 +311,9 @@ TEST_F(Import, ShapesOfAClassLookAlike) {
 }
 
 TEST_F(Import, ShapesRefuseSenselessSizes) {
-  for (const ShapesOptions& bad : {ShapesOptions{.out = dir_ / "x", .count = 0}, ShapesOptions{.out = dir_ / "x", .test_count = -1},
-                                   ShapesOptions{.out = dir_ / "x", .size = 2}, ShapesOptions{.out = dir_ / "x", .noise = 2}}) {
+  for (const ShapesOptions& bad :
+       {ShapesOptions{.out = dir_ / "x", .count = 0}, ShapesOptions{.out = dir_ / "x", .test_count = -1},
+        ShapesOptions{.out = dir_ / "x", .size = 2}, ShapesOptions{.out = dir_ / "x", .noise = 2}}) {
     EXPECT_THROW(generate_shapes(bad), Error);
   }
 }

@@ -89,7 +89,8 @@ TEST(Hash, IsXxh3OfTheBytesHoweverTheyCome) {
   EXPECT_EQ(hash_bytes(nullptr, 0).hex(), "99aa06d3014798d86001c324468d497f");
   const Bytes data = noise(10'000);
   Hasher pieces;
-  for (std::size_t at = 0; at < data.size(); at += 333) pieces.update(data.data() + at, std::min<std::size_t>(333, data.size() - at));
+  for (std::size_t at = 0; at < data.size(); at += 333)
+    pieces.update(data.data() + at, std::min<std::size_t>(333, data.size() - at));
   EXPECT_EQ(pieces.digest(), hash_bytes(data.data(), data.size()));
   EXPECT_NE(hash_text("a"), hash_text("b"));
 }

@@ -66,7 +66,8 @@ TEST_F(LoaderTest, DeliversTheSamplersSamplesWithTheirContent) {
     for (std::size_t i = 0; i < 8; ++i) {
       EXPECT_EQ(ids[i], sampler.at(b * 8 + i));
       EXPECT_EQ(batch.field("label").span<std::int32_t>()[i], label_of(ids[i]));
-      for (std::size_t k = 0; k < 30; ++k) ASSERT_EQ(pixels[i * 30 + k], pixel_of(ids[i], static_cast<std::int64_t>(k)));
+      for (std::size_t k = 0; k < 30; ++k)
+        ASSERT_EQ(pixels[i * 30 + k], pixel_of(ids[i], static_cast<std::int64_t>(k)));
     }
   }
 }
@@ -89,7 +90,8 @@ TEST_F(LoaderTest, ThePartsTogetherAreTheWhole) {
   for (int parts = 2; parts <= 7; ++parts) {
     std::vector<Copy> merged(20);
     for (int part = 0; part < parts; ++part) {
-      Loader loader(view(), with_images({.batch = batch, .part = part, .parts = parts, .seed = 6, .threads = part % 3}));
+      Loader loader(view(),
+                    with_images({.batch = batch, .part = part, .parts = parts, .seed = 6, .threads = part % 3}));
       const auto mine = take(loader, 20);
       for (std::size_t b = 0; b < 20; ++b) {
         merged[b].first = mine[b].first;
@@ -121,11 +123,14 @@ TEST_F(LoaderTest, EverySampleOfAnEpochOnceWhateverChangesInBetween) {
   for (int stage = 0; position < 4 * rows; ++stage) {
     const auto [batch, parts] = stages[stage % 4];
     for (int part = 0; part < parts; ++part) {
-      Loader loader(view(), {.batch = batch, .part = part, .parts = parts, .seed = 8, .threads = 1, .start = position, .fields = {"id"}});
+      Loader loader(
+          view(),
+          {.batch = batch, .part = part, .parts = parts, .seed = 8, .threads = 1, .start = position, .fields = {"id"}});
       for (int b = 0; b < 3; ++b) {
         const Batch got = loader.next();
         for (std::int64_t i = 0; i < got.rows(); ++i) {
-          if (got.first_row_position() + static_cast<std::uint64_t>(i) < 4 * rows) ++seen[to_size(got.field("id").span<std::int64_t>()[to_size(i)])];
+          if (got.first_row_position() + static_cast<std::uint64_t>(i) < 4 * rows)
+            ++seen[to_size(got.field("id").span<std::int64_t>()[to_size(i)])];
         }
       }
     }

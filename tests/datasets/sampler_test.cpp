@@ -61,8 +61,9 @@ TEST(Sampler, AnyPieceOfTheStreamIsThatPiece) {
   const Sampler sampler(37, 9);
   const auto whole = stream(sampler, 0, 200);
   for (std::size_t first = 0; first < 150; first += 11) {
-    EXPECT_EQ(stream(sampler, first, 50), std::vector<std::int64_t>(whole.begin() + static_cast<std::ptrdiff_t>(first),
-                                                                    whole.begin() + static_cast<std::ptrdiff_t>(first) + 50));
+    EXPECT_EQ(stream(sampler, first, 50),
+              std::vector<std::int64_t>(whole.begin() + static_cast<std::ptrdiff_t>(first),
+                                        whole.begin() + static_cast<std::ptrdiff_t>(first) + 50));
     EXPECT_EQ(sampler.at(first), whole[first]);
   }
 }
@@ -84,7 +85,8 @@ TEST(Sampler, EverySampleOfAnEpochIsSeenOnceByTheParts) {
         const auto samples = stream(sampler, first, to_size(mine.count));
         for (std::size_t i = 0; i < samples.size(); ++i) {
           const auto epoch = static_cast<int>((first + i) / static_cast<std::uint64_t>(n));
-          EXPECT_EQ(seen[to_size(samples[i])]++ > epoch, false) << "sample " << samples[i] << " twice in epoch " << epoch;
+          EXPECT_EQ(seen[to_size(samples[i])]++ > epoch, false)
+              << "sample " << samples[i] << " twice in epoch " << epoch;
         }
       }
       EXPECT_EQ(rows, batch);

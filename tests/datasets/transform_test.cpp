@@ -118,7 +118,8 @@ TEST(Transform, CropIsAWindowOfThePaddedImage) {
 TEST(Transform, ListsRunInOrderWithNumbersOfTheirOwn) {
   const RowType type{DType::u8, Shape{8, 8, 1}};
   const Bytes in = counted(64);
-  const TransformList list = {random_crop({2, 0, 0}), random_horizontal_flip(0.5), random_crop({0, 6, 6}), normalise({})};
+  const TransformList list = {random_crop({2, 0, 0}), random_horizontal_flip(0.5), random_crop({0, 6, 6}),
+                              normalise({})};
   EXPECT_EQ(TransformChain(list, type).output(), (RowType{DType::f32, Shape{6, 6, 1}}));
   std::set<std::vector<float>> different;
   for (std::uint64_t position = 0; position < 50; ++position) {
@@ -130,7 +131,8 @@ TEST(Transform, ListsRunInOrderWithNumbersOfTheirOwn) {
   // Two equal transforms in a list draw different numbers: both flips agree only half of the time.
   int unchanged = 0;
   for (std::uint64_t position = 0; position < 1000; ++position) {
-    unchanged += run<std::uint8_t>({random_horizontal_flip(), random_horizontal_flip()}, type, in.data(), {1, position, 0}) == in;
+    unchanged += run<std::uint8_t>({random_horizontal_flip(), random_horizontal_flip()}, type, in.data(),
+                                   {1, position, 0}) == in;
   }
   EXPECT_NEAR(unchanged, 500, 80);
 }

@@ -44,7 +44,7 @@ measure() {
   elif [[ $code -eq 124 ]]; then
     verdict="FAILED: not done after $limit s"
   elif [[ $code -ne 0 ]]; then
-    verdict="FAILED: status $code, $(grep -m1 -E 'error while loading|FAILED|ERROR SUMMARY|rror' "$folder/output" | cut -c1-90)"
+    verdict="FAILED: status $code, $(grep -m1 -E '[Ee]rror|FAILED|ERROR SUMMARY' "$folder/output" | cut -c1-90)"
   elif grep -q 'skipped: no GPU' "$folder/output"; then
     verdict="FAILED: $(grep -m1 -o 'no GPU.*' "$folder/output"), though the machine has one"
   fi

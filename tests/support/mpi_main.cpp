@@ -49,7 +49,10 @@ int play(const std::string& scenario, const std::string& value) {
       {"throw-node", [&] { wait_for_last(*node, [] { fail(ExitCode::numeric, "the loss is not finite"); }); }},
       {"kill", [&] { wait_for_last(*world(), [] { ::kill(::getpid(), SIGKILL); }); }},
       {"kill-node", [&] { wait_for_last(*node, [] { ::kill(::getpid(), SIGKILL); }); }},
-      {"agree", [&] { check_agreement(*world(), {{"batch", value}, {"seed", "1"}}); }},
+      {"agree",
+       [&] {
+         check_agreement(*world(), {{"batch", value}, {"seed", "1"}});
+       }},
       {"reduce", [&] { reduce_and_report(*node); }},
   };
   scenarios.at(scenario)();

@@ -1,0 +1,186 @@
+// Convolution (cross-correlation) of channels-last images and its gradients as plain texts: the arithmetic of f64, of
+// devices without a library, and what the libraries are compared with. Each element is summed alone in a fixed order.
+#pragma once
+
+#include "core/kernels/wide.hpp"
+
+namespace trireme::kernels {
+
+/// Extents of a convolution. Images are (batch, height, width, channels) and (batch, out_height, out_width, outputs),
+/// filters (outputs, filter_height, filter_width, channels / groups). Output (oh, ow) sees input
+/// (oh * stride_h - padding_h + kh, ow * stride_w - padding_w + kw).
+struct ConvExtents {
+  std::int64_t batch, height, width, channels;
+  std::int64_t out_height, out_width, outputs;
+  std::int64_t filter_height, filter_width;
+  std::int64_t stride_h, stride_w, padding_h, padding_w;
+  std::int64_t groups;
+
+  TRIREME_HD std::int64_t group_channels() const { return channels / groups; }
+  TRIREME_HD std::int64_t group_outputs() const { return outputs / groups; }
+  TRIREME_HD std::int64_t taps() const { return filter_height * filter_width; }
+};
+
+/// A row kernel over batch * out_height rows of outputs: y = act(x * filter + bias). `filter` is turned:
+/// (filter_height, filter_width, channels / groups, outputs), so that lanes run over outputs; bias (outputs) or null.
+template <class T>
+struct ConvForward {
+  static constexpr const char* name = "conv2d_reference";
+  const T* x;
+  const T* filter;
+  const T* bias;
+  T* y;
+  ConvExtents e;
+  std::uint32_t relu;  ///< 1: negative results become 0.
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t image = row / e.out_height, top = row % e.out_height * e.stride_h - e.padding_h;
+    const T* in = x + image * e.height * e.width * e.channels;
+    for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
+      const std::int64_t left = ow * e.stride_w - e.padding_w;
+      T* out = y + (row * e.out_width + ow) * e.outputs;
+      for (std::int64_t g = 0; g < e.groups; ++g)
+        for_each_wide<T>(team, e.group_outputs(), [&](std::int64_t c, auto width) {
+          pixel(in + g * e.group_channels(), out, {g * e.group_outputs() + c, top, left}, width);
+        });
+    }
+  }
+
+ private:
+  struct Place {
+    std::int64_t output, top, left;
+  };
+  template <class W>
+  TRIREME_HD void pixel(const T* in, T* out, Place at, W width) const {
+    using A = Accum<T>;
+    Pack<A, W{}> sum;
+    for (std::int64_t kh = 0; kh < e.filter_height; ++kh) {
+      if (at.top + kh < 0 || at.top + kh >= e.height) continue;
+      for (std::int64_t kw = 0; kw < e.filter_width; ++kw) {
+        if (at.left + kw < 0 || at.left + kw >= e.width) continue;
+        const T* values = in + ((at.top + kh) * e.width + at.left + kw) * e.channels;
+        const T* weights = filter + (kh * e.filter_width + kw) * e.group_channels() * e.outputs + at.output;
+        for (std::int64_t i = 0; i < e.group_channels(); ++i) {
+          const auto value = static_cast<A>(values[i]);
+          const auto weight = load(weights + i * e.outputs, width);
+          for (int k = 0; k < W{}; ++k) sum[k] += value * weight[k];
+        }
+      }
+    }
+    if (bias != nullptr) {
+      const auto b = load(bias + at.output, width);
+      for (int k = 0; k < W{}; ++k) sum[k] += b[k];
+    }
+    if (relu != 0)
+      for (int k = 0; k < W{}; ++k) sum[k] = sum[k] < 0 ? 0 : sum[k];
+    store(out + at.output, sum);
+  }
+};
+
+/// A row kernel over batch * height rows of inputs: dx = beta * dx + the sum over the outputs that saw it. `filter` has
+/// its usual form (outputs, filter_height, filter_width, channels / groups): lanes run over channels.
+template <class T>
+struct ConvDataGradient {
+  static constexpr const char* name = "conv2d_data_gradient_reference";
+  const T* dy;
+  const T* filter;
+  T* dx;
+  ConvExtents e;
+  Accum<T> beta;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t image = row / e.height, h = row % e.height;
+    for (std::int64_t w = 0; w < e.width; ++w) {
+      T* out = dx + (row * e.width + w) * e.channels;
+      for (std::int64_t g = 0; g < e.groups; ++g)
+        for_each_wide<T>(team, e.group_channels(), [&](std::int64_t c, auto width) {
+          pixel({image, h, w, g, c}, out, width);
+        });
+    }
+  }
+
+ private:
+  struct Place {
+    std::int64_t image, h, w, group, channel;
+  };
+  template <class W>
+  TRIREME_HD void pixel(Place at, T* out, W width) const {
+    using A = Accum<T>;
+    Pack<A, W{}> sum;
+    for (std::int64_t kh = 0; kh < e.filter_height; ++kh) {
+      const std::int64_t down = at.h + e.padding_h - kh, oh = down / e.stride_h;
+      if (down < 0 || down % e.stride_h != 0 || oh >= e.out_height) continue;
+      for (std::int64_t kw = 0; kw < e.filter_width; ++kw) {
+        const std::int64_t right = at.w + e.padding_w - kw, ow = right / e.stride_w;
+        if (right < 0 || right % e.stride_w != 0 || ow >= e.out_width) continue;
+        const std::int64_t first = at.group * e.group_outputs(), each = e.taps() * e.group_channels();
+        const T* gradients = dy + ((at.image * e.out_height + oh) * e.out_width + ow) * e.outputs + first;
+        const T* weights = filter + first * each + (kh * e.filter_width + kw) * e.group_channels() + at.channel;
+        for (std::int64_t o = 0; o < e.group_outputs(); ++o) {
+          const auto gradient = static_cast<A>(gradients[o]);
+          const auto weight = load(weights + o * each, width);
+          for (int k = 0; k < W{}; ++k) sum[k] += gradient * weight[k];
+        }
+      }
+    }
+    const std::int64_t c = at.group * e.group_channels() + at.channel;
+    if (beta != 0) {
+      const auto old = load(static_cast<const T*>(out) + c, width);
+      for (int k = 0; k < W{}; ++k) sum[k] += beta * old[k];
+    }
+    store(out + c, sum);
+  }
+};
+
+/// A row kernel over the outputs * taps rows of the filter: dfilter = beta * dfilter + the sum over all output pixels.
+template <class T>
+struct ConvFilterGradient {
+  static constexpr const char* name = "conv2d_filter_gradient_reference";
+  const T* x;
+  const T* dy;
+  T* dfilter;
+  ConvExtents e;
+  Accum<T> beta;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t output = row / e.taps(), tap = row % e.taps();
+    for_each_wide<T>(team, e.group_channels(), [&](std::int64_t c, auto width) {
+      using A = Accum<T>;
+      auto sum = over_images(output, tap, c, width);
+      T* out = dfilter + row * e.group_channels() + c;
+      if (beta != 0) {
+        const auto old = load(static_cast<const T*>(out), width);
+        for (int k = 0; k < width; ++k) sum[k] += static_cast<A>(beta) * old[k];
+      }
+      store(out, sum);
+    });
+  }
+
+ private:
+  template <class W>
+  TRIREME_HD Pack<Accum<T>, W{}> over_images(std::int64_t output, std::int64_t tap, std::int64_t channel,
+                                             W width) const {
+    const std::int64_t kh = tap / e.filter_width, kw = tap % e.filter_width;
+    const std::int64_t first = output / e.group_outputs() * e.group_channels() + channel;
+    Pack<Accum<T>, W{}> sum;
+    for (std::int64_t line = 0; line < e.batch * e.out_height; ++line) {
+      const std::int64_t image = line / e.out_height, h = line % e.out_height * e.stride_h - e.padding_h + kh;
+      if (h < 0 || h >= e.height) continue;
+      const T* in = x + (image * e.height + h) * e.width * e.channels + first;
+      const T* gradients = dy + line * e.out_width * e.outputs + output;
+      for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
+        const std::int64_t w = ow * e.stride_w - e.padding_w + kw;
+        if (w < 0 || w >= e.width) continue;
+        const auto gradient = static_cast<Accum<T>>(gradients[ow * e.outputs]);
+        const auto value = load(in + w * e.channels, width);
+        for (int k = 0; k < W{}; ++k) sum[k] += gradient * value[k];
+      }
+    }
+    return sum;
+  }
+};
+
+}  // namespace trireme::kernels

@@ -1,0 +1,345 @@
+// Pooling over windows of channels-last images, and its gradients. Lanes run over channels. Each kernel owns the
+// elements it writes, so there are no races and every sum has a fixed order.
+#pragma once
+
+#include "core/kernels/wide.hpp"
+
+namespace trireme::kernels {
+
+/// Extents of a pooling. Images are (batch, height, width, channels) and (batch, out_height, out_width, channels). Window
+/// (oh, ow) begins at input (oh * stride_h - padding_h, ow * stride_w - padding_w); only what lies inside the image
+/// takes part.
+struct PoolExtents {
+  std::int64_t batch, height, width, channels;
+  std::int64_t out_height, out_width;
+  std::int64_t window_h, window_w, stride_h, stride_w, padding_h, padding_w;
+};
+
+/// Positions [begin, end) along one dim.
+struct Span {
+  std::int64_t begin, end;
+};
+/// What window number `out` covers of a dim of n positions.
+TRIREME_HD inline Span covered(std::int64_t out, std::int64_t n, std::int64_t stride, Span padding_window) {
+  const std::int64_t first = out * stride - padding_window.begin, last = first + padding_window.end;
+  return {first > 0 ? first : 0, last < n ? last : n};
+}
+/// Which of `outs` windows cover position `at`.
+TRIREME_HD inline Span covering(std::int64_t at, std::int64_t outs, std::int64_t stride, Span padding_window) {
+  const std::int64_t shifted = at + padding_window.begin, first = shifted - padding_window.end + stride;
+  const std::int64_t begin = first > 0 ? first / stride : 0, end = shifted / stride + 1;
+  return {begin, end < outs ? end : outs};
+}
+
+/// The index of a window whose maximum gets no gradient.
+inline constexpr int no_maximum = 255;
+
+/// A row kernel over batch * out_height rows of outputs: y = largest of the window, index = its position in the window
+/// (kh * window_w + kw, the first of equal ones). With relu a negative y becomes 0 and its index `no_maximum`. NaN wins.
+template <class T>
+struct MaxPoolForward {
+  static constexpr const char* name = "max_pool2d";
+  const T* x;
+  T* y;
+  std::uint8_t* index;  ///< Null where no gradient will be wanted.
+  PoolExtents e;
+  std::uint32_t relu;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t image = row / e.out_height, oh = row % e.out_height;
+    const Span h = covered(oh, e.height, e.stride_h, {e.padding_h, e.window_h});
+    const T* in = x + image * e.height * e.width * e.channels;
+    for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
+      const Span w = covered(ow, e.width, e.stride_w, {e.padding_w, e.window_w});
+      const std::int64_t origin = (oh * e.stride_h - e.padding_h) * e.window_w + ow * e.stride_w - e.padding_w;
+      const std::int64_t out = (row * e.out_width + ow) * e.channels;
+      for_each_wide<T>(team, e.channels,
+                       [&](std::int64_t c, auto width) { window(in + c, {h, w, origin, out + c}, width); });
+    }
+  }
+
+ private:
+  struct Window {
+    Span h, w;
+    std::int64_t origin, out;
+  };
+  template <class W>
+  TRIREME_HD void window(const T* in, const Window& at, W width) const {
+    using A = Accum<T>;
+    Pack<A, W{}> best;
+    Pack<std::int32_t, W{}> position;
+    const auto first = code(at, at.h.begin, at.w.begin);
+    best = load(in + (at.h.begin * e.width + at.w.begin) * e.channels, width);
+    for (int k = 0; k < W{}; ++k) position[k] = first;
+    for (std::int64_t h = at.h.begin; h < at.h.end; ++h) {
+      for (std::int64_t w = at.w.begin; w < at.w.end; ++w) {
+        const auto v = load(in + (h * e.width + w) * e.channels, width);
+        const std::int32_t here = code(at, h, w);
+        for (int k = 0; k < W{}; ++k) {
+          const bool better = (v[k] > best[k]) | (v[k] != v[k]);
+          best[k] = better ? v[k] : best[k];
+          position[k] = better ? here : position[k];
+        }
+      }
+    }
+    if (relu != 0) {
+      for (int k = 0; k < W{}; ++k) {
+        position[k] = best[k] > 0 ? position[k] : no_maximum;
+        best[k] = best[k] < 0 ? A{0} : best[k];
+      }
+    }
+    store(y + at.out, best);
+    if (index != nullptr)
+      for (int k = 0; k < W{}; ++k) index[at.out + k] = static_cast<std::uint8_t>(position[k]);
+  }
+  TRIREME_HD std::int32_t code(const Window& at, std::int64_t h, std::int64_t w) const {
+    return static_cast<std::int32_t>(h * e.window_w + w - at.origin);
+  }
+};
+
+/// A row kernel over batch * height rows of inputs: dx = beta * dx + dy of the windows whose maximum it is.
+template <class T>
+struct MaxPoolGradient {
+  static constexpr const char* name = "max_pool2d_gradient";
+  const T* dy;
+  const std::uint8_t* index;
+  T* dx;
+  PoolExtents e;
+  Accum<T> beta;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t image = row / e.height, h = row % e.height;
+    const Span oh = covering(h, e.out_height, e.stride_h, {e.padding_h, e.window_h});
+    for (std::int64_t w = 0; w < e.width; ++w) {
+      const Span ow = covering(w, e.out_width, e.stride_w, {e.padding_w, e.window_w});
+      for_each_wide<T>(team, e.channels,
+                       [&](std::int64_t c, auto width) { pixel({image, h, w, oh, ow}, c, width); });
+    }
+  }
+
+ private:
+  struct Place {
+    std::int64_t image, h, w;
+    Span oh, ow;
+  };
+  template <class W>
+  TRIREME_HD void pixel(const Place& at, std::int64_t c, W width) const {
+    Pack<Accum<T>, W{}> sum;
+    for (std::int64_t oh = at.oh.begin; oh < at.oh.end; ++oh) {
+      for (std::int64_t ow = at.ow.begin; ow < at.ow.end; ++ow) {
+        const auto here = static_cast<std::int32_t>((at.h + e.padding_h - oh * e.stride_h) * e.window_w + at.w +
+                                                    e.padding_w - ow * e.stride_w);
+        const std::int64_t from = ((at.image * e.out_height + oh) * e.out_width + ow) * e.channels + c;
+        const auto gradient = load(dy + from, width);
+        for (int k = 0; k < W{}; ++k) sum[k] += index[from + k] == here ? gradient[k] : Accum<T>{0};
+      }
+    }
+    T* out = dx + ((at.image * e.height + at.h) * e.width + at.w) * e.channels + c;
+    if (beta != 0) {
+      const auto old = load(static_cast<const T*>(out), width);
+      for (int k = 0; k < W{}; ++k) sum[k] += beta * old[k];
+    }
+    store(out, sum);
+  }
+};
+
+/// The same where windows do not overlap (stride >= window), a row kernel over batch * out_height rows of outputs: each
+/// window owns the inputs from its begin to the next one's.
+template <class T>
+struct MaxPoolGradientApart {
+  static constexpr const char* name = "max_pool2d_gradient_apart";
+  const T* dy;
+  const std::uint8_t* index;
+  T* dx;
+  PoolExtents e;
+  Accum<T> beta;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t image = row / e.out_height, oh = row % e.out_height;
+    const std::int64_t top = oh * e.stride_h - e.padding_h;
+    const Span h{oh == 0 ? 0 : top, oh + 1 == e.out_height ? e.height : top + e.stride_h};
+    T* out = dx + image * e.height * e.width * e.channels;
+    for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
+      const std::int64_t left = ow * e.stride_w - e.padding_w;
+      const Span w{ow == 0 ? 0 : left, ow + 1 == e.out_width ? e.width : left + e.stride_w};
+      const std::int64_t from = (row * e.out_width + ow) * e.channels;
+      for_each_wide<T>(team, e.channels, [&](std::int64_t c, auto width) {
+        band(out + c, {h, w, top, left, from + c}, width);
+      });
+    }
+  }
+
+ private:
+  struct Band {
+    Span h, w;
+    std::int64_t top, left, from;
+  };
+  template <class W>
+  TRIREME_HD void band(T* out, const Band& at, W width) const {
+    using A = Accum<T>;
+    const auto gradient = load(dy + at.from, width);
+    Pack<std::int32_t, W{}> position;
+    for (int k = 0; k < W{}; ++k) position[k] = index[at.from + k];
+    for (std::int64_t h = at.h.begin; h < at.h.end; ++h) {
+      for (std::int64_t w = at.w.begin; w < at.w.end; ++w) {
+        const bool inside = h - at.top < e.window_h && w - at.left < e.window_w;
+        const auto here = inside ? static_cast<std::int32_t>((h - at.top) * e.window_w + w - at.left) : -1;
+        T* to = out + (h * e.width + w) * e.channels;
+        Pack<A, W{}> v;
+        for (int k = 0; k < W{}; ++k) v[k] = position[k] == here ? gradient[k] : A{0};
+        if (beta != 0) {
+          const auto old = load(static_cast<const T*>(to), width);
+          for (int k = 0; k < W{}; ++k) v[k] += beta * old[k];
+        }
+        store(to, v);
+      }
+    }
+  }
+};
+
+/// A row kernel over batch * out_height rows of outputs: y = sum of the window / its count, which is the whole window's
+/// (`whole`) or only of the positions inside the image.
+template <class T>
+struct AveragePoolForward {
+  static constexpr const char* name = "average_pool2d";
+  const T* x;
+  T* y;
+  PoolExtents e;
+  std::uint32_t whole;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    using A = Accum<T>;
+    const std::int64_t image = row / e.out_height;
+    const Span h = covered(row % e.out_height, e.height, e.stride_h, {e.padding_h, e.window_h});
+    const T* in = x + image * e.height * e.width * e.channels;
+    for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
+      const Span w = covered(ow, e.width, e.stride_w, {e.padding_w, e.window_w});
+      const std::int64_t seen = (h.end - h.begin) * (w.end - w.begin);
+      const A factor = 1 / static_cast<A>(whole != 0 ? e.window_h * e.window_w : seen);
+      T* out = y + (row * e.out_width + ow) * e.channels;
+      for_each_wide<T>(team, e.channels, [&](std::int64_t c, auto width) {
+        Pack<A, width> sum;
+        for (std::int64_t at_h = h.begin; at_h < h.end; ++at_h) {
+          for (std::int64_t at_w = w.begin; at_w < w.end; ++at_w) {
+            const auto v = load(in + (at_h * e.width + at_w) * e.channels + c, width);
+            for (int k = 0; k < width; ++k) sum[k] += v[k];
+          }
+        }
+        for (int k = 0; k < width; ++k) sum[k] *= factor;
+        store(out + c, sum);
+      });
+    }
+  }
+};
+
+/// A row kernel over batch * height rows of inputs: dx = beta * dx + the shares of the windows that cover it.
+template <class T>
+struct AveragePoolGradient {
+  static constexpr const char* name = "average_pool2d_gradient";
+  const T* dy;
+  T* dx;
+  PoolExtents e;
+  std::uint32_t whole;
+  Accum<T> beta;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t image = row / e.height, h = row % e.height;
+    const Span oh = covering(h, e.out_height, e.stride_h, {e.padding_h, e.window_h});
+    for (std::int64_t w = 0; w < e.width; ++w) {
+      const Span ow = covering(w, e.out_width, e.stride_w, {e.padding_w, e.window_w});
+      T* out = dx + (row * e.width + w) * e.channels;
+      for_each_wide<T>(team, e.channels,
+                       [&](std::int64_t c, auto width) { pixel({image, oh, ow}, {out, c}, width); });
+    }
+  }
+
+ private:
+  struct Windows {
+    std::int64_t image;
+    Span oh, ow;
+  };
+  struct To {
+    T* out;
+    std::int64_t c;
+  };
+  template <class W>
+  TRIREME_HD void pixel(const Windows& at, To to, W width) const {
+    using A = Accum<T>;
+    Pack<A, W{}> sum;
+    for (std::int64_t oh = at.oh.begin; oh < at.oh.end; ++oh) {
+      for (std::int64_t ow = at.ow.begin; ow < at.ow.end; ++ow) {
+        const A factor = share(oh, ow);
+        const auto v =
+            load(dy + ((at.image * e.out_height + oh) * e.out_width + ow) * e.channels + to.c, width);
+        for (int k = 0; k < W{}; ++k) sum[k] += factor * v[k];
+      }
+    }
+    if (beta != 0) {
+      const auto old = load(static_cast<const T*>(to.out) + to.c, width);
+      for (int k = 0; k < W{}; ++k) sum[k] += beta * old[k];
+    }
+    store(to.out + to.c, sum);
+  }
+  TRIREME_HD Accum<T> share(std::int64_t oh, std::int64_t ow) const {
+    const Span h = covered(oh, e.height, e.stride_h, {e.padding_h, e.window_h});
+    const Span w = covered(ow, e.width, e.stride_w, {e.padding_w, e.window_w});
+    const std::int64_t seen = (h.end - h.begin) * (w.end - w.begin);
+    return 1 / static_cast<Accum<T>>(whole != 0 ? e.window_h * e.window_w : seen);
+  }
+};
+
+/// A row kernel over the batch: y (batch, channels) = mean over the pixels of x (batch, pixels, channels).
+template <class T>
+struct GlobalAverageForward {
+  static constexpr const char* name = "global_average_pool";
+  const T* x;
+  T* y;
+  std::int64_t pixels, channels;
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    using A = Accum<T>;
+    const A factor = 1 / static_cast<A>(pixels);
+    for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
+      Pack<A, width> sum;
+      for (std::int64_t p = 0; p < pixels; ++p) {
+        const auto v = load(x + (row * pixels + p) * channels + c, width);
+        for (int k = 0; k < width; ++k) sum[k] += v[k];
+      }
+      for (int k = 0; k < width; ++k) sum[k] *= factor;
+      store(y + row * channels + c, sum);
+    });
+  }
+};
+
+/// A row kernel over batch * pixels rows: dx = beta * dx + dy / pixels.
+template <class T>
+struct GlobalAverageGradient {
+  static constexpr const char* name = "global_average_pool_gradient";
+  const T* dy;
+  T* dx;
+  std::int64_t pixels, channels;
+  Accum<T> beta;
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    using A = Accum<T>;
+    const A factor = 1 / static_cast<A>(pixels);
+    const T* from = dy + row / pixels * channels;
+    T* out = dx + row * channels;
+    for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
+      auto v = load(from + c, width);
+      for (int k = 0; k < width; ++k) v[k] *= factor;
+      if (beta != 0) {
+        const auto old = load(static_cast<const T*>(out) + c, width);
+        for (int k = 0; k < width; ++k) v[k] += beta * old[k];
+      }
+      store(out + c, v);
+    });
+  }
+};
+
+}  // namespace trireme::kernels

@@ -1,0 +1,176 @@
+#include "core/ops/conv2d.hpp"
+
+#include <optional>
+
+#include "core/kernels/launch.hpp"
+#include "core/ops/conv2d_onednn.hpp"
+#include "core/ops/reduce.hpp"
+
+namespace trireme::ops {
+namespace {
+
+using kernels::ConvExtents;
+
+std::int64_t out_extent(std::int64_t in, std::int64_t filter, std::pair<std::int64_t, std::int64_t> stride_padding) {
+  const auto [stride, padding] = stride_padding;
+  return (in + 2 * padding - filter) / stride + 1;
+}
+
+void check_options(const Conv2dOptions& o) {
+  require(o.stride.height > 0 && o.stride.width > 0, "conv2d: the stride ({}, {}) must be positive", o.stride.height,
+          o.stride.width);
+  require(o.padding.height >= 0 && o.padding.width >= 0, "conv2d: the padding ({}, {}) must not be negative",
+          o.padding.height, o.padding.width);
+  require(o.dilation.height == 1 && o.dilation.width == 1,
+          "conv2d: the dilation ({}, {}) is not supported; only (1, 1) is", o.dilation.height, o.dilation.width);
+  require(o.groups > 0, "conv2d: {} groups; the number must be positive", o.groups);
+}
+
+void check_shapes(const Shape& x, const Shape& filter, const Conv2dOptions& o) {
+  require(x.dims() == 4, "conv2d: the input is {}, not (batch, height, width, channels)", x.text());
+  require(filter.dims() == 4 && filter.elements() > 0,
+          "conv2d: the filter is {}, not (outputs, height, width, channels / groups)", filter.text());
+  require(filter[3] * o.groups == x[3],
+          "conv2d: the filter {} in {} groups wants {} channels, but the input is {}", filter.text(), o.groups,
+          filter[3] * o.groups, x.text());
+  require(filter[0] % o.groups == 0, "conv2d: {} outputs cannot be shared by {} groups; the groups must divide them",
+          filter[0], o.groups);
+  require(x[1] + 2 * o.padding.height >= filter[1] && x[2] + 2 * o.padding.width >= filter[2],
+          "conv2d: the filter {} is larger than the input {} with padding ({}, {})", filter.text(), x.text(),
+          o.padding.height, o.padding.width);
+}
+
+void check_types(const Value& x, const Conv2dParameters& p) {
+  require(p.filter.dtype() == x.dtype(), "conv2d: the filter is {}, but the input is {}", name_of(p.filter.dtype()),
+          name_of(x.dtype()));
+  if (!p.bias.tensor()) return;
+  require(p.bias.shape() == Shape{p.filter.shape()[0]} && p.bias.dtype() == x.dtype(),
+          "conv2d: the bias is {} of {}, but the filter {} of {} wants ({})", p.bias.shape().text(),
+          name_of(p.bias.dtype()), p.filter.shape().text(), name_of(x.dtype()), p.filter.shape()[0]);
+}
+
+ConvExtents extents_of(const Value& input, const Conv2dParameters& p, const Conv2dOptions& o) {
+  check_options(o);
+  const Shape &x = input.shape(), &filter = p.filter.shape();
+  check_shapes(x, filter, o);
+  check_types(input, p);
+  return {.batch = x[0],
+          .height = x[1],
+          .width = x[2],
+          .channels = x[3],
+          .out_height = out_extent(x[1], filter[1], {o.stride.height, o.padding.height}),
+          .out_width = out_extent(x[2], filter[2], {o.stride.width, o.padding.width}),
+          .outputs = filter[0],
+          .filter_height = filter[1],
+          .filter_width = filter[2],
+          .stride_h = o.stride.height,
+          .stride_w = o.stride.width,
+          .padding_h = o.padding.height,
+          .padding_w = o.padding.width,
+          .groups = o.groups};
+}
+
+struct Kept {
+  Saved x, filter;
+  std::optional<Saved> y;  ///< With a fused ReLU.
+  ConvExtents extents;
+  Backend backend;
+};
+
+bool by_library(const Context& context, DType dtype, Backend backend) {
+  return backend == Backend::best && dtype == DType::f32 && !context.device().is_cuda();
+}
+
+template <class T>
+void reference_forward(Context& context, const onednn::ConvForwardCall& call) {
+  const ConvExtents& e = call.extents;
+  const Tensor turned =
+      transposed(context, call.filter.tensor(), {1, e.outputs, e.taps() * e.group_channels()});
+  launch_rows(context.stream(), {e.batch * e.out_height, e.out_width * e.outputs * e.taps() * e.group_channels()},
+              kernels::ConvForward<T>{.x = call.x.data<T>(),
+                                      .filter = turned.data<T>(),
+                                      .bias = call.bias ? call.bias.data<T>() : nullptr,
+                                      .y = call.y.data<T>(),
+                                      .e = e,
+                                      .relu = call.finish == Product::Finish::relu ? 1u : 0u});
+}
+
+template <class T>
+void reference_data_gradient(Context& context, const onednn::ConvDataGradientCall& call) {
+  const ConvExtents& e = call.extents;
+  launch_rows(context.stream(), {e.batch * e.height, e.width * e.channels * e.taps() * e.group_outputs()},
+              kernels::ConvDataGradient<T>{.dy = call.dy.data<T>(),
+                                           .filter = call.filter.tensor().data<T>(),
+                                           .dx = call.dx.tensor.data<T>(),
+                                           .e = e,
+                                           .beta = static_cast<T>(call.dx.beta())});
+}
+
+template <class T>
+void reference_filter_gradient(Context& context, const onednn::ConvFilterGradientCall& call) {
+  const ConvExtents& e = call.extents;
+  launch_rows(context.stream(), {e.outputs * e.taps(), e.group_channels() * e.batch * e.out_height * e.out_width},
+              kernels::ConvFilterGradient<T>{.x = call.x.data<T>(),
+                                             .dy = call.dy.data<T>(),
+                                             .dfilter = call.dfilter.tensor.data<T>(),
+                                             .e = e,
+                                             .beta = static_cast<T>(call.dfilter.beta())});
+  if (call.dbias.tensor) column_sum_into(context, call.dy, call.dbias, 1);
+}
+
+void forward(Context& context, const onednn::ConvForwardCall& call, Backend backend) {
+  if (context.on_meta() || call.y.elements() == 0) return;
+  if (by_library(context, call.y.dtype(), backend)) return onednn::conv_forward(context, call);
+  with_floating(call.y.dtype(), "conv2d", [&](auto zero) { reference_forward<decltype(zero)>(context, call); });
+}
+
+void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
+  static_cast<void>(kept.filter.get());  // throws if a constant filter was changed since
+  const onednn::ConvDataGradientCall call{kept.extents, dy, kept.filter.value(), g.to(0)};
+  if (context.on_meta() || call.dx.tensor.elements() == 0) return;
+  if (by_library(context, dy.dtype(), kept.backend)) return onednn::conv_data_gradient(context, call);
+  with_floating(dy.dtype(), "conv2d", [&](auto zero) { reference_data_gradient<decltype(zero)>(context, call); });
+}
+
+void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
+  const onednn::ConvFilterGradientCall call{kept.extents, kept.x.get(), dy, g.to(1),
+                                            g.wanted(2) ? g.to(2) : Destination{}};
+  if (context.on_meta()) return;
+  if (by_library(context, dy.dtype(), kept.backend) && dy.elements() > 0)
+    return onednn::conv_filter_gradient(context, call);
+  with_floating(dy.dtype(), "conv2d", [&](auto zero) { reference_filter_gradient<decltype(zero)>(context, call); });
+}
+
+void gradient(Context& context, Gradients& g, const Kept& kept) {
+  const Tensor dy = kept.y ? gradient_before_relu(context, g, kept.y->get()) : g.output();
+  if (g.wanted(0)) input_gradient(context, g, kept, dy);
+  if (g.wanted(1)) {
+    parameter_gradients(context, g, kept, dy);
+  } else if (g.wanted(2)) {
+    column_sum_into(context, dy, g.to(2), 1);
+  }
+}
+
+}  // namespace
+
+Value conv2d(Context& context, const Value& x, const Conv2dParameters& parameters, const Conv2dOptions& options) {
+  const ConvExtents e = extents_of(x, parameters, options);
+  const bool relu = options.activation == Activation::relu;
+  const Tensor y = context.empty({e.batch, e.out_height, e.out_width, e.outputs}, x.dtype());
+  forward(context,
+          {.extents = e,
+           .x = x.tensor(),
+           .filter = parameters.filter,
+           .bias = parameters.bias.tensor(),
+           .finish = relu ? Product::Finish::relu : Product::Finish::none,
+           .y = y},
+          options.backend);
+  const Value inputs[] = {x, parameters.filter, parameters.bias};
+  const Kept kept{Saved(x), Saved(parameters.filter), relu ? std::optional<Saved>(Value(y)) : std::nullopt, e,
+                  options.backend};
+  const Value out =
+      context.record({"conv2d", inputs, [kept](Context& c, Gradients& g) { gradient(c, g, kept); }}, y);
+  return relu ? out : activate(context, out, options.activation);
+}
+
+}  // namespace trireme::ops

@@ -1,0 +1,126 @@
+#include "core/ops/onednn.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "core/base/profile.hpp"
+
+namespace trireme::ops::onednn {
+namespace {
+
+/// Shapes of one network are few; only a stream of ever new shapes fills this.
+constexpr std::size_t most_plans = 1024;
+
+struct HashKey {
+  std::size_t operator()(const Key& key) const {
+    std::size_t hash = 0xcbf29ce484222325u;
+    for (const std::int64_t part : key) hash = (hash ^ static_cast<std::size_t>(part)) * 0x100000001b3u;
+    return hash;
+  }
+};
+
+/// Compiled code belongs to the processor, not to a model, so one cache serves the process.
+class PlanCache {
+ public:
+  std::shared_ptr<const Plan> find_or_make(const Key& key, const std::function<Plan()>& make) {
+    const std::lock_guard lock(mutex_);
+    const auto [at, fresh] = entries_.try_emplace(key);
+    if (fresh) {
+      try {
+        at->second.plan = std::make_shared<const Plan>(make());
+      } catch (...) {
+        entries_.erase(at);
+        throw;
+      }
+    }
+    at->second.last_use = ++clock_;
+    const std::shared_ptr<const Plan> plan = at->second.plan;
+    if (entries_.size() > most_plans) drop_older_half();
+    return plan;
+  }
+
+ private:
+  struct Entry {
+    std::shared_ptr<const Plan> plan;
+    std::uint64_t last_use = 0;
+  };
+  void drop_older_half() {
+    std::vector<std::uint64_t> uses;
+    for (const auto& [key, entry] : entries_) uses.push_back(entry.last_use);
+    const auto middle = uses.begin() + static_cast<std::ptrdiff_t>(uses.size() / 2);
+    std::nth_element(uses.begin(), middle, uses.end());
+    const std::uint64_t oldest_kept = *middle;
+    std::erase_if(entries_, [&](const auto& entry) { return entry.second.last_use < oldest_kept; });
+  }
+
+  std::mutex mutex_;
+  std::uint64_t clock_ = 0;
+  std::unordered_map<Key, Entry, HashKey> entries_;
+};
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream of_thread(engine());
+  return of_thread;
+}
+
+}  // namespace
+
+Key key_of(std::initializer_list<std::int64_t> parts) {
+  Key key{};
+  require(parts.size() < key.size(), "a key of {} parts is too long for the cache of primitives", parts.size());
+  std::copy(parts.begin(), parts.end(), key.begin());
+  key.back() = omp_get_max_threads();
+  return key;
+}
+
+std::shared_ptr<const Plan> plan_for(const Key& key, const std::function<Plan()>& make) {
+  static PlanCache cache;
+  return cache.find_or_make(key, make);
+}
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+dnnl::primitive_attr attributes() {
+  dnnl::primitive_attr out;
+  out.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return out;
+}
+
+dnnl::memory::desc row_major(const dnnl::memory::dims& dims) {
+  dnnl::memory::dims strides(dims.size(), 1);
+  for (std::size_t k = dims.size() - 1; k > 0; --k) strides[k - 1] = strides[k] * dims[k];
+  return {dims, dnnl::memory::data_type::f32, strides};
+}
+
+dnnl::memory view(const dnnl::memory::desc& desc, void* data) { return {desc, engine(), data}; }
+
+dnnl::memory view(const dnnl::memory::desc& desc, const Tensor& tensor) { return view(desc, tensor.raw()); }
+
+void run(Context& context, const char* name, const Plan& plan, Arguments arguments) {
+  const ProfileSpan span(name, ProfileSpan::Kind::library);
+  guarded(name, [&] {
+    Tensor scratch;
+    if (const std::size_t bytes = plan.scratchpad.get_size(); bytes > 0) {
+      scratch = context.empty({static_cast<std::int64_t>(bytes)}, DType::u8);
+      arguments.insert({DNNL_ARG_SCRATCHPAD, view(plan.scratchpad, scratch)});
+    }
+    plan.primitive.execute(stream(), arguments);
+    stream().wait();
+  });
+}
+
+void sgemm(const SgemmCall& call) {
+  const ProfileSpan span("sgemm", ProfileSpan::Kind::library);
+  const auto [ta, tb, m, n, k, a, b, beta, c] = call;
+  const std::int64_t a_row = ta == 'T' ? m : k, b_row = tb == 'T' ? k : n;
+  const dnnl_status_t status = dnnl_sgemm(ta, tb, m, n, k, 1.0f, a, a_row, b, b_row, beta, c, n);
+  require(status == dnnl_success, "sgemm: oneDNN refused a product of ({}, {}) and ({}, {}), status {}", m, k, k, n,
+          static_cast<int>(status));
+}
+
+}  // namespace trireme::ops::onednn

@@ -1,0 +1,61 @@
+// What ops share to call oneDNN on the CPU: one engine, a bounded cache of compiled primitives keyed by shape, options
+// and threads, and tensors seen as the library's memory. Internal to core/ops; include it in source files only.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
+
+#include "core/tape/context.hpp"
+
+namespace trireme::ops::onednn {
+
+/// Everything a compiled primitive depends on; unused places are 0. key_of() adds the number of threads.
+using Key = std::array<std::int64_t, 24>;
+Key key_of(std::initializer_list<std::int64_t> parts);
+
+/// A compiled primitive and the forms in which it wants the memory it was free to choose.
+struct Plan {
+  dnnl::primitive primitive;
+  dnnl::memory::desc weights;     ///< Weights or their gradient.
+  dnnl::memory::desc scratchpad;  ///< Taken from the step's memory at each call, so calls never share it.
+};
+
+/// The plan of `key`, made by `make` when it is not in the cache. Thread-safe; the least recently used of many plans
+/// go.
+std::shared_ptr<const Plan> plan_for(const Key& key, const std::function<Plan()>& make);
+
+const dnnl::engine& engine();
+/// Attributes of every primitive here: scratchpads are the caller's.
+dnnl::primitive_attr attributes();
+/// Row-major f32 memory of these extents.
+dnnl::memory::desc row_major(const dnnl::memory::dims& dims);
+dnnl::memory view(const dnnl::memory::desc& desc, const Tensor& tensor);
+dnnl::memory view(const dnnl::memory::desc& desc, void* data);
+
+using Arguments = std::unordered_map<int, dnnl::memory>;
+/// Runs the primitive to its end; `name` is the span in a profile. Errors of the library become Error.
+void run(Context& context, const char* name, const Plan& plan, Arguments arguments);
+
+/// f() with errors of the library as Error; `what` says what was being done.
+template <class F>
+decltype(auto) guarded(const char* what, F&& f) {
+  try {
+    return f();
+  } catch (const dnnl::error& error) {
+    fail(ExitCode::failure, "{}: oneDNN refused (status {}: {})", what, static_cast<int>(error.status), error.what());
+  }
+}
+
+/// c = beta * c + op(a) op(b) of one f32 matrix each, row-major; a is (k, m) if transposed, b is (n, k) if transposed.
+struct SgemmCall {
+  char transpose_a, transpose_b;  ///< 'N' or 'T'.
+  std::int64_t m, n, k;
+  const float *a, *b;
+  float beta;
+  float* c;
+};
+void sgemm(const SgemmCall& call);
+
+}  // namespace trireme::ops::onednn

@@ -35,6 +35,7 @@ subnet=10.213.77
 work=""
 
 # Ends what still runs in our own namespaces, then removes them; the interfaces go with them.
+# shellcheck disable=SC2317  # called by the trap
 cleanup() {
   trap '' INT TERM
   local space pid

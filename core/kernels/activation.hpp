@@ -14,7 +14,7 @@ struct Relu {
   }
   template <class A>
   TRIREME_HD static A slope(A y) {
-    return y > 0 ? A{1} : A{0};
+    return select(y > 0, A{1}, A{0});
   }
 };
 

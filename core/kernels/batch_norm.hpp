@@ -1,7 +1,8 @@
-// Normalisation over rows (Ioffe and Szegedy 2015, arXiv:1502.03167) and its gradient, for x (rows, features):
-//   xhat = (x - mean) rstd,  y = xhat gain + bias,  dx = gain rstd (dy - mean(dy) - xhat mean(dy xhat))
-// The statistics are taken in two passes (mean first, then centred squares), with f64 totals, so f32 input loses
-// nothing to cancellation. Column kernels write partial sums per row stripe; ColumnTotal adds them in order.
+// Batch normalisation per channel over groups of rows (Ioffe and Szegedy 2015, arXiv:1502.03167), forward and gradients.
+//   xhat = (x - mean) * rstd,  y = xhat * gain + bias,  rstd = 1 / sqrt(var + epsilon)
+// Statistics are moments of pieces (a row of 1 + 2 * channels f64: count, means, sums of squared distances from the
+// mean) that are joined in a fixed order by Chan, Golub and LeVeque's formula (1979), first stripes of rows, then parts
+// of a split batch: nothing is ever the small difference of two large sums.
 #pragma once
 
 #include <cmath>
@@ -10,173 +11,352 @@
 
 namespace trireme::kernels {
 
-/// Calls f(c, width) for the columns of a tile, in the widest packs that fit.
+/// Rows of a batch: `groups` groups of `group_rows` rows, each cut into `stripes` bands of `stripe_rows` (the last
+/// shorter).
+struct NormExtents {
+  std::int64_t groups, group_rows, channels;
+  std::int64_t stripes, stripe_rows;
+  TRIREME_HD std::int64_t piece() const { return 1 + 2 * channels; }
+  TRIREME_HD std::int64_t first_row(std::int64_t stripe) const {
+    return stripe / stripes * group_rows + stripe % stripes * stripe_rows;
+  }
+  TRIREME_HD std::int64_t rows_in(std::int64_t stripe) const {
+    const std::int64_t rest = group_rows - stripe % stripes * stripe_rows;
+    return rest < stripe_rows ? rest : stripe_rows;
+  }
+};
+
+/// Calls f(c, width) for the columns of one lane of a column kernel.
 template <class T, class Team, class F>
-TRIREME_HD void for_each_column(const Team& team, std::int64_t tile, std::int64_t features, F&& f) {
+TRIREME_HD void for_each_column(const Team& team, std::int64_t tile, std::int64_t channels, F&& f) {
   constexpr int wide = lane_width<T, Team>, narrow = pack_width<T>;
   std::int64_t c = (tile * team.lanes() + team.lane()) * wide;
-  const std::int64_t end = c + wide < features ? c + wide : features;
+  const std::int64_t end = c + wide < channels ? c + wide : channels;
   if (c + wide == end) return f(c, Width<wide>{});
   for (; c + narrow <= end; c += narrow) f(c, Width<narrow>{});
   for (; c < end; ++c) f(c, Width<1>{});
 }
 
-/// partial (stripes, features): sums over a stripe of (x - mean)^2.
+/// A column kernel over groups * stripes bands: their moments. Shapes: x (rows, channels); pieces (bands, piece()).
 template <class T>
-struct CentredSquares {
-  static constexpr const char* name = "centred_squares";
+struct BatchNormMoments {
+  static constexpr const char* name = "batch_norm_moments";
   static constexpr int serial_pack = serial_width<T>;
   const T* x;
-  const Accum<T>* mean;
-  Accum<T>* partial;
-  std::int64_t rows, features, stripe_rows;
+  double* pieces;
+  NormExtents e;
+
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t stripe, std::int64_t tile) const {
-    for_each_column<T>(team, tile, features, [&](std::int64_t c, auto width) {
-      constexpr int n = decltype(width){};
-      const std::int64_t first = stripe * stripe_rows;
-      const std::int64_t last = first + stripe_rows < rows ? first + stripe_rows : rows;
-      const auto center = load(mean + c, width);
-      Pack<Accum<T>, n> total;
-      for (std::int64_t row = first; row < last; ++row) {
-        const auto v = load(x + row * features + c, width);
-        for (int k = 0; k < n; ++k) total[k] += (v[k] - center[k]) * (v[k] - center[k]);
+    if (tile == 0 && team.lane() == 0) pieces[stripe * e.piece()] = static_cast<double>(e.rows_in(stripe));
+    for_each_column<T>(team, tile, e.channels, [&](std::int64_t c, auto width) { band(stripe, c, width); });
+  }
+
+ private:
+  template <class W>
+  TRIREME_HD void band(std::int64_t stripe, std::int64_t c, W width) const {
+    using A = Accum<T>;
+    const T* in = x + e.first_row(stripe) * e.channels + c;
+    const std::int64_t rows = e.rows_in(stripe);
+    Pack<A, W{}> center, distance, squares;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const auto v = load(in + r * e.channels, width);
+      for (int k = 0; k < W{}; ++k) center[k] += v[k];
+    }
+    for (int k = 0; k < W{}; ++k) center[k] /= static_cast<A>(rows);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const auto v = load(in + r * e.channels, width);
+      for (int k = 0; k < W{}; ++k) {
+        const A d = v[k] - center[k];
+        distance[k] += d;  // what rounding left of the mean
+        squares[k] += d * d;
       }
-      store(partial + stripe * features + c, total);
+    }
+    double* mean = pieces + stripe * e.piece() + 1 + c;
+    for (int k = 0; k < W{}; ++k) {
+      const auto off = static_cast<double>(distance[k]), n = static_cast<double>(rows);
+      const double rest = static_cast<double>(squares[k]) - off * off / n;
+      mean[k] = static_cast<double>(center[k]) + off / n;
+      mean[e.channels + k] = rest > 0 || rest != rest ? rest : 0;
+    }
+  }
+};
+
+/// Element i = (group, channel): joins the moments of `each` consecutive pieces into one piece per group. Shapes: pieces
+/// (groups * each, piece()); joined (groups, piece()).
+struct BatchNormJoin {
+  static constexpr const char* name = "batch_norm_join";
+  static constexpr int pack = 1;
+  const double* pieces;
+  double* joined;
+  std::int64_t channels, each;
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t i, W) const {
+    const std::int64_t group = i / channels, c = i % channels, piece = 1 + 2 * channels;
+    const double* from = pieces + group * each * piece;
+    double count = 0, mean = 0, squares = 0;
+    for (std::int64_t p = 0; p < each; ++p, from += piece) {
+      const double more = from[0];
+      if (more == 0) continue;
+      const double total = count + more, step = from[1 + c] - mean;
+      mean += step * more / total;
+      squares += from[1 + channels + c] + step * step * count * more / total;
+      count = total;
+    }
+    double* to = joined + group * piece;
+    if (c == 0) to[0] = count;
+    to[1 + c] = mean;
+    to[1 + channels + c] = squares;
+  }
+};
+
+/// Element i = (group, channel): what normalising needs. Shapes: joined (groups, piece()); mean, rstd (groups, channels).
+template <class T>
+struct BatchNormFinish {
+  static constexpr const char* name = "batch_norm_finish";
+  static constexpr int pack = 1;
+  const double* joined;
+  Accum<T>* mean;
+  Accum<T>* rstd;
+  std::int64_t channels;
+  double epsilon;
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t i, W) const {
+    const std::int64_t c = i % channels;
+    const double* from = joined + i / channels * (1 + 2 * channels);
+    mean[i] = static_cast<Accum<T>>(from[1 + c]);
+    rstd[i] = static_cast<Accum<T>>(1 / std::sqrt(from[1 + channels + c] / from[0] + epsilon));
+  }
+};
+
+/// Element c: sums over groups for the running statistics. total (piece()): number of groups, sums of their means, sums
+/// of their unbiased variances.
+struct BatchNormTotals {
+  static constexpr const char* name = "batch_norm_totals";
+  static constexpr int pack = 1;
+  const double* joined;
+  double* total;
+  std::int64_t channels, groups;
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t c, W) const {
+    double means = 0, variances = 0;
+    const double* from = joined;
+    for (std::int64_t g = 0; g < groups; ++g, from += 1 + 2 * channels) {
+      means += from[1 + c];
+      variances += from[1 + channels + c] / (from[0] > 1 ? from[0] - 1 : 1);
+    }
+    if (c == 0) total[0] = static_cast<double>(groups);
+    total[1 + c] = means;
+    total[1 + channels + c] = variances;
+  }
+};
+
+/// Element c: running = (1 - momentum) * running + momentum * average over the groups.
+template <class T>
+struct BatchNormRunning {
+  static constexpr const char* name = "batch_norm_running";
+  static constexpr int pack = 1;
+  const double* total;
+  T* mean;
+  T* variance;
+  std::int64_t channels;
+  double momentum;
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t c, W) const {
+    mean[c] = mixed(mean[c], total[1 + c] / total[0]);
+    variance[c] = mixed(variance[c], total[1 + channels + c] / total[0]);
+  }
+
+ private:
+  TRIREME_HD T mixed(T old, double fresh) const {
+    return static_cast<T>((1 - momentum) * static_cast<double>(old) + momentum * fresh);
+  }
+};
+
+/// Element c: what normalising by running statistics needs.
+template <class T>
+struct BatchNormFixed {
+  static constexpr const char* name = "batch_norm_fixed";
+  static constexpr int pack = 1;
+  const T* running_mean;
+  const T* running_variance;
+  Accum<T>* mean;
+  Accum<T>* rstd;
+  double epsilon;
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t c, W) const {
+    mean[c] = static_cast<Accum<T>>(running_mean[c]);
+    rstd[c] = static_cast<Accum<T>>(1 / std::sqrt(static_cast<double>(running_variance[c]) + epsilon));
+  }
+};
+
+/// A row kernel: y = (x - mean) * rstd * gain + bias, then relu where wanted. mean, rstd (groups, channels).
+template <class T>
+struct BatchNormForward {
+  static constexpr const char* name = "batch_norm";
+  const T* x;
+  const T* gain;
+  const T* bias;
+  const Accum<T>* mean;
+  const Accum<T>* rstd;
+  T* y;
+  std::int64_t group_rows, channels;
+  std::uint32_t relu;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const T* in = x + row * channels;
+    T* out = y + row * channels;
+    const std::int64_t group = row / group_rows * channels;
+    for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
+      auto v = load(in + c, width);
+      const auto g = load(gain + c, width), b = load(bias + c, width);
+      const auto m = load(mean + group + c, width), s = load(rstd + group + c, width);
+      for (int k = 0; k < width; ++k) v[k] = (v[k] - m[k]) * (s[k] * g[k]) + b[k];
+      if (relu != 0)
+        for (int k = 0; k < width; ++k) v[k] = v[k] < 0 ? 0 : v[k];
+      store(out + c, v);
     });
   }
 };
 
-/// partial (2, stripes, features): sums over a stripe of dy and of dy xhat.
+/// A column kernel over groups * stripes bands: the sums of dy and of dy * xhat. With `y` (after a fused relu) dy counts
+/// where y is positive. sums (bands, 2 * channels).
 template <class T>
-struct NormGradientSums {
-  static constexpr const char* name = "norm_gradient_sums";
+struct BatchNormGradientSums {
+  static constexpr const char* name = "batch_norm_gradient_sums";
   static constexpr int serial_pack = serial_width<T>;
   const T* x;
   const T* dy;
+  const T* y;
   const Accum<T>* mean;
   const Accum<T>* rstd;
-  Accum<T>* partial;
-  std::int64_t rows, features, stripe_rows, stripes;
+  double* sums;
+  NormExtents e;
+
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t stripe, std::int64_t tile) const {
-    for_each_column<T>(team, tile, features, [&](std::int64_t c, auto width) {
-      constexpr int n = decltype(width){};
-      const std::int64_t first = stripe * stripe_rows;
-      const std::int64_t last = first + stripe_rows < rows ? first + stripe_rows : rows;
-      const auto center = load(mean + c, width), scale = load(rstd + c, width);
-      Pack<Accum<T>, n> plain, weighted;
-      for (std::int64_t row = first; row < last; ++row) {
-        const auto v = load(x + row * features + c, width), g = load(dy + row * features + c, width);
-        for (int k = 0; k < n; ++k) plain[k] += g[k];
-        for (int k = 0; k < n; ++k) weighted[k] += g[k] * (v[k] - center[k]) * scale[k];
-      }
-      store(partial + stripe * features + c, plain);
-      store(partial + (stripes + stripe) * features + c, weighted);
-    });
+    for_each_column<T>(team, tile, e.channels, [&](std::int64_t c, auto width) { band(stripe, c, width); });
   }
-};
 
-/// An element kernel over features: total[c] = the sum of partial[s, c] over stripes, in f64 and in order.
-template <class T>
-struct ColumnTotal {
-  static constexpr const char* name = "column_total";
-  static constexpr int pack = 1;
-  const Accum<T>* partial;
-  double* total;
-  std::int64_t stripes, features;
+ private:
   template <class W>
-  TRIREME_HD void operator()(std::int64_t c, W) const {
-    double sum = 0;
-    for (std::int64_t s = 0; s < stripes; ++s) sum += static_cast<double>(partial[s * features + c]);
-    total[c] = sum;
+  TRIREME_HD void band(std::int64_t stripe, std::int64_t c, W width) const {
+    using A = Accum<T>;
+    const std::int64_t group = stripe / e.stripes * e.channels + c, rows = e.rows_in(stripe);
+    const auto m = load(mean + group, width), s = load(rstd + group, width);
+    const std::int64_t first = e.first_row(stripe) * e.channels + c;
+    Pack<A, W{}> total, along;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const std::int64_t at = first + r * e.channels;
+      const auto v = load(x + at, width);
+      auto g = load(dy + at, width);
+      if (y != nullptr) {
+        const auto out = load(y + at, width);
+        for (int k = 0; k < W{}; ++k) g[k] = out[k] > 0 ? g[k] : A{0};
+      }
+      for (int k = 0; k < W{}; ++k) total[k] += g[k];
+      for (int k = 0; k < W{}; ++k) along[k] += g[k] * (v[k] - m[k]);
+    }
+    double* to = sums + stripe * 2 * e.channels + c;
+    for (int k = 0; k < W{}; ++k) {
+      to[k] = static_cast<double>(total[k]);
+      to[e.channels + k] = static_cast<double>(along[k]) * static_cast<double>(s[k]);
+    }
   }
 };
 
-/// An element kernel: out[i] = total[i] / count, or 1 / sqrt(total[i] / count + epsilon) when `root` is 1.
-template <class T>
-struct Statistic {
-  static constexpr const char* name = "statistic";
+/// Element i of (groups, 2 * channels): the sum over each group's `stripes` bands, in order.
+struct BatchNormJoinSums {
+  static constexpr const char* name = "batch_norm_join_sums";
   static constexpr int pack = 1;
-  const double* total;
-  Accum<T>* out;
-  double count, epsilon;
-  int root;
+  const double* sums;
+  double* joined;
+  std::int64_t channels, stripes;
   template <class W>
   TRIREME_HD void operator()(std::int64_t i, W) const {
-    const double mean = total[i] / count;
-    out[i] = static_cast<Accum<T>>(root ? 1 / std::sqrt(mean + epsilon) : mean);
+    const double* from = sums + i / (2 * channels) * stripes * 2 * channels + i % (2 * channels);
+    double total = 0;
+    for (std::int64_t s = 0; s < stripes; ++s) total += from[s * 2 * channels];
+    joined[i] = total;
   }
 };
 
-/// An element kernel over features: y[c] = keep y[c] + take (the sum over groups of total[g, c]).
+/// Element c: the gradient of bias (offset 0) or gain (offset channels): d = beta * d + the sum over groups.
 template <class T>
-struct GroupTotals {
-  static constexpr const char* name = "group_totals";
+struct BatchNormParameterGradient {
+  static constexpr const char* name = "batch_norm_parameter_gradient";
   static constexpr int pack = 1;
-  const double* total;
-  T* y;
-  std::int64_t groups, features;
-  double keep, take;
+  const double* joined;
+  T* gradient;
+  std::int64_t channels, groups, offset;
+  Accum<T> beta;
   template <class W>
   TRIREME_HD void operator()(std::int64_t c, W) const {
-    double sum = 0;
-    for (std::int64_t g = 0; g < groups; ++g) sum += total[g * features + c];
-    y[c] = static_cast<T>((keep == 0 ? 0 : keep * static_cast<double>(y[c])) + take * sum);
+    double total = 0;
+    for (std::int64_t g = 0; g < groups; ++g) total += joined[g * 2 * channels + offset + c];
+    if (beta != 0) total += static_cast<double>(beta) * static_cast<double>(gradient[c]);
+    gradient[c] = static_cast<T>(total);
   }
 };
 
-/// A row kernel: y = (x - mean) rstd gain + bias.
+/// Element i = (group, channel): average = mean of dy, along = rstd * mean of dy * xhat, both (groups, channels), over
+/// the group's rows in all parts. `moments` (groups, piece()) says how many these are.
 template <class T>
-struct NormForward {
-  static constexpr const char* name = "batch_norm";
-  const T* x;
-  const Accum<T>* mean;
+struct BatchNormCoefficients {
+  static constexpr const char* name = "batch_norm_coefficients";
+  static constexpr int pack = 1;
+  const double* joined;
+  const double* moments;
   const Accum<T>* rstd;
-  const T* gain;
-  const T* bias;
-  T* y;
-  std::int64_t features;
-  template <class Team>
-  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
-    for_each_wide<T>(team, features, [&](std::int64_t c, auto width) {
-      auto v = load(x + row * features + c, width);
-      const auto center = load(mean + c, width), scale = load(rstd + c, width);
-      const auto g = load(gain + c, width), b = load(bias + c, width);
-      for (int k = 0; k < width; ++k) v[k] = (v[k] - center[k]) * scale[k] * g[k] + b[k];
-      store(y + row * features + c, v);
-    });
+  Accum<T>* average;
+  Accum<T>* along;
+  std::int64_t channels;
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t i, W) const {
+    const std::int64_t group = i / channels, c = i % channels;
+    const double* from = joined + group * 2 * channels + c;
+    const double count = moments[group * (1 + 2 * channels)];
+    average[i] = static_cast<Accum<T>>(from[0] / count);
+    along[i] = static_cast<Accum<T>>(from[channels] / count * static_cast<double>(rstd[i]));
   }
 };
 
-/// A row kernel: dx = beta dx + gain rstd (dy - sums[0, c] / count - xhat sums[1, c] / count).
+/// A row kernel: dx = beta * dx + gain * rstd * (dy - average - (x - mean) * along).
 template <class T>
-struct NormGradient {
+struct BatchNormInputGradient {
   static constexpr const char* name = "batch_norm_gradient";
   const T* x;
   const T* dy;
+  const T* y;  ///< With a fused relu, else null.
+  const T* gain;
   const Accum<T>* mean;
   const Accum<T>* rstd;
-  const T* gain;
-  const Accum<T>* mean_dy;  // (features), already divided by the count
-  const Accum<T>* mean_dy_xhat;
+  const Accum<T>* average;
+  const Accum<T>* along;
   T* dx;
-  std::int64_t features;
+  std::int64_t group_rows, channels;
   Accum<T> beta;
+
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
-    for_each_wide<T>(team, features, [&](std::int64_t c, auto width) {
-      const auto v = load(x + row * features + c, width);
-      auto g = load(dy + row * features + c, width);
-      const auto center = load(mean + c, width), scale = load(rstd + c, width), factor = load(gain + c, width);
-      const auto a = load(mean_dy + c, width), b = load(mean_dy_xhat + c, width);
-      for (int k = 0; k < width; ++k)
-        g[k] = factor[k] * scale[k] * (g[k] - a[k] - (v[k] - center[k]) * scale[k] * b[k]);
+    using A = Accum<T>;
+    const std::int64_t first = row * channels, group = row / group_rows * channels;
+    for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
+      const auto v = load(x + first + c, width), factor = load(gain + c, width);
+      auto g = load(dy + first + c, width);
+      if (y != nullptr) {
+        const auto out = load(y + first + c, width);
+        for (int k = 0; k < width; ++k) g[k] = out[k] > 0 ? g[k] : A{0};
+      }
+      const auto m = load(mean + group + c, width), s = load(rstd + group + c, width);
+      const auto a = load(average + group + c, width), b = load(along + group + c, width);
+      for (int k = 0; k < width; ++k) g[k] = factor[k] * s[k] * (g[k] - a[k] - (v[k] - m[k]) * b[k]);
       if (beta != 0) {
-        const auto old = load(static_cast<const T*>(dx) + row * features + c, width);
+        const auto old = load(static_cast<const T*>(dx) + first + c, width);
         for (int k = 0; k < width; ++k) g[k] += beta * old[k];
       }
-      store(dx + row * features + c, g);
+      store(dx + first + c, g);
     });
   }
 };

@@ -4,18 +4,22 @@
 #include "core/kernels/launch_impl.hpp"
 
 namespace trireme {
-TRIREME_LAUNCH_COLUMNS(CentredSquares<float>);
-TRIREME_LAUNCH_COLUMNS(NormGradientSums<float>);
-TRIREME_LAUNCH_ELEMENTS(ColumnTotal<float>);
-TRIREME_LAUNCH_ELEMENTS(Statistic<float>);
-TRIREME_LAUNCH_ELEMENTS(GroupTotals<float>);
-TRIREME_LAUNCH_ROWS(NormForward<float>);
-TRIREME_LAUNCH_ROWS(NormGradient<float>);
-TRIREME_LAUNCH_COLUMNS(CentredSquares<double>);
-TRIREME_LAUNCH_COLUMNS(NormGradientSums<double>);
-TRIREME_LAUNCH_ELEMENTS(ColumnTotal<double>);
-TRIREME_LAUNCH_ELEMENTS(Statistic<double>);
-TRIREME_LAUNCH_ELEMENTS(GroupTotals<double>);
-TRIREME_LAUNCH_ROWS(NormForward<double>);
-TRIREME_LAUNCH_ROWS(NormGradient<double>);
+
+#define TRIREME_BATCH_NORM(T)                              \
+  TRIREME_LAUNCH_COLUMNS(BatchNormMoments<T>);             \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormFinish<T>);             \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormRunning<T>);            \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormFixed<T>);              \
+  TRIREME_LAUNCH_ROWS(BatchNormForward<T>);                \
+  TRIREME_LAUNCH_COLUMNS(BatchNormGradientSums<T>);        \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormParameterGradient<T>);  \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormCoefficients<T>);       \
+  TRIREME_LAUNCH_ROWS(BatchNormInputGradient<T>)
+
+TRIREME_BATCH_NORM(float);
+TRIREME_BATCH_NORM(double);
+TRIREME_LAUNCH_ELEMENTS(BatchNormJoin);
+TRIREME_LAUNCH_ELEMENTS(BatchNormTotals);
+TRIREME_LAUNCH_ELEMENTS(BatchNormJoinSums);
+
 }  // namespace trireme

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/base/random.hpp"
+#include "core/kernels/math.hpp"
 #include "core/kernels/team.hpp"
 #include "core/tape/step_state.hpp"
 
@@ -28,14 +29,14 @@ struct Dropout {
     const auto sample = static_cast<std::uint64_t>(first_sample + row);
     const auto step = static_cast<std::uint64_t>(state->step);
     const auto seed = state->random_seed;
-    const PhiloxBlock base{{0, static_cast<std::uint32_t>(sample), static_cast<std::uint32_t>(step), layer}};
-    // the high halves, mostly 0, go into the key
-    const auto key0 = static_cast<std::uint32_t>(seed) ^ static_cast<std::uint32_t>(sample >> 32);
-    const auto key1 = static_cast<std::uint32_t>(seed >> 32) ^ static_cast<std::uint32_t>(step >> 32);
+    const Key key{.base = {{0, static_cast<std::uint32_t>(sample), static_cast<std::uint32_t>(step), layer}},
+                  // the high halves, mostly 0, go into the key
+                  .low = static_cast<std::uint32_t>(seed) ^ static_cast<std::uint32_t>(sample >> 32),
+                  .high = static_cast<std::uint32_t>(seed >> 32) ^ static_cast<std::uint32_t>(step >> 32)};
     const std::int64_t groups = (features + group - 1) / group;
     for (std::int64_t g = team.lane(); g < groups; g += team.lanes()) {
       std::uint32_t draws[group];
-      draw(base, g, key0, key1, draws);
+      draw(key, g, draws);
       const std::int64_t first = row * features + g * group, rest = features - g * group;
       if (rest >= group) {
         apply(first, draws, Width<group>{});
@@ -46,19 +47,37 @@ struct Dropout {
   }
 
  private:
-  TRIREME_HD static void draw(PhiloxBlock base, std::int64_t g, std::uint32_t key0, std::uint32_t key1,
-                              std::uint32_t* draws) {
+  /// What all draws of a sample share.
+  struct Key {
+    PhiloxBlock base;
+    std::uint32_t low, high;
+  };
+  /// philox_block (core/base/random.hpp) of the group's eight counters, round by round over all eight.
+  TRIREME_HD static void draw(const Key& key, std::int64_t g, std::uint32_t* draws) {
+    std::uint32_t word[4][blocks];
     for (int j = 0; j < blocks; ++j) {
-      PhiloxBlock counter = base;
-      counter.word[0] = static_cast<std::uint32_t>(g) * blocks + static_cast<std::uint32_t>(j);
-      const PhiloxBlock out = philox_block(counter, key0, key1);
-      for (int w = 0; w < 4; ++w) draws[w * blocks + j] = out.word[w];
+      word[0][j] = static_cast<std::uint32_t>(g) * blocks + static_cast<std::uint32_t>(j);
+      for (int w = 1; w < 4; ++w) word[w][j] = key.base.word[w];
     }
+    std::uint32_t low = key.low, high = key.high;
+    for (int round = 0; round < 10; ++round) {
+      for (int j = 0; j < blocks; ++j) {
+        const std::uint64_t a = std::uint64_t{0xD2511F53u} * word[0][j], b = std::uint64_t{0xCD9E8D57u} * word[2][j];
+        word[0][j] = static_cast<std::uint32_t>(b >> 32) ^ word[1][j] ^ low;
+        word[2][j] = static_cast<std::uint32_t>(a >> 32) ^ word[3][j] ^ high;
+        word[1][j] = static_cast<std::uint32_t>(b);
+        word[3][j] = static_cast<std::uint32_t>(a);
+      }
+      low += 0x9E3779B9u;
+      high += 0xBB67AE85u;
+    }
+    for (int w = 0; w < 4; ++w)
+      for (int j = 0; j < blocks; ++j) draws[w * blocks + j] = word[w][j];
   }
   template <class W>
   TRIREME_HD void apply(std::int64_t i, const std::uint32_t* draws, W width) const {
     auto v = load(x + i, width);
-    for (int k = 0; k < W{}; ++k) v[k] = draws[k] >= threshold ? v[k] * factor : 0;
+    for (int k = 0; k < W{}; ++k) v[k] = select(draws[k] >= threshold, v[k] * factor, 0);
     if (beta != 0) {
       const auto old = load(static_cast<const T*>(y) + i, width);
       for (int k = 0; k < W{}; ++k) v[k] += beta * old[k];

@@ -10,6 +10,14 @@
 
 namespace trireme::kernels {
 
+/// condition ? a : b without a branch: g++ gives up vectorising where it sees one.
+TRIREME_HD inline float select(bool condition, float a, float b) {
+  const std::uint32_t mask = 0u - static_cast<std::uint32_t>(condition);
+  return trireme::detail::bits_float((trireme::detail::float_bits(a) & mask) |
+                                     (trireme::detail::float_bits(b) & ~mask));
+}
+TRIREME_HD inline double select(bool condition, double a, double b) { return condition ? a : b; }
+
 namespace detail {
 /// a + b * x; contracted to one fused operation on every target of the project.
 TRIREME_HD inline float step(float a, float b, float x) { return a + b * x; }
@@ -19,12 +27,6 @@ TRIREME_HD inline float absolute(float x) {
 TRIREME_HD inline float with_sign_of(float magnitude, float x) {
   return trireme::detail::bits_float(trireme::detail::float_bits(magnitude) |
                                      (trireme::detail::float_bits(x) & 0x80000000u));
-}
-/// condition ? a : b without a branch: g++ gives up vectorising where it sees one.
-TRIREME_HD inline float select(bool condition, float a, float b) {
-  const std::uint32_t mask = 0u - static_cast<std::uint32_t>(condition);
-  return trireme::detail::bits_float((trireme::detail::float_bits(a) & mask) |
-                                     (trireme::detail::float_bits(b) & ~mask));
 }
 /// 2^n for -126 <= n <= 127.
 TRIREME_HD inline float power_of_two(std::int32_t n) {
@@ -39,8 +41,8 @@ TRIREME_HD inline float exp_of(float x) {
   return ::expf(x);
 #else
   using detail::step;
-  x = detail::select(x > 89.0f, 89.0f, x);  // in this order NaN passes through
-  x = detail::select(x < -105.0f, -105.0f, x);
+  x = select(x > 89.0f, 89.0f, x);  // in this order NaN passes through
+  x = select(x < -105.0f, -105.0f, x);
   constexpr float shift = 0x1.8p23f;  // adding it rounds to a whole number, which lands in the low bits
   const float shifted = x * 1.44269504f + shift;
   const float whole = shifted - shift;
@@ -69,7 +71,7 @@ TRIREME_HD inline float tanh_of(float x) {
   p = step(-3.333327222e-1f, p, z);
   const float near = t + t * (z * p);
   const float far = 1.0f - 2.0f / (exp_of(2.0f * t) + 1.0f);
-  return detail::with_sign_of(detail::select(t < 0.625f, near, far), x);
+  return detail::with_sign_of(select(t < 0.625f, near, far), x);
 #endif
 }
 
@@ -101,8 +103,8 @@ TRIREME_HD inline float normal_cdf(float x) {
   q = step(1.129514924f, q, t);
   q = step(-1.746832395e-4f, q, t);
   const float tail = 0.5f * exp_of(-q);
-  const float far = detail::select(u < 0, tail, 1.0f - tail);
-  return detail::select(t < 0.93f, 0.5f + 0.5f * u * p, far);
+  const float far = select(u < 0, tail, 1.0f - tail);
+  return select(t < 0.93f, 0.5f + 0.5f * u * p, far);
 #endif
 }
 

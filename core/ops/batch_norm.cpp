@@ -1,241 +1,245 @@
 #include "core/ops/batch_norm.hpp"
 
+#include <optional>
+
 #include "core/kernels/batch_norm.hpp"
 #include "core/kernels/launch.hpp"
-#include "core/kernels/reduce.hpp"
 
 namespace trireme::ops {
 namespace {
 
-using Statistics = BatchNormOptions::Statistics;
+using kernels::NormExtents;
 
-/// How rows fall into groups of common statistics.
-struct Form {
-  std::int64_t groups = 1, group_rows = 0, features = 0;
-  double count = 0;          ///< Rows behind one group's statistics, over all parts.
-  double groups_in_all = 1;  ///< Over all parts.
-  bool synchronised = true;
-};
-
-Form form_of(const Context& context, const Shape& x, const BatchNormOptions& o) {
-  const std::int64_t features = x[-1], rows = features > 0 ? x.elements() / features : 0;
-  const std::int64_t samples = x[0], each = samples > 0 ? rows / samples : 0;
-  const int parts = context.peers().parts();
-  const std::int64_t all = context.global_rows() > 0 ? context.global_rows() : samples;
-  require(parts == 1 || context.global_rows() > 0,
-          "batch_norm: {} parts, but the context does not know the whole batch", parts);
-  if (o.statistics == Statistics::synchronised) return {1, rows, features, static_cast<double>(all * each), 1, true};
-  require(o.group > 0 && samples % o.group == 0 && context.first_sample() % o.group == 0 && all % o.group == 0,
-          "batch_norm: samples [{}, {}) do not hold whole ghost groups of {}; choose a batch in which every part has a "
-          "multiple of {} samples",
-          context.first_sample(), context.first_sample() + samples, o.group, o.group);
-  return {samples / o.group,
-          o.group * each,
-          features,
-          static_cast<double>(o.group * each),
-          static_cast<double>(all / o.group),
-          false};
+void check(const Value& x, const GainBias& parameters, const RunningStatistics& running) {
+  require(x.shape().dims() >= 2 && x.shape()[-1] > 0, "batch_norm: the input is {}, not (rows, ..., channels)",
+          x.shape().text());
+  const Shape wanted{x.shape()[-1]};
+  const std::pair<const char*, const Tensor&> vectors[] = {{"gain", parameters.gain.tensor()},
+                                                           {"bias", parameters.bias.tensor()},
+                                                           {"running mean", running.mean},
+                                                           {"running variance", running.variance}};
+  for (const auto& [name, tensor] : vectors) {
+    require(tensor.shape() == wanted, "batch_norm: the {} is {}, but the input {} wants {}", name,
+            tensor.shape().text(), x.shape().text(), wanted.text());
+    require(tensor.dtype() == x.dtype(), "batch_norm: the {} is {}, but the input is {}", name,
+            name_of(tensor.dtype()), name_of(x.dtype()));
+  }
 }
 
-using Layer = BatchNormValues;
+/// How many groups this part's samples make.
+std::int64_t groups_of(const Context& context, std::int64_t samples, const BatchNormOptions& options) {
+  const auto* ghost = std::get_if<GhostGroups>(&options.statistics);
+  if (ghost == nullptr) return 1;
+  require(ghost->size > 0, "batch_norm: ghost groups of {} samples; the size must be positive", ghost->size);
+  require(context.first_sample() % ghost->size == 0 && samples % ghost->size == 0,
+          "batch_norm: this part holds samples {} to {}, which are not whole groups of {}; choose a batch and a number "
+          "of parts so that each part holds a multiple of {} samples",
+          context.first_sample(), context.first_sample() + samples, ghost->size, ghost->size);
+  return samples / ghost->size;
+}
 
-/// What the gradient needs. mean, rstd: (groups, features).
+NormExtents extents_of(const Context& context, const Shape& x, const BatchNormOptions& options) {
+  const std::int64_t groups = context.on_meta() ? 1 : groups_of(context, x[0], options);
+  const std::int64_t channels = x[-1], rows = groups > 0 ? x.elements() / channels / groups : 0;
+  const Stripes stripes = stripes_for(rows);
+  return {.groups = groups,
+          .group_rows = rows,
+          .channels = channels,
+          .stripes = stripes.count,
+          .stripe_rows = stripes.rows_each};
+}
+
 struct Kept {
   Saved x, gain;
-  Tensor mean, rstd;
-  Form form;
+  std::optional<Saved> y;  ///< With a fused ReLU.
+  Tensor moments;          ///< (groups, piece), of the whole batch where it is synchronised.
+  Tensor mean, rstd;       ///< (groups, channels).
+  NormExtents extents;
+  bool synchronised;
 };
 
+/// The joined moments of each group; those of the whole batch if it is synchronised.
 template <class T>
-Tensor column_totals(Context& context, const Tensor& x, const Form& f, const Tensor* mean) {
-  const Tensor totals = context.empty({f.groups, f.features}, DType::f64);
-  const Stripes stripes = stripes_for(f.group_rows);
-  const Tensor partial = context.empty({stripes.count, f.features}, dtype_of<Accum<T>>);
-  const ColumnsShape shape{stripes.count, f.features, pack_width<T>};
-  for (std::int64_t g = 0; g < f.groups; ++g) {
-    const T* const rows = x.data<T>() + g * f.group_rows * f.features;
-    if (mean) {
-      launch_columns(context.stream(), shape,
-                     kernels::CentredSquares<T>{rows, mean->data<Accum<T>>() + g * f.features, partial.data<Accum<T>>(),
-                                                f.group_rows, f.features, stripes.rows_each});
-    } else {
-      launch_columns(
-          context.stream(), shape,
-          kernels::ColumnSum<T>{rows, partial.data<Accum<T>>(), f.group_rows, f.features, stripes.rows_each});
-    }
-    launch_elements(context.stream(), f.features,
-                    kernels::ColumnTotal<T>{partial.data<Accum<T>>(), totals.data<double>() + g * f.features,
-                                            stripes.count, f.features});
-  }
-  if (f.synchronised && !context.on_meta()) context.peers().sum(totals);
-  return totals;
-}
-
-/// What is made of a total.
-struct Wanted {
-  double count, epsilon;
-  int root;
-};
-Wanted mean_over(double count) { return {count, 0, 0}; }
-Wanted root_over(double count, double epsilon) { return {count, epsilon, 1}; }
-
-template <class T>
-Tensor statistic(Context& context, const Tensor& totals, const Wanted& how) {
-  const Tensor out = context.empty(totals.shape(), dtype_of<Accum<T>>);
-  launch_elements(context.stream(), out.elements(),
-                  kernels::Statistic<T>{totals.data<double>(), out.data<Accum<T>>(), how.count, how.epsilon, how.root});
-  return out;
-}
-
-struct Running {
-  Tensor value;
-  double keep, factor;  ///< value = keep value + (1 - keep) factor x the mean over all groups of totals.
-};
-
-template <class T>
-void update_running(Context& context, const Running& running, const Tensor& totals, const Form& f) {
-  Tensor groups = totals;
-  if (!f.synchronised && context.peers().parts() > 1) {
-    groups = context.empty({1, f.features}, DType::f64);
-    launch_elements(
-        context.stream(), f.features,
-        kernels::GroupTotals<double>{totals.data<double>(), groups.data<double>(), f.groups, f.features, 0, 1});
-    context.peers().sum(groups);
-  }
-  launch_elements(context.stream(), f.features,
-                  kernels::GroupTotals<T>{groups.data<double>(), running.value.data<T>(), groups.shape()[0], f.features,
-                                          running.keep, (1 - running.keep) * running.factor / f.groups_in_all});
+Tensor moments_of(Context& context, const Tensor& x, const NormExtents& e, const BatchNormOptions& options) {
+  const Stream& stream = context.stream();
+  const Tensor pieces = context.empty({e.groups * e.stripes, e.piece()}, DType::f64);
+  launch_columns(stream, {e.groups * e.stripes, e.channels, pack_width<T>},
+                 kernels::BatchNormMoments<T>{x.data<T>(), pieces.data<double>(), e});
+  const Tensor joined = context.empty({e.groups, e.piece()}, DType::f64);
+  launch_elements(stream, e.groups * e.channels,
+                  kernels::BatchNormJoin{pieces.data<double>(), joined.data<double>(), e.channels, e.stripes});
+  Peers& peers = context.peers();
+  if (peers.parts() == 1 || !std::holds_alternative<Synchronised>(options.statistics)) return joined;
+  const Tensor all = context.empty({peers.parts(), e.piece()}, DType::f64);
+  peers.gather(joined, all);
+  launch_elements(stream, e.channels,
+                  kernels::BatchNormJoin{all.data<double>(), joined.data<double>(), e.channels, peers.parts()});
+  return joined;
 }
 
 template <class T>
-void normalise_groups(Context& context, const Kept& kept, const Value& bias, const Tensor& y) {
-  const Form& f = kept.form;
-  for (std::int64_t g = 0; g < f.groups; ++g)
-    launch_rows(context.stream(), {f.group_rows, f.features},
-                kernels::NormForward<T>{.x = kept.x.get().template data<T>() + g * f.group_rows * f.features,
-                                        .mean = kept.mean.data<Accum<T>>() + g * f.features,
-                                        .rstd = kept.rstd.data<Accum<T>>() + g * f.features,
-                                        .gain = kept.gain.get().template data<T>(),
-                                        .bias = bias.tensor().data<T>(),
-                                        .y = y.data<T>() + g * f.group_rows * f.features,
-                                        .features = f.features});
+void update_running(Context& context, const Kept& kept, const RunningStatistics& running, double momentum) {
+  const NormExtents& e = kept.extents;
+  const Tensor total = context.empty({e.piece()}, DType::f64);
+  launch_elements(
+      context.stream(), e.channels,
+      kernels::BatchNormTotals{kept.moments.data<double>(), total.data<double>(), e.channels, e.groups});
+  if (!kept.synchronised && context.peers().parts() > 1) context.peers().sum(total);
+  launch_elements(context.stream(), e.channels,
+                  kernels::BatchNormRunning<T>{total.data<double>(), running.mean.data<T>(),
+                                               running.variance.data<T>(), e.channels, momentum});
+  for (const Tensor& changed : {running.mean, running.variance}) changed.buffer()->bump_version();
 }
 
-/// Local sums over each group of dy and of dy xhat: (2, groups, features).
 template <class T>
-Tensor gradient_sums(Context& context, const Tensor& dy, const Kept& kept) {
-  const Form& f = kept.form;
-  const Tensor sums = context.empty({2, f.groups, f.features}, DType::f64);
-  const Stripes stripes = stripes_for(f.group_rows);
-  const Tensor partial = context.empty({2, stripes.count, f.features}, dtype_of<Accum<T>>);
-  for (std::int64_t g = 0; g < f.groups; ++g) {
-    launch_columns(context.stream(), {stripes.count, f.features, pack_width<T>},
-                   kernels::NormGradientSums<T>{.x = kept.x.get().template data<T>() + g * f.group_rows * f.features,
-                                                .dy = dy.data<T>() + g * f.group_rows * f.features,
-                                                .mean = kept.mean.data<Accum<T>>() + g * f.features,
-                                                .rstd = kept.rstd.data<Accum<T>>() + g * f.features,
-                                                .partial = partial.data<Accum<T>>(),
-                                                .rows = f.group_rows,
-                                                .features = f.features,
-                                                .stripe_rows = stripes.rows_each,
-                                                .stripes = stripes.count});
-    for (std::int64_t which = 0; which < 2; ++which)
-      launch_elements(context.stream(), f.features,
-                      kernels::ColumnTotal<T>{partial.data<Accum<T>>() + which * stripes.count * f.features,
-                                              sums.data<double>() + (which * f.groups + g) * f.features, stripes.count,
-                                              f.features});
-  }
-  return sums;
+void batch_statistics(Context& context, Kept& kept, const RunningStatistics& running, const BatchNormOptions& options) {
+  const NormExtents& e = kept.extents;
+  kept.moments = moments_of<T>(context, kept.x.get(), e, options);
+  launch_elements(context.stream(), e.groups * e.channels,
+                  kernels::BatchNormFinish<T>{kept.moments.data<double>(), kept.mean.data<T>(), kept.rstd.data<T>(),
+                                              e.channels, options.epsilon});
+  update_running<T>(context, kept, running, options.momentum);
 }
 
-/// Own contributions only: the parts' gradients of gain and bias are added up later, with all others.
 template <class T>
-void parameter_gradient(Context& context, const Tensor& sums, const Form& f, const Destination& to) {
-  launch_elements(context.stream(), f.features,
-                  kernels::GroupTotals<T>{sums.data<double>(), to.tensor.data<T>(), f.groups, f.features,
-                                          static_cast<double>(to.beta()), 1});
+void normalise(Context& context, const Kept& kept, const GainBias& parameters, const Tensor& y) {
+  const NormExtents& e = kept.extents;
+  launch_rows(context.stream(), {e.groups * e.group_rows, e.channels},
+              kernels::BatchNormForward<T>{.x = kept.x.get().template data<T>(),
+                                           .gain = parameters.gain.tensor().data<T>(),
+                                           .bias = parameters.bias.tensor().data<T>(),
+                                           .mean = kept.mean.data<T>(),
+                                           .rstd = kept.rstd.data<T>(),
+                                           .y = y.data<T>(),
+                                           .group_rows = e.group_rows,
+                                           .channels = e.channels,
+                                           .relu = kept.y ? 1u : 0u});
+}
+
+/// Sums of dy and dy * xhat of this part, (groups, 2 * channels).
+template <class T>
+Tensor gradient_sums(Context& context, const Kept& kept, const Tensor& dy) {
+  const NormExtents& e = kept.extents;
+  const Tensor sums = context.empty({e.groups * e.stripes, 2 * e.channels}, DType::f64);
+  launch_columns(context.stream(), {e.groups * e.stripes, e.channels, pack_width<T>},
+                 kernels::BatchNormGradientSums<T>{.x = kept.x.get().template data<T>(),
+                                                   .dy = dy.data<T>(),
+                                                   .y = kept.y ? kept.y->get().template data<T>() : nullptr,
+                                                   .mean = kept.mean.data<T>(),
+                                                   .rstd = kept.rstd.data<T>(),
+                                                   .sums = sums.data<double>(),
+                                                   .e = e});
+  Tensor joined = context.empty({e.groups, 2 * e.channels}, DType::f64);
+  launch_elements(context.stream(), joined.elements(),
+                  kernels::BatchNormJoinSums{sums.data<double>(), joined.data<double>(), e.channels, e.stripes});
+  return joined;
+}
+
+/// Which of the two sums a parameter's gradient is.
+enum class Sum : std::int64_t { of_dy, of_dy_xhat };
+
+template <class T>
+void parameter_gradient(Context& context, const Kept& kept, const Tensor& sums, std::pair<Sum, Destination> of) {
+  const auto& [which, to] = of;
+  const NormExtents& e = kept.extents;
+  launch_elements(context.stream(), e.channels,
+                  kernels::BatchNormParameterGradient<T>{.joined = sums.data<double>(),
+                                                         .gradient = to.tensor.data<T>(),
+                                                         .channels = e.channels,
+                                                         .groups = e.groups,
+                                                         .offset = which == Sum::of_dy ? 0 : e.channels,
+                                                         .beta = static_cast<T>(to.beta())});
+}
+
+template <class T>
+void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tensor& sums) {
+  const NormExtents& e = kept.extents;
+  if (kept.synchronised && context.peers().parts() > 1) context.peers().sum(sums);
+  const Tensor average = context.empty({e.groups, e.channels}, kept.mean.dtype());
+  const Tensor along = context.empty({e.groups, e.channels}, kept.mean.dtype());
+  launch_elements(
+      context.stream(), e.groups * e.channels,
+      kernels::BatchNormCoefficients<T>{sums.data<double>(), kept.moments.data<double>(), kept.rstd.data<T>(),
+                                        average.data<T>(), along.data<T>(), e.channels});
+  const Tensor dy = g.output();
+  const Destination to = g.to(0);
+  launch_rows(context.stream(), {e.groups * e.group_rows, e.channels},
+              kernels::BatchNormInputGradient<T>{.x = kept.x.get().template data<T>(),
+                                                 .dy = dy.data<T>(),
+                                                 .y = kept.y ? kept.y->get().template data<T>() : nullptr,
+                                                 .gain = kept.gain.get().template data<T>(),
+                                                 .mean = kept.mean.data<T>(),
+                                                 .rstd = kept.rstd.data<T>(),
+                                                 .average = average.data<T>(),
+                                                 .along = along.data<T>(),
+                                                 .dx = to.tensor.data<T>(),
+                                                 .group_rows = e.group_rows,
+                                                 .channels = e.channels,
+                                                 .beta = static_cast<T>(to.beta())});
 }
 
 template <class T>
 void gradient(Context& context, Gradients& g, const Kept& kept) {
-  const Form& f = kept.form;
-  const Tensor dy = g.output(), sums = gradient_sums<T>(context, dy, kept);
-  if (g.wanted(1)) parameter_gradient<T>(context, sums.slice(1, 1), f, g.to(1));
-  if (g.wanted(2)) parameter_gradient<T>(context, sums.slice(0, 1), f, g.to(2));
-  // All parts must join the message, whether or not this one's input wants a gradient.
-  if (f.synchronised && !context.on_meta()) context.peers().sum(sums);
-  if (!g.wanted(0)) return;
-  const Tensor means = statistic<T>(context, sums, mean_over(f.count));
-  const Destination to = g.to(0);
-  for (std::int64_t k = 0; k < f.groups; ++k) {
-    const std::int64_t rows = k * f.group_rows * f.features, stats = k * f.features;
-    launch_rows(context.stream(), {f.group_rows, f.features},
-                kernels::NormGradient<T>{.x = kept.x.get().template data<T>() + rows,
-                                         .dy = dy.data<T>() + rows,
-                                         .mean = kept.mean.data<Accum<T>>() + stats,
-                                         .rstd = kept.rstd.data<Accum<T>>() + stats,
-                                         .gain = kept.gain.get().template data<T>(),
-                                         .mean_dy = means.data<Accum<T>>() + stats,
-                                         .mean_dy_xhat = means.data<Accum<T>>() + f.groups * f.features + stats,
-                                         .dx = to.tensor.data<T>() + rows,
-                                         .features = f.features,
-                                         .beta = static_cast<Accum<T>>(to.beta())});
-  }
+  const Tensor sums = gradient_sums<T>(context, kept, g.output());
+  // Before the sums of other parts come in: the parameters' gradients are summed over the parts later, like all others.
+  if (g.wanted(1)) parameter_gradient<T>(context, kept, sums, {Sum::of_dy_xhat, g.to(1)});
+  if (g.wanted(2)) parameter_gradient<T>(context, kept, sums, {Sum::of_dy, g.to(2)});
+  if (g.wanted(0)) input_gradient<T>(context, g, kept, sums);
 }
 
-template <class T>
-Value training(Context& context, const Value& x, const Layer& layer, const BatchNormOptions& o) {
-  const Form f = form_of(context, x.shape(), o);
-  const Tensor sums = column_totals<T>(context, x.tensor(), f, nullptr);
-  const Tensor mean = statistic<T>(context, sums, mean_over(f.count));
-  const Tensor squares = column_totals<T>(context, x.tensor(), f, &mean);
-  const Tensor rstd = statistic<T>(context, squares, root_over(f.count, o.epsilon));
-  if (!context.on_meta()) {
-    update_running<T>(context, {layer.running.mean, 1 - o.momentum, 1 / f.count}, sums, f);
-    const double unbiased = 1 / (f.count > 1 ? f.count - 1 : 1);
-    update_running<T>(context, {layer.running.variance, 1 - o.momentum, unbiased}, squares, f);
-  }
-  const Kept kept{Saved(x), Saved(layer.gain), mean, rstd, f};
+Value normalise_fixed(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+                      const BatchNormOptions& options) {
+  const std::int64_t channels = x.shape()[-1], rows = x.elements() / channels;
   const Tensor y = context.empty(x.shape(), x.dtype());
-  normalise_groups<T>(context, kept, layer.bias, y);
-  const Value inputs[] = {x, layer.gain, layer.bias};
-  return context.record({"batch_norm", inputs, [kept](Context& c, Gradients& g) { gradient<T>(c, g, kept); }}, y);
-}
-
-template <class T>
-Value evaluation(Context& context, const Value& x, const Layer& layer, const BatchNormOptions& options) {
-  const std::int64_t features = x.shape()[-1];
-  const Tensor totals = context.empty({1, features}, DType::f64);
-  launch_elements(context.stream(), features,
-                  kernels::ColumnTotal<T>{layer.running.variance.data<T>(), totals.data<double>(), 1, features});
-  const Tensor rstd = statistic<T>(context, totals, root_over(1, options.epsilon));
-  const Tensor y = context.empty(x.shape(), x.dtype());
-  const Form f{1, features > 0 ? x.elements() / features : 0, features, 0, 1, false};
-  normalise_groups<T>(context, {Saved(x), Saved(layer.gain), layer.running.mean, rstd, f}, layer.bias, y);
+  const Tensor mean = context.empty({channels}, x.dtype()), rstd = context.empty({channels}, x.dtype());
+  const bool relu = options.activation == Activation::relu;
+  const Kept kept{Saved(x), Saved(parameters.gain), relu ? std::optional<Saved>(Value(y)) : std::nullopt, {}, mean,
+                  rstd, {.groups = 1, .group_rows = rows, .channels = channels, .stripes = 0, .stripe_rows = 0}, false};
+  with_floating(x.dtype(), "batch_norm", [&](auto zero) {
+    using T = decltype(zero);
+    launch_elements(context.stream(), channels,
+                    kernels::BatchNormFixed<T>{running.mean.data<T>(), running.variance.data<T>(), mean.data<T>(),
+                                               rstd.data<T>(), options.epsilon});
+    normalise<T>(context, kept, parameters, y);
+  });
   return y;
 }
 
-void check(const Value& x, const Layer& layer) {
-  require(x.shape().dims() >= 2, "batch_norm: the input {} must be (rows, C) or (B, H, W, C)", x.shape().text());
-  const Shape wanted{x.shape()[-1]};
-  const std::pair<const char*, const Tensor&> given[] = {{"gain", layer.gain.tensor()},
-                                                         {"bias", layer.bias.tensor()},
-                                                         {"running mean", layer.running.mean},
-                                                         {"running variance", layer.running.variance}};
-  for (const auto& [name, tensor] : given)
-    require(tensor.shape() == wanted && tensor.dtype() == x.dtype(),
-            "batch_norm: the {} is {} {}, but the input {} wants {} {}", name, name_of(tensor.dtype()),
-            tensor.shape().text(), x.shape().text(), name_of(x.dtype()), wanted.text());
+Value normalise_batch(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+                      const BatchNormOptions& options) {
+  const NormExtents e = extents_of(context, x.shape(), options);
+  const Tensor y = context.empty(x.shape(), x.dtype());
+  const bool relu = options.activation == Activation::relu;
+  Kept kept{Saved(x), Saved(parameters.gain), relu ? std::optional<Saved>(Value(y)) : std::nullopt, {},
+            context.empty({e.groups, e.channels}, x.dtype()), context.empty({e.groups, e.channels}, x.dtype()), e,
+            std::holds_alternative<Synchronised>(options.statistics)};
+  if (!context.on_meta()) {
+    with_floating(x.dtype(), "batch_norm", [&](auto zero) {
+      using T = decltype(zero);
+      batch_statistics<T>(context, kept, running, options);
+      normalise<T>(context, kept, parameters, y);
+    });
+  }
+  const Value inputs[] = {x, parameters.gain, parameters.bias};
+  return context.record({"batch_norm", inputs,
+                         [kept](Context& c, Gradients& g) {
+                           with_floating(kept.mean.dtype(), "batch_norm",
+                                         [&](auto zero) { gradient<decltype(zero)>(c, g, kept); });
+                         }},
+                        y);
 }
 
 }  // namespace
 
-Value batch_norm(Context& context, const Value& x, const BatchNormValues& layer, const BatchNormOptions& options) {
-  check(x, layer);
-  return with_floating(x.dtype(), "batch_norm", [&](auto zero) {
-    using T = decltype(zero);
-    return context.training() ? training<T>(context, x, layer, options) : evaluation<T>(context, x, layer, options);
-  });
+Value batch_norm(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+                 const BatchNormOptions& options) {
+  check(x, parameters, running);
+  require(options.epsilon >= 0 && options.momentum >= 0 && options.momentum <= 1,
+          "batch_norm: epsilon {} must not be negative and momentum {} must be in [0, 1]", options.epsilon,
+          options.momentum);
+  const auto pass = context.training() ? normalise_batch : normalise_fixed;
+  const Value y = pass(context, x, parameters, running, options);
+  return options.activation == Activation::relu ? y : activate(context, y, options.activation);
 }
 
 }  // namespace trireme::ops

@@ -1,35 +1,42 @@
-// Batch normalisation over all dims but the last: (rows, C) or (B, H, W, C), f32 or f64. In training the statistics are
-// those of the whole batch over all parts (context.peers(), two messages forward, one backward), or of fixed groups of
-// consecutive samples; either way the result does not depend on the number of parts.
+// Batch normalisation per channel (Ioffe and Szegedy 2015, arXiv:1502.03167), f32 or f64, with gradients. Results do not
+// depend on how many parts the batch is split into: statistics are over the whole batch of all parts, or over fixed
+// groups of samples.
 #pragma once
 
+#include <variant>
+
+#include "core/ops/activation.hpp"
+#include "core/ops/layer_norm.hpp"
 #include "core/tape/context.hpp"
 
 namespace trireme::ops {
 
+/// Mean and variance over the whole batch: one message to all parts in forward, one in backward.
+struct Synchronised {};
+/// Mean and variance over each `size` consecutive samples of the stream (Hoffer, Hubara, Soudry 2017, arXiv:1705.08741):
+/// no message but for the running statistics. Every part must hold whole groups, which is an error if not so.
+struct GhostGroups {
+  std::int64_t size = 32;
+};
+
 struct BatchNormOptions {
-  enum class Statistics : std::uint8_t {
-    synchronised,  ///< Over the whole batch of all parts.
-    ghost_groups   ///< Over each `group` consecutive samples of the stream (Hoffer et al. 2017, arXiv:1705.08741).
-  };
-  Statistics statistics = Statistics::synchronised;
-  std::int64_t group = 32;  ///< Samples; every part must hold whole groups.
-  double momentum = 0.1;    ///< running = (1 - momentum) running + momentum batch.
+  double momentum = 0.1;  ///< The share of the new batch in the running statistics.
   double epsilon = 1e-5;
+  std::variant<Synchronised, GhostGroups> statistics = Synchronised{};
+  /// relu is part of the same pass; other activations follow it.
+  Activation activation = Activation::none;
 };
 
-/// Used in evaluation and updated in training, equally on all parts. The running variance is the unbiased one
-/// (divided by count - 1), the batch is normalised with the biased one, as is usual. For ghost groups both are the
-/// means over all groups.
+/// Statistics for evaluation, (channels) each; training changes them in place, the same way in all parts.
 struct RunningStatistics {
-  Tensor mean, variance;  ///< (C)
+  Tensor mean, variance;
 };
 
-struct BatchNormValues {
-  Value gain, bias;  ///< (C)
-  RunningStatistics running;
-};
-
-Value batch_norm(Context& context, const Value& x, const BatchNormValues& layer, const BatchNormOptions& options = {});
+/// activation((x - mean) / sqrt(variance + epsilon) * gain + bias) for x (rows, C) or (B, H, W, C), gain and bias (C).
+/// Training normalises by the batch's mean and biased variance (sum / n) and mixes its mean and unbiased variance
+/// (sum / (n - 1), as is usual; for groups the average over them) into `running`; evaluation normalises by `running`.
+/// Gradients are exact for the statistics used; those of gain and bias are this part's contribution.
+Value batch_norm(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+                 const BatchNormOptions& options = {});
 
 }  // namespace trireme::ops

@@ -140,7 +140,7 @@ def profile(bench):
             found = read_trace(trace)
             bench.table.add(f"{model}: outside kernels and libraries, {ranks} x {threads}",
                             f"{100 * found['outside']:.1f} % of {found['step_ms']:.2f} ms", "", "", "5 %")
-            bench.table.note(f"{model} {ranks} x {threads}, ms a step: "
+            bench.table.note(f"{model} {ranks} x {threads}, own ms a step: "
                              + ", ".join(f"{name} {ms:.2f}" for name, ms in found["names"][:14]))
 
 
@@ -203,7 +203,8 @@ def main():
     parser.add_argument("--publish", action="store_true", help="write the result though not all sections ran")
     arguments = parser.parse_args()
     bench = Bench(arguments)
-    versions = [report.first_line(str(bench.build / "launcher" / "trireme"), "--version"),
+    version = call([bench.build / "launcher" / "trireme", "--version"]).splitlines()
+    versions = [", ".join(" ".join(line.split()) for line in version if not line.endswith(":")),
                 f"data {os.path.relpath(bench.data, ROOT)}; PyTorch {bench.peer.version or bench.peer.missing}"]
     conditions = report.conditions(bench.build, versions)
     chosen = [section for section in SECTIONS if not arguments.sections or section.__name__ in arguments.sections]

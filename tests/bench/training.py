@@ -31,7 +31,8 @@ def call(command, timeout=600, env=None):
     if done.returncode == 77:
         raise Skipped(done.stdout.strip().removeprefix("skipped: "))
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        causes = [line for line in done.stderr.splitlines() if "error: " in line] or [done.stderr[-2000:]]
+        raise RuntimeError(f"status {done.returncode}, {causes[0]}\n{' '.join(map(str, command))}")
     return done.stdout
 
 
@@ -77,7 +78,7 @@ class Peer:
         probe = subprocess.run([PEER_PYTHON, "-c", "import torch, h5py, numpy; print(torch.__version__)"],
                                capture_output=True, text=True, check=False)
         self.version = probe.stdout.strip()
-        self.missing = "" if probe.returncode == 0 else f"no torch ({PEER_PYTHON}: {probe.stderr.strip()[-60:]})"
+        self.missing = "" if probe.returncode == 0 else f"no torch ({PEER_PYTHON}: {probe.stderr.strip().splitlines()[-1]})"
 
     def run(self, model, parts, threads, extra, env):
         """The JSON line of part 0."""
@@ -126,8 +127,20 @@ def union(intervals):
     return total
 
 
+def own_times(spans):
+    """(span, duration less that of the spans inside it) of one thread's spans."""
+    open_spans, out = [], []
+    for span in sorted(spans, key=lambda s: (s["ts"], -s["dur"])):
+        while open_spans and span["ts"] >= open_spans[-1][0]["ts"] + open_spans[-1][0]["dur"]:
+            out.append(tuple(open_spans.pop()))
+        if open_spans:
+            open_spans[-1][1] -= span["dur"]
+        open_spans.append([span, span["dur"]])
+    return out + [tuple(entry) for entry in open_spans]
+
+
 def read_trace(path):
-    """Shares of the steps of a --profile trace on the computing thread, and seconds a step by span name."""
+    """Shares of the steps of a --profile trace on the computing thread, and milliseconds a step by span name."""
     with open(path, encoding="utf-8") as file:
         spans = [event for event in json.load(file) if event["ph"] == "X"]
     steps = [event for event in spans if event["name"] == "step"]
@@ -137,8 +150,7 @@ def read_trace(path):
     busy = [event for event in inside if event["cat"] in ("kernel", "library")]
     covered = union((event["ts"], event["ts"] + event["dur"]) for event in busy)
     names = collections.Counter()
-    for event in inside:
-        if event["cat"] != "phase":
-            names[f"{event['cat']} {event['name']}"] += event["dur"]
+    for event, own in own_times(inside):
+        names[f"{event['cat']} {event['name']}"] += own
     return {"step_ms": whole / len(steps) / 1e3, "outside": 1 - covered / whole,
             "names": [(name, micro / len(steps) / 1e3) for name, micro in names.most_common()]}

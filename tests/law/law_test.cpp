@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(
              1e-10},
         Case{"cnn_adam_f32", "--model cnn --optimizer adam", 1e-5, 1e-4},
         Case{"norm_adamw_f32", "--model norm --optimizer adamw --weight-decay 0.01 --bucket-mib 0.002", 1e-5, 1e-4}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& c) { return c.param.name; });
 
 TEST(SameRun, TwiceIsBitwiseEqual) {
   for (const std::string arguments : {"--model norm --batch 16", "--model cnn --bucket-mib 0.001"}) {

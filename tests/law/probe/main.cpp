@@ -25,9 +25,8 @@ Sequential make(const std::string& name, std::int64_t classes) {
     return Sequential(Conv2d(6, {.padding = 1, .activation = relu}), MaxPool2d(2), Conv2d(8, {.activation = relu}),
                       Flatten(), Linear(classes));
   // The bias before a norm has no influence and an analytically zero gradient, so there is none.
-  const ops::BatchNormOptions norm =
-      name == "ghost" ? ops::BatchNormOptions{.statistics = ops::BatchNormOptions::Statistics::ghost_groups, .group = 4}
-                      : ops::BatchNormOptions{};
+  ops::BatchNormOptions norm;
+  if (name == "ghost") norm.statistics = ops::GhostGroups{.size = 4};
   return Sequential(Conv2d(6, {.padding = 1, .bias = Bias::no}), BatchNorm(norm), Relu(), MaxPool2d(2), Flatten(),
                     Linear(16, {.bias = Bias::no}), BatchNorm(norm), Relu(), Linear(classes));
 }

@@ -30,18 +30,18 @@ struct SgdUpdate {
   TRIREME_HD void operator()(std::int64_t i, W width) const {
     if (state->skip != 0) return;
     const auto rate = static_cast<Accum<T>>(state->rate), factor = static_cast<Accum<T>>(state->gradient_scale);
+    const auto of_gradient = nesterov != 0 || !moment1 ? Accum<T>{1} : Accum<T>{0};
+    const auto of_moment = nesterov != 0 ? momentum : Accum<T>{1};
     auto p = load(static_cast<const T*>(param) + i, width);
     auto g = load(grad + i, width);
     for (int k = 0; k < W{}; ++k) g[k] = g[k] * factor + weight_decay * p[k];
+    for (int k = 0; k < W{}; ++k) p[k] -= rate * of_gradient * g[k];
     if (moment1) {
       auto m = load(static_cast<const T*>(moment1) + i, width);
       for (int k = 0; k < W{}; ++k) m[k] = momentum * m[k] + g[k];
+      for (int k = 0; k < W{}; ++k) p[k] -= rate * of_moment * m[k];
       store(moment1 + i, m);
-      const Accum<T> of_gradient = nesterov != 0 ? Accum<T>{1} : Accum<T>{0};
-      const Accum<T> of_moment = nesterov != 0 ? momentum : Accum<T>{1};
-      for (int k = 0; k < W{}; ++k) g[k] = of_gradient * g[k] + of_moment * m[k];
     }
-    for (int k = 0; k < W{}; ++k) p[k] -= rate * g[k];
     store(param + i, p);
   }
 };

@@ -66,19 +66,21 @@ void Conv2d::parts(Visitor& visit) {
 
 namespace {
 
-ops::Pool2dOptions pool_options(std::int64_t window, std::int64_t stride, std::int64_t padding) {
-  const std::int64_t step = stride > 0 ? stride : window;
-  return {.window = {window, window}, .stride = {step, step}, .padding = {padding, padding}};
+ops::Pool2dOptions pool_options(std::int64_t window, const PoolLayerOptions& options) {
+  const std::int64_t step = options.stride > 0 ? options.stride : window;
+  return {.window = {window, window},
+          .stride = {step, step},
+          .padding = {options.padding, options.padding},
+          .activation = options.activation};
 }
 
 }  // namespace
 
-MaxPool2d::MaxPool2d(std::int64_t window, std::int64_t stride, std::int64_t padding)
-    : options_(pool_options(window, stride, padding)) {}
+MaxPool2d::MaxPool2d(std::int64_t window, const PoolLayerOptions& options) : options_(pool_options(window, options)) {}
 Value MaxPool2d::forward(Context& context, const Value& x) { return ops::max_pool2d(context, x, options_); }
 
-AveragePool2d::AveragePool2d(std::int64_t window, std::int64_t stride, std::int64_t padding)
-    : options_(pool_options(window, stride, padding)) {}
+AveragePool2d::AveragePool2d(std::int64_t window, const PoolLayerOptions& options)
+    : options_(pool_options(window, options)) {}
 Value AveragePool2d::forward(Context& context, const Value& x) { return ops::average_pool2d(context, x, options_); }
 
 Value GlobalAveragePool::forward(Context& context, const Value& x) { return ops::global_average_pool(context, x); }

@@ -59,19 +59,27 @@ class Conv2d : public Module {
   std::optional<Parameter> weight_, bias_;
 };
 
-/// The largest value of each window; the stride is the window unless given.
+struct PoolLayerOptions {
+  std::int64_t stride = 0;  ///< 0: the window.
+  std::int64_t padding = 0;
+  /// ReLU of a maximum is the maximum of ReLUs: asked for here it needs no passes over the unpooled image.
+  ops::Activation activation = ops::Activation::none;
+};
+
+/// The largest value of each window.
 class MaxPool2d : public Module {
  public:
-  explicit MaxPool2d(std::int64_t window, std::int64_t stride = 0, std::int64_t padding = 0);
+  explicit MaxPool2d(std::int64_t window, const PoolLayerOptions& options = {});
   Value forward(Context& context, const Value& x) override;
 
  private:
   ops::Pool2dOptions options_;
 };
 
+/// The mean of each window.
 class AveragePool2d : public Module {
  public:
-  explicit AveragePool2d(std::int64_t window, std::int64_t stride = 0, std::int64_t padding = 0);
+  explicit AveragePool2d(std::int64_t window, const PoolLayerOptions& options = {});
   Value forward(Context& context, const Value& x) override;
 
  private:

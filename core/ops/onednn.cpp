@@ -11,7 +11,7 @@ namespace trireme::ops::onednn {
 namespace {
 
 /// Shapes of one network are few; only a stream of ever new shapes fills this.
-constexpr std::size_t most_plans = 1024;
+constexpr std::size_t most_plans = 512;
 
 struct HashKey {
   std::size_t operator()(const Key& key) const {

@@ -13,13 +13,13 @@ namespace {
 constexpr auto relu = ops::Activation::relu;
 
 Sequential cnn(std::int64_t classes) {
-  return Sequential(Conv2d(32, {.kernel = 5, .padding = 2, .activation = relu}), MaxPool2d(2),
-                    Conv2d(64, {.kernel = 3, .padding = 1, .activation = relu}), MaxPool2d(2), Flatten(), Dropout(0.25),
-                    Linear(128, {.activation = relu}), Dropout(0.25), Linear(classes));
+  return Sequential(Conv2d(32, {.kernel = 5, .padding = 2}), MaxPool2d(2, {.activation = relu}),  //
+                    Conv2d(64, {.kernel = 3, .padding = 1}), MaxPool2d(2, {.activation = relu}),  //
+                    Flatten(), Linear(128, {.activation = relu}), Dropout(0.5), Linear(classes));
 }
 
 Sequential seed_cnn(std::int64_t classes) {
-  return Sequential(Conv2d(32, {.activation = relu}), MaxPool2d(2), Conv2d(64, {.activation = relu}), MaxPool2d(2),
+  return Sequential(Conv2d(32), MaxPool2d(2, {.activation = relu}), Conv2d(64), MaxPool2d(2, {.activation = relu}),
                     Conv2d(64, {.activation = relu}), Flatten(), Linear(64, {.activation = relu}), Linear(classes));
 }
 

@@ -20,7 +20,6 @@ from training import Example, Peer, ROOT, Skipped, call, environment, median, re
 
 # Multiplications and additions of one image, forward and backward (3 x forward, less the first layer's data gradient).
 MEGAFLOP = {"cnn": 26.6, "seed-cnn": 16.4}
-STEPS = 400
 KINDS = ((1, 2), (2, 1), (1, 1))  # (ranks, threads of each)
 
 
@@ -32,6 +31,7 @@ class Bench:
         self.rounds = arguments.rounds
         self.scratch = ROOT / "build" / "bench"
         self.scratch.mkdir(parents=True, exist_ok=True)
+        self.steps = arguments.steps
         self.data = arguments.data or self.find_data()
         self.example = Example(self.build, self.data, self.scratch)
         self.peer = Peer(self.data, self.scratch)
@@ -72,14 +72,14 @@ def training(bench):
         for ranks, threads in KINDS:
             ours, theirs = [], []
             for _ in range(bench.rounds):
-                ours.append(bench.example.train(ranks, ["--model", model, "--threads", threads, "--max-steps", STEPS]))
+                ours.append(bench.example.train(ranks, ["--model", model, "--threads", threads, "--max-steps", bench.steps]))
                 if not bench.peer.missing:
-                    theirs.append(bench.peer.train(model, ranks, threads, STEPS))
+                    theirs.append(bench.peer.train(model, ranks, threads, bench.steps))
             row_of_training(bench, (model, ranks, threads), ours, theirs)
-    for (model, ranks, threads), (_, settings, env) in bench.peer.chosen.items():
+    for kind, (_, settings, env) in bench.peer.chosen.items():
         chosen = ", ".join([f"Adam {settings['adam']}"] + ["channels_last"] * settings["channels_last"]
                            + ["torch.compile"] * settings["compile"] + [f"{k}={v}" for k, v in env.items()])
-        bench.table.note(f"PyTorch's best settings for {model}, {ranks} x {threads}: {chosen}")
+        bench.table.note(f"PyTorch's best settings for {kind}: {chosen}")
 
 
 def row_of_training(bench, kind, ours, theirs):
@@ -157,7 +157,7 @@ def step_times(bench, ranks, options, starter=None):
 
 def overhead(bench):
     for model in ("cnn", "seed-cnn"):
-        on, off = step_times(bench, 2, ["--model", model, "--threads", 1, "--max-steps", STEPS, "--batch", 64])
+        on, off = step_times(bench, 2, ["--model", model, "--threads", 1, "--max-steps", bench.steps, "--batch", 64])
         bench.table.add(f"{model}: ms a step, 2 ranks on one host, batch 64", spread(on, 1e3),
                         f"without communication {spread(off, 1e3)}", f"{on['median'] / off['median']:.3f}",
                         "at most 1.05")
@@ -200,6 +200,7 @@ def main():
     parser.add_argument("--build", default="build/release", help="folder of the built programs")
     parser.add_argument("--data", type=pathlib.Path, help="data set folder")
     parser.add_argument("--rounds", type=int, default=3, help="training runs of each kind, in turns with the peer's")
+    parser.add_argument("--steps", type=int, default=400, help="steps of each training run")
     parser.add_argument("--publish", action="store_true", help="write the result though not all sections ran")
     arguments = parser.parse_args()
     bench = Bench(arguments)

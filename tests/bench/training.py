@@ -74,10 +74,12 @@ class Peer:
 
     def __init__(self, data, scratch):
         self.data, self.scratch = data, scratch
-        self.chosen = {}
         probe = subprocess.run([PEER_PYTHON, "-c", "import torch, h5py, numpy; print(torch.__version__)"],
                                capture_output=True, text=True, check=False)
         self.version = probe.stdout.strip()
+        # Trying the settings takes minutes: what was found is kept until the versions or the machine change.
+        self.kept = scratch / f"peer_settings_{self.version}.json"
+        self.chosen = json.loads(self.kept.read_text(encoding="utf-8")) if self.kept.exists() else {}
         self.missing = "" if probe.returncode == 0 else f"no torch ({PEER_PYTHON}: {probe.stderr.strip().splitlines()[-1]})"
 
     def run(self, model, parts, threads, extra, env):
@@ -98,12 +100,12 @@ class Peer:
 
     def settings(self, model, parts, threads):
         """The fastest of PyTorch's settings here, found once for each kind of run."""
-        key = (model, parts, threads)
+        key = f"{model}, {parts} x {threads}"
         if key not in self.chosen:
             best = None
             for wait in (None, "PASSIVE", "ACTIVE") if threads > 1 else (None, "PASSIVE") if parts > 1 else (None,):
                 env = {"OMP_WAIT_POLICY": wait} if wait else {}
-                extra = ["--screen"] + (["--compile"] if parts == 1 and wait is None else [])
+                extra = ["--screen"] + (["--compile"] if threads > 1 and wait is None else [])
                 found = self.run(model, parts, threads, extra, env)
                 top = found["tried"][0]
                 for tried in found["tried"]:
@@ -111,6 +113,7 @@ class Peer:
                 if best is None or top["images_per_s"] > best[0]:
                     best = (top["images_per_s"], found["best"], env)
             self.chosen[key] = best
+            self.kept.write_text(json.dumps(self.chosen), encoding="utf-8")
         return self.chosen[key]
 
     def train(self, model, parts, threads, steps):

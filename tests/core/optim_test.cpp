@@ -39,7 +39,12 @@ struct Planned {
 /// One element, written as the papers have it.
 struct Scalar {
   double p, m = 0, v = 0;
-  void step(const OptimizerOptions& o, double g, double rate, int t, double decay) {
+  struct Now {
+    double g, rate, decay;
+    int t;
+  };
+  void step(const OptimizerOptions& o, Now now) {
+    auto [g, rate, decay, t] = now;
     if (o.kind == OptimizerOptions::Kind::sgd) {
       g += decay * p;
       m = o.momentum * m + g;
@@ -71,9 +76,11 @@ TEST_P(Optimizers, FollowTheirFormula) {
     EXPECT_GT(s.net.weight.value().version(), version) << "caches of weight forms would stay stale";
     for (const ArenaEntry& entry : s.layout.entries())
       for (std::int64_t k = entry.offset; k < entry.offset + entry.count; ++k)
-        scalars[static_cast<std::size_t>(k)].step(o, 0.5 * s.planes.grad.span<double>()[static_cast<std::size_t>(k)],
-                                                  0.05 / t, t,
-                                                  entry.parameter->decay() == Decay::yes ? o.weight_decay : 0);
+        scalars[static_cast<std::size_t>(k)].step(o,
+                                                  {.g = 0.5 * s.planes.grad.span<double>()[static_cast<std::size_t>(k)],
+                                                   .rate = 0.05 / t,
+                                                   .decay = entry.parameter->decay() == Decay::yes ? o.weight_decay : 0,
+                                                   .t = t});
   }
   const auto got = s.planes.param.to_vector<double>();
   for (const ArenaEntry& entry : s.layout.entries())

@@ -9,7 +9,7 @@ PREFIX ?= $(CURDIR)/install
 export JOBS RANKS TEST_JOBS SOAK_MINUTES
 # `make -j` must not start two builds in one folder.
 .NOTPARALLEL:
-.PHONY: help demo build test test-asan test-tsan test-cpu-only bench soak format format-check clean install
+.PHONY: help demo demo-seeds build test test-asan test-tsan test-cpu-only bench soak format format-check clean install
 
 help: ## this list
 	@sed -n '/^#   /s/^# //p' Makefile
@@ -18,6 +18,9 @@ help: ## this list
 
 demo: ## set up, build, fetch the images, train on two ranks
 	@$(setup)/demo.sh $(ARGS)
+
+demo-seeds: ## the demo's training with three seeds, each must reach 91 %
+	@$(setup)/demo_seeds.sh $(ARGS)
 
 build: ## set up and build everything into build/release
 	@$(setup)/build.sh

@@ -1,9 +1,5 @@
 #include "comm/mpi.hpp"
 
-#define OMPI_SKIP_MPICXX 1  // the C++ bindings of MPI 2 are not used
-#include <mpi.h>
-
-#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <limits>
@@ -12,6 +8,7 @@
 #include <vector>
 
 #include "comm/environment.hpp"
+#include "comm/mpi_exchange.hpp"
 #include "comm/queue.hpp"
 #include "comm/self_communicator.hpp"
 #include "core/base/checked.hpp"
@@ -49,19 +46,6 @@ MPI_Op operation_of(Reduction reduction) {
       break;
   }
   return MPI_SUM;
-}
-
-std::string error_text(int code) {
-  std::array<char, MPI_MAX_ERROR_STRING> text{};
-  int length = 0;
-  if (MPI_Error_string(code, text.data(), &length) != MPI_SUCCESS) return fmt::format("error {}", code);
-  return text.data();
-}
-
-/// Throws with the name of the call that failed and `what` it was part of.
-void must_succeed(int code, const char* call, const std::string& what) {
-  if (code == MPI_SUCCESS) return;
-  fail(ExitCode::peer_lost, "{} failed in {}: {}", call, what, error_text(code));
 }
 
 bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
@@ -265,20 +249,25 @@ class MpiCommunicator final : public Communicator {
   MpiCommunicator(Identity identity, std::shared_ptr<MpiRuntime::Context> context, MPI_Comm comm)
       : Communicator(std::move(identity), context->log), context_(std::move(context)), comm_(comm) {}
 
+  /// Collective; before the first large all_reduce.
+  void open_exchange() {
+    exchange_->rank = rank();
+    exchange_->size = size();
+    const auto what = fmt::format("the start of {} at rank {} on host {}", name(), rank(), host());
+    context_->run([&] {
+      must_succeed(MPI_Comm_dup(comm_, &exchange_->comm), "MPI_Comm_dup", what);
+      must_succeed(MPI_Comm_set_errhandler(exchange_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", what);
+    });
+  }
+
   Event execute(const Call& call, CollectiveLog::Ticket ticket) override {
     auto what =
         fmt::format("{} number {} of {} ({} x {}) at rank {} on host {}", name_of(call.kind), ticket.sequence(), name(),
                     call.in || call.out ? name_of(dtype_of_call(call)) : "nothing", count_of(call), rank(), host());
-    auto operation = std::make_shared<MpiOperation>(call, comm_, rank(), std::move(what));
-    return context_->queue->submit([operation = std::move(operation), ticket]() mutable -> OperationQueue::Poll {
-      ticket.started();
-      operation->start();
-      return [operation = std::move(operation), ticket] {
-        if (!operation->poll()) return false;
-        ticket.finished();
-        return true;
-      };
-    });
+    if (ExchangeAllReduce::is_worth_it(call, size())) {
+      return submit(std::make_shared<ExchangeAllReduce>(call, exchange_, std::move(what)), std::move(ticket));
+    }
+    return submit(std::make_shared<MpiOperation>(call, comm_, rank(), std::move(what)), std::move(ticket));
   }
 
   std::shared_ptr<Communicator> split(int colour, int key, const std::string& label) override {
@@ -311,12 +300,28 @@ class MpiCommunicator final : public Communicator {
     if (group.size == 1) return std::make_shared<SelfCommunicator>(std::move(identity), context->log);
     identity.hosts.assign(to_size(group.size), context->host);
     identity.hosts = MpiCommunicator(identity, context, group.comm).all_gather_text(context->host);
-    return std::make_shared<MpiCommunicator>(std::move(identity), context, group.comm);
+    auto made = std::make_shared<MpiCommunicator>(std::move(identity), context, group.comm);
+    made->open_exchange();
+    return made;
   }
 
  private:
+  template <class Operation>
+  Event submit(std::shared_ptr<Operation> operation, CollectiveLog::Ticket ticket) {
+    return context_->queue->submit([operation = std::move(operation), ticket]() mutable -> OperationQueue::Poll {
+      ticket.started();
+      operation->start();
+      return [operation = std::move(operation), ticket] {
+        if (!operation->poll()) return false;
+        ticket.finished();
+        return true;
+      };
+    });
+  }
+
   std::shared_ptr<MpiRuntime::Context> context_;
   MPI_Comm comm_;
+  std::shared_ptr<ExchangeChannel> exchange_ = std::make_shared<ExchangeChannel>();
 };
 
 MpiRuntime::MpiRuntime() : context_(std::make_shared<Context>()) {

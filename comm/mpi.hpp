@@ -1,5 +1,5 @@
 // MPI, as the rest of the project sees it. One thread makes every MPI call: it initialises the library, runs all
-// collectives and messages (non-blocking, polled), and finalises. This header and its source are the only home of MPI.
+// collectives and messages (non-blocking, polled), and finalises. The only home of MPI is here and in comm/mpi_*.
 #pragma once
 
 #include <memory>

@@ -58,9 +58,11 @@ void reduce_block(const NodeReduction& r, std::int64_t first, std::int64_t n) {
 
 template <class T, class Op>
 void reduce_all(const NodeReduction& r) {
-  parallel_ranges(r.count, grain, [&](std::int64_t first, std::int64_t last) {
+  const auto reduce = [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; i += block) reduce_block<T, Op>(r, i, std::min(block, last - i));
-  });
+  };
+  if (r.workers == Workers::this_thread) return reduce(0, r.count);
+  parallel_ranges(r.count, grain, reduce);
 }
 
 template <class T>

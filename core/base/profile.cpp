@@ -8,6 +8,10 @@
 
 #include "core/base/error.hpp"
 
+#ifdef TRIREME_HAS_CUDA
+#include <nvtx3/nvToolsExt.h>
+#endif
+
 namespace trireme {
 namespace profile::detail {
 std::atomic<bool> enabled{false};
@@ -55,11 +59,17 @@ void ProfileSpan::begin(const char* name, Kind kind) {
   name_ = name;
   kind_ = kind;
   if (is_busy(kind)) ++of_thread().depth;
+#ifdef TRIREME_HAS_CUDA
+  nvtxRangePushA(name);  // the same names in NVIDIA's profilers; costs nothing where none is attached
+#endif
   start_ = now();
 }
 
 void ProfileSpan::end() {
   const std::int64_t finish = now();
+#ifdef TRIREME_HAS_CUDA
+  nvtxRangePop();
+#endif
   ThreadSpans& mine = of_thread();
   const std::lock_guard lock(mine.guard);
   mine.spans.push_back({name_, kind_, start_, finish});

@@ -1,5 +1,6 @@
 // Where a step's time goes: named spans of the calling thread, recorded only between profile::start() and stop(), and
-// written as a Chrome trace (chrome://tracing, Perfetto). A span costs one relaxed load while profiling is off.
+// written as a Chrome trace (chrome://tracing, Perfetto); a CUDA build also gives them to NVTX. A span costs one
+// relaxed load while profiling is off.
 #pragma once
 
 #include <atomic>

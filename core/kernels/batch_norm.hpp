@@ -1,4 +1,5 @@
-// Batch normalisation per channel over groups of rows (Ioffe and Szegedy 2015, arXiv:1502.03167), forward and gradients.
+// Batch normalisation per channel over groups of rows (Ioffe and Szegedy 2015, arXiv:1502.03167), forward and
+// gradients.
 //   xhat = (x - mean) * rstd,  y = xhat * gain + bias,  rstd = 1 / sqrt(var + epsilon)
 // Statistics are moments of pieces (a row of 1 + 2 * channels f64: count, means, sums of squared distances from the
 // mean) that are joined in a fixed order by Chan, Golub and LeVeque's formula (1979), first stripes of rows, then parts
@@ -7,7 +8,7 @@
 
 #include <cmath>
 
-#include "core/kernels/wide.hpp"
+#include "core/kernels/simd.hpp"
 
 namespace trireme::kernels {
 
@@ -58,32 +59,31 @@ struct BatchNormMoments {
     using A = Accum<T>;
     const T* in = x + e.first_row(stripe) * e.channels + c;
     const std::int64_t rows = e.rows_in(stripe);
-    Pack<A, W{}> center, distance, squares;
+    Vec<A, W{}> sum, off_sum, squares;
+    for (std::int64_t r = 0; r < rows; ++r)
+      sum = map([](auto total, auto v) { return total + v; }, sum, load_vec(in + r * e.channels, width));
+    const auto center = map([rows](auto total) { return total / static_cast<A>(rows); }, sum);
     for (std::int64_t r = 0; r < rows; ++r) {
-      const auto v = load(in + r * e.channels, width);
-      for (int k = 0; k < W{}; ++k) center[k] += v[k];
+      const auto d = map([](auto v, auto m) { return v - m; }, load_vec(in + r * e.channels, width), center);
+      off_sum = map([](auto total, auto v) { return total + v; }, off_sum, d);  // what rounding left of the mean
+      squares = map([](auto total, auto v) { return total + v * v; }, squares, d);
     }
-    for (int k = 0; k < W{}; ++k) center[k] /= static_cast<A>(rows);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const auto v = load(in + r * e.channels, width);
-      for (int k = 0; k < W{}; ++k) {
-        const A d = v[k] - center[k];
-        distance[k] += d;  // what rounding left of the mean
-        squares[k] += d * d;
-      }
-    }
+    A middle[W{}], distance[W{}], square[W{}];
+    store_vec(static_cast<A*>(middle), center);
+    store_vec(static_cast<A*>(distance), off_sum);
+    store_vec(static_cast<A*>(square), squares);
     double* mean = pieces + stripe * e.piece() + 1 + c;
     for (int k = 0; k < W{}; ++k) {
       const auto off = static_cast<double>(distance[k]), n = static_cast<double>(rows);
-      const double rest = static_cast<double>(squares[k]) - off * off / n;
-      mean[k] = static_cast<double>(center[k]) + off / n;
+      const double rest = static_cast<double>(square[k]) - off * off / n;
+      mean[k] = static_cast<double>(middle[k]) + off / n;
       mean[e.channels + k] = rest > 0 || rest != rest ? rest : 0;
     }
   }
 };
 
-/// Element i = (group, channel): joins the moments of `each` consecutive pieces into one piece per group. Shapes: pieces
-/// (groups * each, piece()); joined (groups, piece()).
+/// Element i = (group, channel): joins the moments of `each` consecutive pieces into one piece per group. Shapes:
+/// pieces (groups * each, piece()); joined (groups, piece()).
 struct BatchNormJoin {
   static constexpr const char* name = "batch_norm_join";
   static constexpr int pack = 1;
@@ -110,7 +110,8 @@ struct BatchNormJoin {
   }
 };
 
-/// Element i = (group, channel): what normalising needs. Shapes: joined (groups, piece()); mean, rstd (groups, channels).
+/// Element i = (group, channel): what normalising needs. Shapes: joined (groups, piece()); mean, rstd (groups,
+/// channels).
 template <class T>
 struct BatchNormFinish {
   static constexpr const char* name = "batch_norm_finish";
@@ -209,19 +210,17 @@ struct BatchNormForward {
     T* out = y + row * channels;
     const std::int64_t group = row / group_rows * channels;
     for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
-      auto v = load(in + c, width);
-      const auto g = load(gain + c, width), b = load(bias + c, width);
-      const auto m = load(mean + group + c, width), s = load(rstd + group + c, width);
-      for (int k = 0; k < width; ++k) v[k] = (v[k] - m[k]) * (s[k] * g[k]) + b[k];
-      if (relu != 0)
-        for (int k = 0; k < width; ++k) v[k] = v[k] < 0 ? 0 : v[k];
-      store(out + c, v);
+      const auto normed = [](auto v, auto m, auto r, auto g, auto b) { return (v - m) * (r * g) + b; };
+      auto v = map(normed, load_vec(in + c, width), load_vec(mean + group + c, width),
+                   load_vec(rstd + group + c, width), load_vec(gain + c, width), load_vec(bias + c, width));
+      if (relu != 0) v = map([](auto o) { return o < decltype(o){} ? decltype(o){} : o; }, v);
+      store_vec(out + c, v);
     });
   }
 };
 
-/// A column kernel over groups * stripes bands: the sums of dy and of dy * xhat. With `y` (after a fused relu) dy counts
-/// where y is positive. sums (bands, 2 * channels).
+/// A column kernel over groups * stripes bands: the sums of dy and of dy * xhat. With `y` (after a fused relu) dy
+/// counts where y is positive. sums (bands, 2 * channels).
 template <class T>
 struct BatchNormGradientSums {
   static constexpr const char* name = "batch_norm_gradient_sums";
@@ -244,24 +243,24 @@ struct BatchNormGradientSums {
   TRIREME_HD void band(std::int64_t stripe, std::int64_t c, W width) const {
     using A = Accum<T>;
     const std::int64_t group = stripe / e.stripes * e.channels + c, rows = e.rows_in(stripe);
-    const auto m = load(mean + group, width), s = load(rstd + group, width);
+    const auto m = load_vec(mean + group, width);
     const std::int64_t first = e.first_row(stripe) * e.channels + c;
-    Pack<A, W{}> total, along;
+    Vec<A, W{}> total, along;
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t at = first + r * e.channels;
-      const auto v = load(x + at, width);
-      auto g = load(dy + at, width);
-      if (y != nullptr) {
-        const auto out = load(y + at, width);
-        for (int k = 0; k < W{}; ++k) g[k] = out[k] > 0 ? g[k] : A{0};
-      }
-      for (int k = 0; k < W{}; ++k) total[k] += g[k];
-      for (int k = 0; k < W{}; ++k) along[k] += g[k] * (v[k] - m[k]);
+      auto g = load_vec(dy + at, width);
+      if (y != nullptr) g = where_positive(load_vec(y + at, width), g);
+      total = map([](auto sum, auto d) { return sum + d; }, total, g);
+      along = map([](auto sum, auto d, auto v, auto mid) { return sum + d * (v - mid); }, along, g,
+                  load_vec(x + at, width), m);
     }
+    A sum[W{}], product[W{}];
+    store_vec(static_cast<A*>(sum), total);
+    store_vec(static_cast<A*>(product), along);
     double* to = sums + stripe * 2 * e.channels + c;
     for (int k = 0; k < W{}; ++k) {
-      to[k] = static_cast<double>(total[k]);
-      to[e.channels + k] = static_cast<double>(along[k]) * static_cast<double>(s[k]);
+      to[k] = static_cast<double>(sum[k]);
+      to[e.channels + k] = static_cast<double>(product[k]) * static_cast<double>(rstd[group + k]);
     }
   }
 };
@@ -340,23 +339,16 @@ struct BatchNormInputGradient {
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
-    using A = Accum<T>;
     const std::int64_t first = row * channels, group = row / group_rows * channels;
     for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
-      const auto v = load(x + first + c, width), factor = load(gain + c, width);
-      auto g = load(dy + first + c, width);
-      if (y != nullptr) {
-        const auto out = load(y + first + c, width);
-        for (int k = 0; k < width; ++k) g[k] = out[k] > 0 ? g[k] : A{0};
-      }
-      const auto m = load(mean + group + c, width), s = load(rstd + group + c, width);
-      const auto a = load(average + group + c, width), b = load(along + group + c, width);
-      for (int k = 0; k < width; ++k) g[k] = factor[k] * s[k] * (g[k] - a[k] - (v[k] - m[k]) * b[k]);
-      if (beta != 0) {
-        const auto old = load(static_cast<const T*>(dx) + first + c, width);
-        for (int k = 0; k < width; ++k) g[k] += beta * old[k];
-      }
-      store(dx + first + c, g);
+      auto g = load_vec(dy + first + c, width);
+      if (y != nullptr) g = where_positive(load_vec(y + first + c, width), g);
+      g = map([](auto d, auto mid) { return d - mid; }, g, load_vec(average + group + c, width));
+      g = map([](auto d, auto v, auto m, auto slope) { return d - (v - m) * slope; }, g, load_vec(x + first + c, width),
+              load_vec(mean + group + c, width), load_vec(along + group + c, width));
+      g = map([](auto d, auto f, auto r) { return d * (f * r); }, g, load_vec(gain + c, width),
+              load_vec(rstd + group + c, width));
+      store_vec(dx + first + c, plus_old(g, beta, static_cast<const T*>(dx + first + c)));
     });
   }
 };

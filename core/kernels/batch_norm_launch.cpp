@@ -5,15 +5,15 @@
 
 namespace trireme {
 
-#define TRIREME_BATCH_NORM(T)                              \
-  TRIREME_LAUNCH_COLUMNS(BatchNormMoments<T>);             \
-  TRIREME_LAUNCH_ELEMENTS(BatchNormFinish<T>);             \
-  TRIREME_LAUNCH_ELEMENTS(BatchNormRunning<T>);            \
-  TRIREME_LAUNCH_ELEMENTS(BatchNormFixed<T>);              \
-  TRIREME_LAUNCH_ROWS(BatchNormForward<T>);                \
-  TRIREME_LAUNCH_COLUMNS(BatchNormGradientSums<T>);        \
-  TRIREME_LAUNCH_ELEMENTS(BatchNormParameterGradient<T>);  \
-  TRIREME_LAUNCH_ELEMENTS(BatchNormCoefficients<T>);       \
+#define TRIREME_BATCH_NORM(T)                             \
+  TRIREME_LAUNCH_COLUMNS(BatchNormMoments<T>);            \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormFinish<T>);            \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormRunning<T>);           \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormFixed<T>);             \
+  TRIREME_LAUNCH_ROWS(BatchNormForward<T>);               \
+  TRIREME_LAUNCH_COLUMNS(BatchNormGradientSums<T>);       \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormParameterGradient<T>); \
+  TRIREME_LAUNCH_ELEMENTS(BatchNormCoefficients<T>);      \
   TRIREME_LAUNCH_ROWS(BatchNormInputGradient<T>)
 
 TRIREME_BATCH_NORM(float);

@@ -2,7 +2,7 @@
 // devices without a library, and what the libraries are compared with. Each element is summed alone in a fixed order.
 #pragma once
 
-#include "core/kernels/wide.hpp"
+#include "core/kernels/simd.hpp"
 
 namespace trireme::kernels {
 
@@ -53,8 +53,7 @@ struct ConvForward {
   };
   template <class W>
   TRIREME_HD void pixel(const T* in, T* out, Place at, W width) const {
-    using A = Accum<T>;
-    Pack<A, W{}> sum;
+    Vec<T, W{}> sum;
     for (std::int64_t kh = 0; kh < e.filter_height; ++kh) {
       if (at.top + kh < 0 || at.top + kh >= e.height) continue;
       for (std::int64_t kw = 0; kw < e.filter_width; ++kw) {
@@ -62,19 +61,15 @@ struct ConvForward {
         const T* values = in + ((at.top + kh) * e.width + at.left + kw) * e.channels;
         const T* weights = filter + (kh * e.filter_width + kw) * e.group_channels() * e.outputs + at.output;
         for (std::int64_t i = 0; i < e.group_channels(); ++i) {
-          const auto value = static_cast<A>(values[i]);
-          const auto weight = load(weights + i * e.outputs, width);
-          for (int k = 0; k < W{}; ++k) sum[k] += value * weight[k];
+          const auto value = static_cast<T>(values[i]);
+          sum = map([value](auto total, auto weight) { return total + value * weight; }, sum,
+                    load_vec(weights + i * e.outputs, width));
         }
       }
     }
-    if (bias != nullptr) {
-      const auto b = load(bias + at.output, width);
-      for (int k = 0; k < W{}; ++k) sum[k] += b[k];
-    }
-    if (relu != 0)
-      for (int k = 0; k < W{}; ++k) sum[k] = sum[k] < 0 ? 0 : sum[k];
-    store(out + at.output, sum);
+    if (bias != nullptr) sum = map([](auto v, auto more) { return v + more; }, sum, load_vec(bias + at.output, width));
+    if (relu != 0) sum = map([](auto v) { return v < decltype(v){} ? decltype(v){} : v; }, sum);
+    store_vec(out + at.output, sum);
   }
 };
 
@@ -87,7 +82,7 @@ struct ConvDataGradient {
   const T* filter;
   T* dx;
   ConvExtents e;
-  Accum<T> beta;
+  T beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
@@ -107,8 +102,7 @@ struct ConvDataGradient {
   };
   template <class W>
   TRIREME_HD void pixel(Place at, T* out, W width) const {
-    using A = Accum<T>;
-    Pack<A, W{}> sum;
+    Vec<T, W{}> sum;
     for (std::int64_t kh = 0; kh < e.filter_height; ++kh) {
       const std::int64_t down = at.h + e.padding_h - kh, oh = down / e.stride_h;
       if (down < 0 || down % e.stride_h != 0 || oh >= e.out_height) continue;
@@ -119,18 +113,14 @@ struct ConvDataGradient {
         const T* gradients = dy + ((at.image * e.out_height + oh) * e.out_width + ow) * e.outputs + first;
         const T* weights = filter + first * each + (kh * e.filter_width + kw) * e.group_channels() + at.channel;
         for (std::int64_t o = 0; o < e.group_outputs(); ++o) {
-          const auto gradient = static_cast<A>(gradients[o]);
-          const auto weight = load(weights + o * each, width);
-          for (int k = 0; k < W{}; ++k) sum[k] += gradient * weight[k];
+          const auto gradient = static_cast<T>(gradients[o]);
+          sum = map([gradient](auto total, auto weight) { return total + gradient * weight; }, sum,
+                    load_vec(weights + o * each, width));
         }
       }
     }
     const std::int64_t c = at.group * e.group_channels() + at.channel;
-    if (beta != 0) {
-      const auto old = load(static_cast<const T*>(out) + c, width);
-      for (int k = 0; k < W{}; ++k) sum[k] += beta * old[k];
-    }
-    store(out + c, sum);
+    store_vec(out + c, plus_old(sum, beta, static_cast<const T*>(out + c)));
   }
 };
 
@@ -142,30 +132,23 @@ struct ConvFilterGradient {
   const T* dy;
   T* dfilter;
   ConvExtents e;
-  Accum<T> beta;
+  T beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
     const std::int64_t output = row / e.taps(), tap = row % e.taps();
     for_each_wide<T>(team, e.group_channels(), [&](std::int64_t c, auto width) {
-      using A = Accum<T>;
-      auto sum = over_images(output, tap, c, width);
       T* out = dfilter + row * e.group_channels() + c;
-      if (beta != 0) {
-        const auto old = load(static_cast<const T*>(out), width);
-        for (int k = 0; k < width; ++k) sum[k] += static_cast<A>(beta) * old[k];
-      }
-      store(out, sum);
+      store_vec(out, plus_old(over_images(output, tap, c, width), beta, static_cast<const T*>(out)));
     });
   }
 
  private:
-  template <class W>
-  TRIREME_HD Pack<Accum<T>, W{}> over_images(std::int64_t output, std::int64_t tap, std::int64_t channel,
-                                             W width) const {
+  template <int n>
+  TRIREME_HD Vec<T, n> over_images(std::int64_t output, std::int64_t tap, std::int64_t channel, Width<n> width) const {
     const std::int64_t kh = tap / e.filter_width, kw = tap % e.filter_width;
     const std::int64_t first = output / e.group_outputs() * e.group_channels() + channel;
-    Pack<Accum<T>, W{}> sum;
+    Vec<T, n> sum;
     for (std::int64_t line = 0; line < e.batch * e.out_height; ++line) {
       const std::int64_t image = line / e.out_height, h = line % e.out_height * e.stride_h - e.padding_h + kh;
       if (h < 0 || h >= e.height) continue;
@@ -174,9 +157,9 @@ struct ConvFilterGradient {
       for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
         const std::int64_t w = ow * e.stride_w - e.padding_w + kw;
         if (w < 0 || w >= e.width) continue;
-        const auto gradient = static_cast<Accum<T>>(gradients[ow * e.outputs]);
-        const auto value = load(in + w * e.channels, width);
-        for (int k = 0; k < W{}; ++k) sum[k] += gradient * value[k];
+        const auto gradient = static_cast<T>(gradients[ow * e.outputs]);
+        sum = map([gradient](auto total, auto value) { return total + gradient * value; }, sum,
+                  load_vec(in + w * e.channels, width));
       }
     }
     return sum;

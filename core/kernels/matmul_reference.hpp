@@ -2,7 +2,7 @@
 // compared with. Every element is summed over k in order, so a result never depends on lanes, threads or batch size.
 #pragma once
 
-#include "core/kernels/wide.hpp"
+#include "core/kernels/simd.hpp"
 
 namespace trireme::kernels {
 
@@ -40,12 +40,12 @@ struct MatmulReference {
     const T* right = b + batch * k * n;
     T* out = c + (batch * m + first) * n;
     for_each_wide<T>(team, n, [&](std::int64_t j, auto width) {
-      Pack<A, width> sums[Rows{}];
+      Vec<A, width> sums[Rows{}];
       for (std::int64_t p = 0; p < k; ++p) {
-        const auto v = load(right + p * n + j, width);
+        const auto v = load_vec(right + p * n + j, width);
         for (int r = 0; r < rows; ++r) {
           const auto factor = static_cast<A>(left[r * a_row + p * a_column]);
-          for (int w = 0; w < width; ++w) sums[r][w] += factor * v[w];
+          sums[r] = map([factor](auto total, auto x) { return total + factor * x; }, sums[r], v);
         }
       }
       for (int r = 0; r < rows; ++r) finish(out + r * n, j, sums[r], width);
@@ -53,17 +53,10 @@ struct MatmulReference {
   }
   template <class P, class W>
   TRIREME_HD void finish(T* out, std::int64_t j, P sum, W width) const {
-    if (beta != 0) {
-      const auto old = load(static_cast<const T*>(out) + j, width);
-      for (int w = 0; w < W{}; ++w) sum[w] += beta * old[w];
-    }
-    if (bias != nullptr) {
-      const auto v = load(bias + j, width);
-      for (int w = 0; w < W{}; ++w) sum[w] += v[w];
-    }
-    if (relu != 0)
-      for (int w = 0; w < W{}; ++w) sum[w] = sum[w] < 0 ? 0 : sum[w];
-    store(out + j, sum);
+    sum = plus_old(sum, beta, static_cast<const T*>(out + j));
+    if (bias != nullptr) sum = map([](auto v, auto more) { return v + more; }, sum, load_vec(bias + j, width));
+    if (relu != 0) sum = map([](auto v) { return v < decltype(v){} ? decltype(v){} : v; }, sum);
+    store_vec(out + j, sum);
   }
 };
 

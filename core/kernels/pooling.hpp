@@ -2,13 +2,13 @@
 // elements it writes, so there are no races and every sum has a fixed order.
 #pragma once
 
-#include "core/kernels/wide.hpp"
+#include "core/kernels/simd.hpp"
 
 namespace trireme::kernels {
 
-/// Extents of a pooling. Images are (batch, height, width, channels) and (batch, out_height, out_width, channels). Window
-/// (oh, ow) begins at input (oh * stride_h - padding_h, ow * stride_w - padding_w); only what lies inside the image
-/// takes part.
+/// Extents of a pooling. Images are (batch, height, width, channels) and (batch, out_height, out_width, channels).
+/// Window (oh, ow) begins at input (oh * stride_h - padding_h, ow * stride_w - padding_w); only what lies inside the
+/// image takes part.
 struct PoolExtents {
   std::int64_t batch, height, width, channels;
   std::int64_t out_height, out_width;
@@ -35,7 +35,8 @@ TRIREME_HD inline Span covering(std::int64_t at, std::int64_t outs, std::int64_t
 inline constexpr int no_maximum = 255;
 
 /// A row kernel over batch * out_height rows of outputs: y = largest of the window, index = its position in the window
-/// (kh * window_w + kw, the first of equal ones). With relu a negative y becomes 0 and its index `no_maximum`. NaN wins.
+/// (kh * window_w + kw, the first of equal ones). With relu a negative y becomes 0 and its index `no_maximum`. NaN
+/// wins.
 template <class T>
 struct MaxPoolForward {
   static constexpr const char* name = "max_pool2d";
@@ -54,8 +55,9 @@ struct MaxPoolForward {
       const Span w = covered(ow, e.width, e.stride_w, {e.padding_w, e.window_w});
       const std::int64_t origin = (oh * e.stride_h - e.padding_h) * e.window_w + ow * e.stride_w - e.padding_w;
       const std::int64_t out = (row * e.out_width + ow) * e.channels;
-      for_each_wide<T>(team, e.channels,
-                       [&](std::int64_t c, auto width) { window(in + c, {h, w, origin, out + c}, width); });
+      for_each_wide<T>(team, e.channels, [&](std::int64_t c, auto width) {
+        window(in + c, {h, w, origin, out + c}, width);
+      });
     }
   }
 
@@ -66,35 +68,31 @@ struct MaxPoolForward {
   };
   template <class W>
   TRIREME_HD void window(const T* in, const Window& at, W width) const {
-    using A = Accum<T>;
-    Pack<A, W{}> best;
-    Pack<std::int32_t, W{}> position;
-    const auto first = code(at, at.h.begin, at.w.begin);
-    best = load(in + (at.h.begin * e.width + at.w.begin) * e.channels, width);
-    for (int k = 0; k < W{}; ++k) position[k] = first;
+    auto best = load_vec(in + (at.h.begin * e.width + at.w.begin) * e.channels, width);
+    const T first = code(at, at.h.begin, at.w.begin);
+    auto position = map([first](auto v) { return decltype(v){} + first; }, best);
     for (std::int64_t h = at.h.begin; h < at.h.end; ++h) {
       for (std::int64_t w = at.w.begin; w < at.w.end; ++w) {
-        const auto v = load(in + (h * e.width + w) * e.channels, width);
-        const std::int32_t here = code(at, h, w);
-        for (int k = 0; k < W{}; ++k) {
-          const bool better = (v[k] > best[k]) | (v[k] != v[k]);
-          best[k] = better ? v[k] : best[k];
-          position[k] = better ? here : position[k];
-        }
+        const auto v = load_vec(in + (h * e.width + w) * e.channels, width);
+        const T here = code(at, h, w);
+        const auto moved = [here](auto value, auto top, auto old) {
+          return (value > top) | (value != value) ? decltype(value){} + here : old;
+        };
+        position = map(moved, v, best, position);
+        best = map([](auto value, auto top) { return (value > top) | (value != value) ? value : top; }, v, best);
       }
     }
     if (relu != 0) {
-      for (int k = 0; k < W{}; ++k) {
-        position[k] = best[k] > 0 ? position[k] : no_maximum;
-        best[k] = best[k] < 0 ? A{0} : best[k];
-      }
+      position = map([](auto top, auto old) { return top > decltype(top){} ? old : decltype(top){} + T(no_maximum); },
+                     best, position);
+      best = map([](auto top) { return top < decltype(top){} ? decltype(top){} : top; }, best);
     }
-    store(y + at.out, best);
-    if (index != nullptr)
-      for (int k = 0; k < W{}; ++k) index[at.out + k] = static_cast<std::uint8_t>(position[k]);
+    store_vec(y + at.out, best);
+    if (index != nullptr) store_bytes(index + at.out, position);
   }
-  TRIREME_HD std::int32_t code(const Window& at, std::int64_t h, std::int64_t w) const {
-    return static_cast<std::int32_t>(h * e.window_w + w - at.origin);
+  /// As a number of type T, for comparisons in registers.
+  TRIREME_HD T code(const Window& at, std::int64_t h, std::int64_t w) const {
+    return static_cast<T>(h * e.window_w + w - at.origin);
   }
 };
 
@@ -106,7 +104,7 @@ struct MaxPoolGradient {
   const std::uint8_t* index;
   T* dx;
   PoolExtents e;
-  Accum<T> beta;
+  T beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
@@ -114,8 +112,7 @@ struct MaxPoolGradient {
     const Span oh = covering(h, e.out_height, e.stride_h, {e.padding_h, e.window_h});
     for (std::int64_t w = 0; w < e.width; ++w) {
       const Span ow = covering(w, e.out_width, e.stride_w, {e.padding_w, e.window_w});
-      for_each_wide<T>(team, e.channels,
-                       [&](std::int64_t c, auto width) { pixel({image, h, w, oh, ow}, c, width); });
+      for_each_wide<T>(team, e.channels, [&](std::int64_t c, auto width) { pixel({image, h, w, oh, ow}, c, width); });
     }
   }
 
@@ -126,22 +123,20 @@ struct MaxPoolGradient {
   };
   template <class W>
   TRIREME_HD void pixel(const Place& at, std::int64_t c, W width) const {
-    Pack<Accum<T>, W{}> sum;
+    Vec<T, W{}> sum;
     for (std::int64_t oh = at.oh.begin; oh < at.oh.end; ++oh) {
       for (std::int64_t ow = at.ow.begin; ow < at.ow.end; ++ow) {
-        const auto here = static_cast<std::int32_t>((at.h + e.padding_h - oh * e.stride_h) * e.window_w + at.w +
-                                                    e.padding_w - ow * e.stride_w);
+        const auto here =
+            static_cast<T>((at.h + e.padding_h - oh * e.stride_h) * e.window_w + at.w + e.padding_w - ow * e.stride_w);
         const std::int64_t from = ((at.image * e.out_height + oh) * e.out_width + ow) * e.channels + c;
-        const auto gradient = load(dy + from, width);
-        for (int k = 0; k < W{}; ++k) sum[k] += index[from + k] == here ? gradient[k] : Accum<T>{0};
+        const auto add = [here](auto total, auto position, auto gradient) {
+          return total + (position == here ? gradient : decltype(gradient){});
+        };
+        sum = map(add, sum, load_bytes<T>(index + from, width), load_vec(dy + from, width));
       }
     }
     T* out = dx + ((at.image * e.height + at.h) * e.width + at.w) * e.channels + c;
-    if (beta != 0) {
-      const auto old = load(static_cast<const T*>(out), width);
-      for (int k = 0; k < W{}; ++k) sum[k] += beta * old[k];
-    }
-    store(out, sum);
+    store_vec(out, plus_old(sum, beta, static_cast<const T*>(out)));
   }
 };
 
@@ -154,7 +149,7 @@ struct MaxPoolGradientApart {
   const std::uint8_t* index;
   T* dx;
   PoolExtents e;
-  Accum<T> beta;
+  T beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
@@ -179,22 +174,14 @@ struct MaxPoolGradientApart {
   };
   template <class W>
   TRIREME_HD void band(T* out, const Band& at, W width) const {
-    using A = Accum<T>;
-    const auto gradient = load(dy + at.from, width);
-    Pack<std::int32_t, W{}> position;
-    for (int k = 0; k < W{}; ++k) position[k] = index[at.from + k];
+    const auto gradient = load_vec(dy + at.from, width), position = load_bytes<T>(index + at.from, width);
     for (std::int64_t h = at.h.begin; h < at.h.end; ++h) {
       for (std::int64_t w = at.w.begin; w < at.w.end; ++w) {
         const bool inside = h - at.top < e.window_h && w - at.left < e.window_w;
-        const auto here = inside ? static_cast<std::int32_t>((h - at.top) * e.window_w + w - at.left) : -1;
+        const T here = inside ? static_cast<T>((h - at.top) * e.window_w + w - at.left) : T(-1);
         T* to = out + (h * e.width + w) * e.channels;
-        Pack<A, W{}> v;
-        for (int k = 0; k < W{}; ++k) v[k] = position[k] == here ? gradient[k] : A{0};
-        if (beta != 0) {
-          const auto old = load(static_cast<const T*>(to), width);
-          for (int k = 0; k < W{}; ++k) v[k] += beta * old[k];
-        }
-        store(to, v);
+        const auto v = map([here](auto p, auto g) { return p == here ? g : decltype(g){}; }, position, gradient);
+        store_vec(to, plus_old(v, beta, static_cast<const T*>(to)));
       }
     }
   }
@@ -212,25 +199,21 @@ struct AveragePoolForward {
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
-    using A = Accum<T>;
     const std::int64_t image = row / e.out_height;
     const Span h = covered(row % e.out_height, e.height, e.stride_h, {e.padding_h, e.window_h});
     const T* in = x + image * e.height * e.width * e.channels;
     for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
       const Span w = covered(ow, e.width, e.stride_w, {e.padding_w, e.window_w});
       const std::int64_t seen = (h.end - h.begin) * (w.end - w.begin);
-      const A factor = 1 / static_cast<A>(whole != 0 ? e.window_h * e.window_w : seen);
+      const T factor = 1 / static_cast<T>(whole != 0 ? e.window_h * e.window_w : seen);
       T* out = y + (row * e.out_width + ow) * e.channels;
       for_each_wide<T>(team, e.channels, [&](std::int64_t c, auto width) {
-        Pack<A, width> sum;
-        for (std::int64_t at_h = h.begin; at_h < h.end; ++at_h) {
-          for (std::int64_t at_w = w.begin; at_w < w.end; ++at_w) {
-            const auto v = load(in + (at_h * e.width + at_w) * e.channels + c, width);
-            for (int k = 0; k < width; ++k) sum[k] += v[k];
-          }
-        }
-        for (int k = 0; k < width; ++k) sum[k] *= factor;
-        store(out + c, sum);
+        Vec<T, width> sum;
+        for (std::int64_t at_h = h.begin; at_h < h.end; ++at_h)
+          for (std::int64_t at_w = w.begin; at_w < w.end; ++at_w)
+            sum = map([](auto total, auto v) { return total + v; }, sum,
+                      load_vec(in + (at_h * e.width + at_w) * e.channels + c, width));
+        store_vec(out + c, map([factor](auto total) { return total * factor; }, sum));
       });
     }
   }
@@ -244,7 +227,7 @@ struct AveragePoolGradient {
   T* dx;
   PoolExtents e;
   std::uint32_t whole;
-  Accum<T> beta;
+  T beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
@@ -253,8 +236,7 @@ struct AveragePoolGradient {
     for (std::int64_t w = 0; w < e.width; ++w) {
       const Span ow = covering(w, e.out_width, e.stride_w, {e.padding_w, e.window_w});
       T* out = dx + (row * e.width + w) * e.channels;
-      for_each_wide<T>(team, e.channels,
-                       [&](std::int64_t c, auto width) { pixel({image, oh, ow}, {out, c}, width); });
+      for_each_wide<T>(team, e.channels, [&](std::int64_t c, auto width) { pixel({image, oh, ow}, {out, c}, width); });
     }
   }
 
@@ -269,27 +251,21 @@ struct AveragePoolGradient {
   };
   template <class W>
   TRIREME_HD void pixel(const Windows& at, To to, W width) const {
-    using A = Accum<T>;
-    Pack<A, W{}> sum;
+    Vec<T, W{}> sum;
     for (std::int64_t oh = at.oh.begin; oh < at.oh.end; ++oh) {
       for (std::int64_t ow = at.ow.begin; ow < at.ow.end; ++ow) {
-        const A factor = share(oh, ow);
-        const auto v =
-            load(dy + ((at.image * e.out_height + oh) * e.out_width + ow) * e.channels + to.c, width);
-        for (int k = 0; k < W{}; ++k) sum[k] += factor * v[k];
+        const T factor = share(oh, ow);
+        const T* from = dy + ((at.image * e.out_height + oh) * e.out_width + ow) * e.channels + to.c;
+        sum = map([factor](auto total, auto v) { return total + factor * v; }, sum, load_vec(from, width));
       }
     }
-    if (beta != 0) {
-      const auto old = load(static_cast<const T*>(to.out) + to.c, width);
-      for (int k = 0; k < W{}; ++k) sum[k] += beta * old[k];
-    }
-    store(to.out + to.c, sum);
+    store_vec(to.out + to.c, plus_old(sum, beta, static_cast<const T*>(to.out + to.c)));
   }
-  TRIREME_HD Accum<T> share(std::int64_t oh, std::int64_t ow) const {
+  TRIREME_HD T share(std::int64_t oh, std::int64_t ow) const {
     const Span h = covered(oh, e.height, e.stride_h, {e.padding_h, e.window_h});
     const Span w = covered(ow, e.width, e.stride_w, {e.padding_w, e.window_w});
     const std::int64_t seen = (h.end - h.begin) * (w.end - w.begin);
-    return 1 / static_cast<Accum<T>>(whole != 0 ? e.window_h * e.window_w : seen);
+    return 1 / static_cast<T>(whole != 0 ? e.window_h * e.window_w : seen);
   }
 };
 
@@ -302,16 +278,13 @@ struct GlobalAverageForward {
   std::int64_t pixels, channels;
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
-    using A = Accum<T>;
-    const A factor = 1 / static_cast<A>(pixels);
+    const T factor = 1 / static_cast<T>(pixels);
     for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
-      Pack<A, width> sum;
-      for (std::int64_t p = 0; p < pixels; ++p) {
-        const auto v = load(x + (row * pixels + p) * channels + c, width);
-        for (int k = 0; k < width; ++k) sum[k] += v[k];
-      }
-      for (int k = 0; k < width; ++k) sum[k] *= factor;
-      store(y + row * channels + c, sum);
+      Vec<T, width> sum;
+      for (std::int64_t p = 0; p < pixels; ++p)
+        sum = map([](auto total, auto v) { return total + v; }, sum,
+                  load_vec(x + (row * pixels + p) * channels + c, width));
+      store_vec(y + row * channels + c, map([factor](auto total) { return total * factor; }, sum));
     });
   }
 };
@@ -323,21 +296,15 @@ struct GlobalAverageGradient {
   const T* dy;
   T* dx;
   std::int64_t pixels, channels;
-  Accum<T> beta;
+  T beta;
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
-    using A = Accum<T>;
-    const A factor = 1 / static_cast<A>(pixels);
+    const T factor = 1 / static_cast<T>(pixels);
     const T* from = dy + row / pixels * channels;
     T* out = dx + row * channels;
     for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
-      auto v = load(from + c, width);
-      for (int k = 0; k < width; ++k) v[k] *= factor;
-      if (beta != 0) {
-        const auto old = load(static_cast<const T*>(out) + c, width);
-        for (int k = 0; k < width; ++k) v[k] += beta * old[k];
-      }
-      store(out + c, v);
+      const auto v = map([factor](auto g) { return g * factor; }, load_vec(from + c, width));
+      store_vec(out + c, plus_old(v, beta, static_cast<const T*>(out + c)));
     });
   }
 };

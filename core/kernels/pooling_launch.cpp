@@ -5,13 +5,13 @@
 
 namespace trireme {
 
-#define TRIREME_POOLING(T)                         \
-  TRIREME_LAUNCH_ROWS(MaxPoolForward<T>);          \
-  TRIREME_LAUNCH_ROWS(MaxPoolGradient<T>);         \
-  TRIREME_LAUNCH_ROWS(MaxPoolGradientApart<T>);    \
-  TRIREME_LAUNCH_ROWS(AveragePoolForward<T>);      \
-  TRIREME_LAUNCH_ROWS(AveragePoolGradient<T>);     \
-  TRIREME_LAUNCH_ROWS(GlobalAverageForward<T>);    \
+#define TRIREME_POOLING(T)                      \
+  TRIREME_LAUNCH_ROWS(MaxPoolForward<T>);       \
+  TRIREME_LAUNCH_ROWS(MaxPoolGradient<T>);      \
+  TRIREME_LAUNCH_ROWS(MaxPoolGradientApart<T>); \
+  TRIREME_LAUNCH_ROWS(AveragePoolForward<T>);   \
+  TRIREME_LAUNCH_ROWS(AveragePoolGradient<T>);  \
+  TRIREME_LAUNCH_ROWS(GlobalAverageForward<T>); \
   TRIREME_LAUNCH_ROWS(GlobalAverageGradient<T>)
 
 TRIREME_POOLING(float);

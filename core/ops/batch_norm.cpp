@@ -10,19 +10,19 @@ namespace {
 
 using kernels::NormExtents;
 
-void check(const Value& x, const GainBias& parameters, const RunningStatistics& running) {
+void check(const Value& x, const BatchNormParameters& parameters) {
   require(x.shape().dims() >= 2 && x.shape()[-1] > 0, "batch_norm: the input is {}, not (rows, ..., channels)",
           x.shape().text());
   const Shape wanted{x.shape()[-1]};
   const std::pair<const char*, const Tensor&> vectors[] = {{"gain", parameters.gain.tensor()},
                                                            {"bias", parameters.bias.tensor()},
-                                                           {"running mean", running.mean},
-                                                           {"running variance", running.variance}};
+                                                           {"running mean", parameters.running.mean},
+                                                           {"running variance", parameters.running.variance}};
   for (const auto& [name, tensor] : vectors) {
     require(tensor.shape() == wanted, "batch_norm: the {} is {}, but the input {} wants {}", name,
             tensor.shape().text(), x.shape().text(), wanted.text());
-    require(tensor.dtype() == x.dtype(), "batch_norm: the {} is {}, but the input is {}", name,
-            name_of(tensor.dtype()), name_of(x.dtype()));
+    require(tensor.dtype() == x.dtype(), "batch_norm: the {} is {}, but the input is {}", name, name_of(tensor.dtype()),
+            name_of(x.dtype()));
   }
 }
 
@@ -81,13 +81,12 @@ template <class T>
 void update_running(Context& context, const Kept& kept, const RunningStatistics& running, double momentum) {
   const NormExtents& e = kept.extents;
   const Tensor total = context.empty({e.piece()}, DType::f64);
-  launch_elements(
-      context.stream(), e.channels,
-      kernels::BatchNormTotals{kept.moments.data<double>(), total.data<double>(), e.channels, e.groups});
+  launch_elements(context.stream(), e.channels,
+                  kernels::BatchNormTotals{kept.moments.data<double>(), total.data<double>(), e.channels, e.groups});
   if (!kept.synchronised && context.peers().parts() > 1) context.peers().sum(total);
   launch_elements(context.stream(), e.channels,
-                  kernels::BatchNormRunning<T>{total.data<double>(), running.mean.data<T>(),
-                                               running.variance.data<T>(), e.channels, momentum});
+                  kernels::BatchNormRunning<T>{total.data<double>(), running.mean.data<T>(), running.variance.data<T>(),
+                                               e.channels, momentum});
   for (const Tensor& changed : {running.mean, running.variance}) changed.buffer()->bump_version();
 }
 
@@ -102,7 +101,7 @@ void batch_statistics(Context& context, Kept& kept, const RunningStatistics& run
 }
 
 template <class T>
-void normalise(Context& context, const Kept& kept, const GainBias& parameters, const Tensor& y) {
+void normalise(Context& context, const Kept& kept, const BatchNormParameters& parameters, const Tensor& y) {
   const NormExtents& e = kept.extents;
   launch_rows(context.stream(), {e.groups * e.group_rows, e.channels},
               kernels::BatchNormForward<T>{.x = kept.x.get().template data<T>(),
@@ -187,36 +186,47 @@ void gradient(Context& context, Gradients& g, const Kept& kept) {
   if (g.wanted(0)) input_gradient<T>(context, g, kept, sums);
 }
 
-Value normalise_fixed(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+Value normalise_fixed(Context& context, const Value& x, const BatchNormParameters& parameters,
                       const BatchNormOptions& options) {
   const std::int64_t channels = x.shape()[-1], rows = x.elements() / channels;
   const Tensor y = context.empty(x.shape(), x.dtype());
   const Tensor mean = context.empty({channels}, x.dtype()), rstd = context.empty({channels}, x.dtype());
   const bool relu = options.activation == Activation::relu;
-  const Kept kept{Saved(x), Saved(parameters.gain), relu ? std::optional<Saved>(Value(y)) : std::nullopt, {}, mean,
-                  rstd, {.groups = 1, .group_rows = rows, .channels = channels, .stripes = 0, .stripe_rows = 0}, false};
+  const Kept kept{Saved(x),
+                  Saved(parameters.gain),
+                  relu ? std::optional<Saved>(Value(y)) : std::nullopt,
+                  {},
+                  mean,
+                  rstd,
+                  {.groups = 1, .group_rows = rows, .channels = channels, .stripes = 0, .stripe_rows = 0},
+                  false};
   with_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
     launch_elements(context.stream(), channels,
-                    kernels::BatchNormFixed<T>{running.mean.data<T>(), running.variance.data<T>(), mean.data<T>(),
-                                               rstd.data<T>(), options.epsilon});
+                    kernels::BatchNormFixed<T>{parameters.running.mean.data<T>(), parameters.running.variance.data<T>(),
+                                               mean.data<T>(), rstd.data<T>(), options.epsilon});
     normalise<T>(context, kept, parameters, y);
   });
   return y;
 }
 
-Value normalise_batch(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+Value normalise_batch(Context& context, const Value& x, const BatchNormParameters& parameters,
                       const BatchNormOptions& options) {
   const NormExtents e = extents_of(context, x.shape(), options);
   const Tensor y = context.empty(x.shape(), x.dtype());
   const bool relu = options.activation == Activation::relu;
-  Kept kept{Saved(x), Saved(parameters.gain), relu ? std::optional<Saved>(Value(y)) : std::nullopt, {},
-            context.empty({e.groups, e.channels}, x.dtype()), context.empty({e.groups, e.channels}, x.dtype()), e,
+  Kept kept{Saved(x),
+            Saved(parameters.gain),
+            relu ? std::optional<Saved>(Value(y)) : std::nullopt,
+            {},
+            context.empty({e.groups, e.channels}, x.dtype()),
+            context.empty({e.groups, e.channels}, x.dtype()),
+            e,
             std::holds_alternative<Synchronised>(options.statistics)};
   if (!context.on_meta()) {
     with_floating(x.dtype(), "batch_norm", [&](auto zero) {
       using T = decltype(zero);
-      batch_statistics<T>(context, kept, running, options);
+      batch_statistics<T>(context, kept, parameters.running, options);
       normalise<T>(context, kept, parameters, y);
     });
   }
@@ -231,14 +241,14 @@ Value normalise_batch(Context& context, const Value& x, const GainBias& paramete
 
 }  // namespace
 
-Value batch_norm(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+Value batch_norm(Context& context, const Value& x, const BatchNormParameters& parameters,
                  const BatchNormOptions& options) {
-  check(x, parameters, running);
+  check(x, parameters);
   require(options.epsilon >= 0 && options.momentum >= 0 && options.momentum <= 1,
           "batch_norm: epsilon {} must not be negative and momentum {} must be in [0, 1]", options.epsilon,
           options.momentum);
   const auto pass = context.training() ? normalise_batch : normalise_fixed;
-  const Value y = pass(context, x, parameters, running, options);
+  const Value y = pass(context, x, parameters, options);
   return options.activation == Activation::relu ? y : activate(context, y, options.activation);
 }
 

@@ -1,5 +1,5 @@
-// Batch normalisation per channel (Ioffe and Szegedy 2015, arXiv:1502.03167), f32 or f64, with gradients. Results do not
-// depend on how many parts the batch is split into: statistics are over the whole batch of all parts, or over fixed
+// Batch normalisation per channel (Ioffe and Szegedy 2015, arXiv:1502.03167), f32 or f64, with gradients. Results do
+// not depend on how many parts the batch is split into: statistics are over the whole batch of all parts, or over fixed
 // groups of samples.
 #pragma once
 
@@ -13,8 +13,9 @@ namespace trireme::ops {
 
 /// Mean and variance over the whole batch: one message to all parts in forward, one in backward.
 struct Synchronised {};
-/// Mean and variance over each `size` consecutive samples of the stream (Hoffer, Hubara, Soudry 2017, arXiv:1705.08741):
-/// no message but for the running statistics. Every part must hold whole groups, which is an error if not so.
+/// Mean and variance over each `size` consecutive samples of the stream (Hoffer, Hubara, Soudry 2017,
+/// arXiv:1705.08741): no message but for the running statistics. Every part must hold whole groups, which is an error
+/// if not so.
 struct GhostGroups {
   std::int64_t size = 32;
 };
@@ -32,11 +33,22 @@ struct RunningStatistics {
   Tensor mean, variance;
 };
 
+struct BatchNormParameters {
+  Value gain, bias;  ///< (channels) each.
+  RunningStatistics running;
+};
+
 /// activation((x - mean) / sqrt(variance + epsilon) * gain + bias) for x (rows, C) or (B, H, W, C), gain and bias (C).
 /// Training normalises by the batch's mean and biased variance (sum / n) and mixes its mean and unbiased variance
-/// (sum / (n - 1), as is usual; for groups the average over them) into `running`; evaluation normalises by `running`.
-/// Gradients are exact for the statistics used; those of gain and bias are this part's contribution.
-Value batch_norm(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+/// (sum / (n - 1), as is usual; for groups the average over them) into the running statistics, by which evaluation
+/// normalises. Gradients are exact for the statistics used; those of gain and bias are this part's contribution.
+Value batch_norm(Context& context, const Value& x, const BatchNormParameters& parameters,
                  const BatchNormOptions& options = {});
+
+/// The same with the running statistics apart.
+inline Value batch_norm(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
+                        const BatchNormOptions& options) {
+  return batch_norm(context, x, BatchNormParameters{parameters.gain, parameters.bias, running}, options);
+}
 
 }  // namespace trireme::ops

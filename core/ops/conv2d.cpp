@@ -30,9 +30,8 @@ void check_shapes(const Shape& x, const Shape& filter, const Conv2dOptions& o) {
   require(x.dims() == 4, "conv2d: the input is {}, not (batch, height, width, channels)", x.text());
   require(filter.dims() == 4 && filter.elements() > 0,
           "conv2d: the filter is {}, not (outputs, height, width, channels / groups)", filter.text());
-  require(filter[3] * o.groups == x[3],
-          "conv2d: the filter {} in {} groups wants {} channels, but the input is {}", filter.text(), o.groups,
-          filter[3] * o.groups, x.text());
+  require(filter[3] * o.groups == x[3], "conv2d: the filter {} in {} groups wants {} channels, but the input is {}",
+          filter.text(), o.groups, filter[3] * o.groups, x.text());
   require(filter[0] % o.groups == 0, "conv2d: {} outputs cannot be shared by {} groups; the groups must divide them",
           filter[0], o.groups);
   require(x[1] + 2 * o.padding.height >= filter[1] && x[2] + 2 * o.padding.width >= filter[2],
@@ -84,8 +83,7 @@ bool by_library(const Context& context, DType dtype, Backend backend) {
 template <class T>
 void reference_forward(Context& context, const onednn::ConvForwardCall& call) {
   const ConvExtents& e = call.extents;
-  const Tensor turned =
-      transposed(context, call.filter.tensor(), {1, e.outputs, e.taps() * e.group_channels()});
+  const Tensor turned = transposed(context, call.filter.tensor(), {1, e.outputs, e.taps() * e.group_channels()});
   launch_rows(context.stream(), {e.batch * e.out_height, e.out_width * e.outputs * e.taps() * e.group_channels()},
               kernels::ConvForward<T>{.x = call.x.data<T>(),
                                       .filter = turned.data<T>(),
@@ -168,8 +166,7 @@ Value conv2d(Context& context, const Value& x, const Conv2dParameters& parameter
   const Value inputs[] = {x, parameters.filter, parameters.bias};
   const Kept kept{Saved(x), Saved(parameters.filter), relu ? std::optional<Saved>(Value(y)) : std::nullopt, e,
                   options.backend};
-  const Value out =
-      context.record({"conv2d", inputs, [kept](Context& c, Gradients& g) { gradient(c, g, kept); }}, y);
+  const Value out = context.record({"conv2d", inputs, [kept](Context& c, Gradients& g) { gradient(c, g, kept); }}, y);
   return relu ? out : activate(context, out, options.activation);
 }
 

@@ -49,7 +49,8 @@ Forms forms_of(const ConvExtents& e) {
 
 constexpr auto direct = dnnl::algorithm::convolution_direct;
 
-dnnl::convolution_forward::primitive_desc forward_desc(const Forms& f, Product::Finish finish, const memory::desc& bias) {
+dnnl::convolution_forward::primitive_desc forward_desc(const Forms& f, Product::Finish finish,
+                                                       const memory::desc& bias) {
   dnnl::primitive_attr attributes_of_call = attributes();
   if (finish == Product::Finish::relu) {
     dnnl::post_ops after;
@@ -115,7 +116,8 @@ std::shared_ptr<Reordered> reorder_filter(Context& context, const Wanted& wanted
                              [&] { return make_reorder(plain, wanted.desc, Write::overwrite); });
   const auto out = std::make_shared<Reordered>(
       Reordered{wanted.desc, system_allocator(Device::cpu()).allocate(wanted.desc.get_size())});
-  run(context, "reorder", *plan, {{DNNL_ARG_FROM, view(plain, filter)}, {DNNL_ARG_TO, view(out->desc, out->buffer->data())}});
+  run(context, "reorder", *plan,
+      {{DNNL_ARG_FROM, view(plain, filter)}, {DNNL_ARG_TO, view(out->desc, out->buffer->data())}});
   return out;
 }
 
@@ -193,8 +195,7 @@ void conv_filter_gradient(Context& context, const ConvFilterGradientCall& call) 
     if (bias && !bias_at_once) add(context, dbias, call.dbias);
     if (at_once) return;
     const auto key = conv_key(from_preferred_kind, call.extents, {bias ? 1 : 0, static_cast<int>(call.dfilter.mode)});
-    const auto back =
-        plan_for(key, [&] { return make_reorder(plan->weights, forms.filter, call.dfilter.mode); });
+    const auto back = plan_for(key, [&] { return make_reorder(plan->weights, forms.filter, call.dfilter.mode); });
     run(context, "reorder", *back,
         {{DNNL_ARG_FROM, view(plan->weights, dfilter)}, {DNNL_ARG_TO, view(forms.filter, call.dfilter.tensor)}});
   });

@@ -107,14 +107,13 @@ Value average_pool2d(Context& context, const Value& x, const Pool2dOptions& opti
   const PaddingCounts counts = options.padding_counts;
   with_floating(x.dtype(), "average_pool2d", [&](auto zero) {
     using T = decltype(zero);
-    launch_rows(context.stream(), output_rows(e),
-                kernels::AveragePoolForward<T>{x.tensor().data<T>(), y.data<T>(), e,
-                                               counts == PaddingCounts::yes ? 1u : 0u});
+    launch_rows(
+        context.stream(), output_rows(e),
+        kernels::AveragePoolForward<T>{x.tensor().data<T>(), y.data<T>(), e, counts == PaddingCounts::yes ? 1u : 0u});
   });
-  return context.record({"average_pool2d",
-                         {&x, 1},
-                         [e, counts](Context& c, Gradients& g) { average_pool_gradient(c, g, e, counts); }},
-                        y);
+  return context.record(
+      {"average_pool2d", {&x, 1}, [e, counts](Context& c, Gradients& g) { average_pool_gradient(c, g, e, counts); }},
+      y);
 }
 
 Value global_average_pool(Context& context, const Value& x) {

@@ -31,7 +31,7 @@ Sequential mlp(std::int64_t classes) {
 
 int main(int argc, char** argv) {
   std::string data = "data/fashion-mnist", model_name = "cnn";
-  TrainingOptions training;
+  TrainingOptions training{.schedule = Schedule::Kind::cosine, .warmup_epochs = 0.25};
   Augment augment = Augment::none;
   OptionSet options({.name = "image_classification",
                      .summary = "Trains an image classifier.",

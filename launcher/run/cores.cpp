@@ -1,6 +1,9 @@
 #include "launcher/run/cores.hpp"
 
 #include <sched.h>
+#include <unistd.h>
+
+#include <cstdlib>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -47,6 +50,15 @@ void set_compute_threads([[maybe_unused]] int threads) {
 #ifdef _OPENMP
   omp_set_dynamic(0);
   omp_set_num_threads(threads);
+#endif
+}
+
+void wait_passively([[maybe_unused]] const char* const* arguments) {
+#ifdef _OPENMP
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  setenv("OMP_WAIT_POLICY", "PASSIVE", 1);
+  // Where this fails the program goes on as it is: correct, only slower beside others.
+  execv("/proc/self/exe", const_cast<char* const*>(arguments));
 #endif
 }
 

@@ -14,6 +14,10 @@ void bind_to(const std::vector<int>& cores);
 std::vector<int> share_of(const std::vector<int>& cores, int part, int parts);
 /// Sets the size of the compute thread's OpenMP team.
 void set_compute_threads(int threads);
+/// Lets waiting OpenMP threads sleep instead of spin, unless the environment says otherwise: a spinning thread takes the
+/// core of another rank, of the loader or of the communication thread. The OpenMP library reads this when it is loaded,
+/// so the program starts itself anew, once, with the same arguments; call it first in main.
+void wait_passively(const char* const* arguments);
 /// The binaries are built for x86-64-v3; throws with what is missing on an older processor.
 void check_processor();
 

@@ -92,6 +92,7 @@ int run_ranks(OptionSet& options, const SessionOptions& wanted, const std::funct
 
 int run_program(OptionSet& options, const Arguments& arguments, const std::function<void(Session&)>& job) {
   try {
+    wait_passively(arguments.values);
     check_processor();
     SessionOptions session;
     session.declare(options);

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -161,6 +163,73 @@ TEST_P(CommunicatorTest, SumsAreBitwiseEqualOnAllRanks) {
     const auto a = all.slice(0, 1).span<float>(), b = all.slice(r, 1).span<float>();
     EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin())) << "rank " << r << " has other bits than rank 0";
   }
+}
+
+/// Bytes around the sizes at which large sums change their way: one block per rank of 32 KiB (other algorithm), of a
+/// piece (256 KiB), of all pieces that may be on their way, and one more.
+std::vector<std::int64_t> edge_bytes(int ranks) {
+  std::vector<std::int64_t> out;
+  for (const std::int64_t block : {32, 256, 4 * 256, 5 * 256}) out.push_back(block * 1024 * ranks);
+  return out;
+}
+
+TEST_P(CommunicatorTest, LargeSumsAroundEveryEdge) {
+  for (const auto dtype : {DType::f32, DType::f64, DType::i32, DType::i64, DType::bf16}) {
+    for (const auto bytes : edge_bytes(size_)) {
+      for (const std::int64_t more : {-1, 0, 1, 129}) {
+        const auto n = bytes / static_cast<std::int64_t>(size_of(dtype)) + more;
+        const auto in = filled(n, dtype, [&](auto i) { return value_of(rank_, i); });
+        const auto out = filled(n, dtype, [](auto) { return 99; });
+        const auto want = [&](auto i) { return expected(Reduction::sum, size_, i); };
+        comm_->all_reduce(in, out).wait();
+        EXPECT_EQ(wrong(out, want), 0) << name_of(dtype) << " x " << n;
+        EXPECT_EQ(wrong(in, [&](auto i) { return value_of(rank_, i); }), 0) << "the input was changed";
+        comm_->all_reduce(in).wait();
+        EXPECT_EQ(wrong(in, want), 0) << name_of(dtype) << " x " << n << " in place";
+      }
+    }
+  }
+}
+
+TEST_P(CommunicatorTest, LargeSumsOverlapWithEachOtherAndWithMessages) {
+  const int next = (rank_ + 1) % size_, last = (rank_ + size_ - 1) % size_;
+  std::vector<Tensor> values;
+  std::vector<Event> events;
+  for (int k = 0; k < 10; ++k) {
+    const std::int64_t n = k % 3 == 2 ? 50 : 90000 * size_ + 1000 * k;
+    values.push_back(filled(n, DType::f32, [&](auto i) { return value_of(rank_ + k, i); }));
+    events.push_back(comm_->all_reduce(values.back()));
+  }
+  const auto mine = filled(300000, DType::f32, [&](auto i) { return value_of(rank_, i); });
+  const auto got = filled(300000, DType::f32, [](auto) { return 99; });
+  comm_->exchange(mine, next, got, last);
+  EXPECT_EQ(wrong(got, [&](auto i) { return value_of(last, i); }), 0);
+  for (std::size_t k = 0; k < events.size(); ++k) events[(k * 3 + to_size(rank_)) % events.size()].wait();
+  for (int k = 0; k < 10; ++k) {
+    const auto sum = [&](auto i) {
+      int out = 0;
+      for (int r = 0; r < size_; ++r) out += value_of(r + k, i);
+      return out;
+    };
+    EXPECT_EQ(wrong(values[to_size(k)], sum), 0) << k;
+  }
+}
+
+TEST_P(CommunicatorTest, LargeSumsHaveTheSameBitsOnAllRanksAndEveryTime) {
+  constexpr unsigned seed = 20261;
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  const std::int64_t n = 200003 * size_;
+  const auto in = Tensor::empty({n}, DType::f32), first = Tensor::empty({n}, DType::f32);
+  std::mt19937 random(seed + static_cast<unsigned>(rank_));
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  for (float& x : in.span<float>()) x = uniform(random);
+  comm_->all_reduce(in, first).wait();
+  const auto again = in.clone();
+  comm_->all_reduce(again).wait();
+  EXPECT_EQ(std::memcmp(first.raw(), again.raw(), first.bytes()), 0) << "another time, in place, other bits";
+  const auto of_rank_0 = first.clone();
+  comm_->broadcast(of_rank_0, 0).wait();
+  EXPECT_EQ(std::memcmp(first.raw(), of_rank_0.raw(), first.bytes()), 0) << "other bits than on rank 0";
 }
 
 TEST_P(CommunicatorTest, GathersScattersAndBroadcasts) {

@@ -30,10 +30,13 @@ GradientCase norm(const char* variant, const Shape& x, const BatchNormOptions& o
   return {.op = "batch_norm",
           .variant = variant,
           .shapes = {x, {channels}, {channels}},
-          .function = [=](Context& c, const Inputs& in) {
-            return ops::batch_norm(c, in[0], {.gain = in[1], .bias = in[2]},
-                                   fresh_running(channels, in[0].dtype(), c.device()), options);
-          },
+          .function =
+              [=](Context& c, const Inputs& in) {
+                return ops::batch_norm(
+                    c, in[0],
+                    {.gain = in[1], .bias = in[2], .running = fresh_running(channels, in[0].dtype(), c.device())},
+                    options);
+              },
           .tolerance = 2e-7};
 }
 
@@ -102,7 +105,8 @@ struct PartResult {
 struct Batch {
   Tensor x, dy, gain, bias;
 };
-PartResult run_part(const Batch& batch, std::pair<std::int64_t, std::int64_t> part, Peers& peers, const BatchNormOptions& o) {
+PartResult run_part(const Batch& batch, std::pair<std::int64_t, std::int64_t> part, Peers& peers,
+                    const BatchNormOptions& o) {
   const auto [first, count] = part;
   const Stream stream;
   StepAllocator memory(Device::cpu());
@@ -113,7 +117,7 @@ PartResult run_part(const Batch& batch, std::pair<std::int64_t, std::int64_t> pa
   const Value x = tape.watch(batch.x.slice(first, count).clone());
   const Value gain = tape.watch(batch.gain), bias = tape.watch(batch.bias);
   const auto running = fresh_running(batch.x.shape()[-1], batch.x.dtype(), Device::cpu());
-  const Value y = ops::batch_norm(context, x, {.gain = gain, .bias = bias}, running, o);
+  const Value y = ops::batch_norm(context, x, {.gain = gain, .bias = bias, .running = running}, o);
   const Tensor dy = batch.dy.slice(first, count);
   const Value loss = context.record({"weigh", {&y, 1}, [dy](Context&, Gradients& g) { g.hand_over(0, dy.clone()); }},
                                     Tensor::zeros({1}, x.dtype()));
@@ -232,7 +236,8 @@ TEST(BatchNorm, EvaluationUsesRunningStatisticsAndLeavesThem) {
   const Tensor x = Tensor::from(std::vector<double>{3, 5, 1, -1}, {2, 2});
   const Tensor gain = Tensor::from(std::vector<double>{1, 2}, {2}), bias = Tensor::from(std::vector<double>{0, 1}, {2});
   const auto y = [&](ops::Activation activation) {
-    return ops::batch_norm(context, x, {.gain = gain, .bias = bias}, running, {.epsilon = 0, .activation = activation})
+    return ops::batch_norm(context, x, {.gain = gain, .bias = bias, .running = running},
+                           {.epsilon = 0, .activation = activation})
         .tensor()
         .to_vector<double>();
   };
@@ -253,8 +258,8 @@ TEST(BatchNorm, IsSoundFarFromZero) {
   const auto running = fresh_running(1, DType::f32, Device::cpu());
   const std::uint64_t before = running.mean.version();
   const Tensor one = Tensor::from(std::vector<float>{1}, {1}), zero = Tensor::zeros({1}, DType::f32);
-  const Tensor y = ops::batch_norm(context, Tensor::from(values, {count, 1}), {.gain = one, .bias = zero}, running,
-                                   {.momentum = 1, .epsilon = 0})
+  const Tensor y = ops::batch_norm(context, Tensor::from(values, {count, 1}),
+                                   {.gain = one, .bias = zero, .running = running}, {.momentum = 1, .epsilon = 0})
                        .tensor();
   for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(y.span<float>()[i], i % 2 == 0 ? -1 : 1, 1e-6);
   EXPECT_NEAR(running.variance.item(), 0.25 * 4096 / 4095, 1e-6);
@@ -268,7 +273,8 @@ TEST(BatchNorm, WrongShapesAreNamed) {
   const auto of = [&](const Shape& x, std::int64_t channels, DType dtype) {
     return message_of([&] {
       const Tensor vector = Tensor::zeros({channels}, dtype);
-      ops::batch_norm(context, Tensor::zeros(x, DType::f32), {.gain = vector, .bias = vector}, {vector, vector});
+      ops::batch_norm(context, Tensor::zeros(x, DType::f32),
+                      {.gain = vector, .bias = vector, .running = {vector, vector}});
     });
   };
   EXPECT_NE(of({4, 3}, 2, DType::f32).find("the gain is (2)"), std::string::npos) << of({4, 3}, 2, DType::f32);

@@ -13,7 +13,10 @@ namespace trireme {
 namespace {
 
 GradientCase conv(const char* variant, std::vector<Shape> shapes, const ops::Conv2dOptions& options = {}) {
-  return {.op = "conv2d", .variant = variant, .shapes = std::move(shapes), .function = [options](Context& c, const Inputs& x) {
+  return {.op = "conv2d",
+          .variant = variant,
+          .shapes = std::move(shapes),
+          .function = [options](Context& c, const Inputs& x) {
             return ops::conv2d(c, x[0], {.filter = x[1], .bias = x.size() > 2 ? x[2] : Value()}, options);
           }};
 }
@@ -47,7 +50,8 @@ void expect_near(const std::vector<double>& found, const std::vector<double>& wa
   ASSERT_EQ(found.size(), wanted.size());
   double largest = 1e-3;
   for (const double v : wanted) largest = std::max(largest, std::abs(v));
-  for (std::size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], wanted[i], tolerance * largest) << "element " << i;
+  for (std::size_t i = 0; i < found.size(); ++i)
+    ASSERT_NEAR(found[i], wanted[i], tolerance * largest) << "element " << i;
 }
 
 struct Sizes {
@@ -74,8 +78,8 @@ void expect_library_agrees(const Sizes& s, const ops::Conv2dOptions& options) {
 }
 
 TEST(Conv2d, LibraryAgreesWithTheText) {
-  const Sizes sizes[] = {{3, 9, 7, 1, 32, 3, 3}, {2, 8, 8, 3, 16, 5, 5},   {1, 7, 7, 64, 64, 3, 3},
-                         {5, 6, 5, 17, 10, 3, 2}, {1, 1, 1, 8, 8, 1, 1},   {2, 13, 11, 32, 64, 3, 3},
+  const Sizes sizes[] = {{3, 9, 7, 1, 32, 3, 3},  {2, 8, 8, 3, 16, 5, 5}, {1, 7, 7, 64, 64, 3, 3},
+                         {5, 6, 5, 17, 10, 3, 2}, {1, 1, 1, 8, 8, 1, 1},  {2, 13, 11, 32, 64, 3, 3},
                          {1, 12, 12, 1, 6, 5, 5}, {4, 5, 5, 16, 33, 1, 1}};
   for (const Sizes& s : sizes)
     for (const std::int64_t stride : {1, 2})
@@ -94,7 +98,8 @@ TEST(Conv2d, LibraryAgreesWithTheTextInGroups) {
 }
 
 TEST(Conv2d, RunsTwiceWithTheSameBits) {
-  const GradientCase row = conv("", {{16, 14, 14, 32}, {64, 3, 3, 32}, {64}}, {.padding = {1, 1}, .activation = ops::Activation::relu});
+  const GradientCase row =
+      conv("", {{16, 14, 14, 32}, {64, 3, 3, 32}, {64}}, {.padding = {1, 1}, .activation = ops::Activation::relu});
   const Computed first = compute(row, DType::f32, Contribution::first, 5);
   const Computed second = compute(row, DType::f32, Contribution::first, 5);
   EXPECT_EQ(first.output, second.output);

@@ -1,5 +1,5 @@
-// Kernels of products, convolution, pooling and batch norm: the same text on teams of 1, 3, 4 and 32 lanes, f32 and f64,
-// against plain f64 loops.
+// Kernels of products, convolution, pooling and batch norm: the same text on teams of 1, 3, 4 and 32 lanes, f32 and
+// f64, against plain f64 loops.
 #include "core/kernels/batch_norm.hpp"
 #include "core/kernels/conv2d_reference.hpp"
 #include "core/kernels/matmul_reference.hpp"
@@ -34,7 +34,8 @@ INSTANTIATE_TEST_SUITE_P(Lanes, ImageKernels, testing::Values(1, 3, 4, 32));
 TEST_P(ImageKernels, MatmulReference) {
   for (const std::int64_t n : {1, 6, 37}) {
     const std::int64_t batches = 2, m = 7, k = 5;
-    const Values a = normal_values(batches * m * k, 1), b = normal_values(batches * k * n, 2), bias = normal_values(n, 3);
+    const Values a = normal_values(batches * m * k, 1), b = normal_values(batches * k * n, 2),
+                 bias = normal_values(n, 3);
     const Values old = normal_values(batches * m * n, 4);
     Values want;
     for (std::int64_t z = 0; z < batches; ++z)
@@ -307,7 +308,9 @@ TEST_P(NormKernels, NormaliseAndInputGradient) {
     const auto in = as<T>(x), m = as<T>(mean), s = as<T>(scale), a = as<T>(gain), b = as<T>(bias), d = as<T>(dy),
                u = as<T>(average), v = as<T>(slope);
     auto y = unset<T>(rows * channels), dx = as<T>(Values(x.size(), 1.0));
-    run_rows(lanes, rows, kernels::BatchNormForward<T>{in.data(), a.data(), b.data(), m.data(), s.data(), y.data(), 11, channels, 1});
+    run_rows(
+        lanes, rows,
+        kernels::BatchNormForward<T>{in.data(), a.data(), b.data(), m.data(), s.data(), y.data(), 11, channels, 1});
     expect_near(y, want, tolerance, "y");
     run_rows(lanes, rows,
              kernels::BatchNormInputGradient<T>{in.data(), d.data(), nullptr, a.data(), m.data(), s.data(), u.data(),

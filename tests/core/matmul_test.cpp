@@ -14,13 +14,17 @@ namespace {
 using ops::Transpose;
 
 GradientCase product(const char* variant, std::vector<Shape> shapes, const ops::MatmulOptions& options = {}) {
-  return {.op = "matmul", .variant = variant, .shapes = std::move(shapes), .function = [options](Context& c, const Inputs& x) {
-            return ops::matmul(c, x[0], x[1], options);
-          }};
+  return {.op = "matmul",
+          .variant = variant,
+          .shapes = std::move(shapes),
+          .function = [options](Context& c, const Inputs& x) { return ops::matmul(c, x[0], x[1], options); }};
 }
 
 GradientCase dense(const char* variant, std::vector<Shape> shapes, ops::Activation activation) {
-  return {.op = "linear", .variant = variant, .shapes = std::move(shapes), .function = [activation](Context& c, const Inputs& x) {
+  return {.op = "linear",
+          .variant = variant,
+          .shapes = std::move(shapes),
+          .function = [activation](Context& c, const Inputs& x) {
             return ops::linear(c, x[0], {.weight = x[1], .bias = x.size() > 2 ? x[2] : Value()}, activation);
           }};
 }
@@ -51,7 +55,9 @@ const GradientCases rows({
     dense("vector", {{5}, {3, 5}, {3}}, ops::Activation::none),
 });
 
-Tensor draw(const Shape& shape, unsigned seed) { return Tensor::from(test::normal<float>(shape.elements(), seed), shape); }
+Tensor draw(const Shape& shape, unsigned seed) {
+  return Tensor::from(test::normal<float>(shape.elements(), seed), shape);
+}
 
 /// What the library gives for a product and what the text gives, for both modes of writing.
 void expect_same_product(const ops::Product& p, Write mode) {
@@ -67,7 +73,8 @@ void expect_same_product(const ops::Product& p, Write mode) {
 }
 
 TEST(Matmul, LibraryAgreesWithTheTextInEveryForm) {
-  const std::int64_t sizes[][4] = {{1, 1, 1, 1}, {1, 1, 17, 5}, {1, 64, 33, 129}, {1, 3, 100, 1}, {4, 7, 5, 9}, {2, 31, 16, 8}};
+  const std::int64_t sizes[][4] = {{1, 1, 1, 1},   {1, 1, 17, 5}, {1, 64, 33, 129},
+                                   {1, 3, 100, 1}, {4, 7, 5, 9},  {2, 31, 16, 8}};
   for (const auto& [batches, m, n, k] : sizes)
     for (const Transpose ta : {Transpose::no, Transpose::yes})
       for (const Transpose tb : {Transpose::no, Transpose::yes})
@@ -107,7 +114,8 @@ TEST(Matmul, AnEmptyInnerDimGivesZeros) {
   Context context(stream, memory);
   const Tensor y = ops::matmul(context, Tensor::zeros({2, 0}, DType::f32), Tensor::zeros({0, 3}, DType::f32)).tensor();
   EXPECT_EQ(y.to_vector<float>(), std::vector<float>(6, 0.0f));
-  const Tensor none = ops::matmul(context, Tensor::zeros({0, 2}, DType::f32), Tensor::zeros({2, 3}, DType::f32)).tensor();
+  const Tensor none =
+      ops::matmul(context, Tensor::zeros({0, 2}, DType::f32), Tensor::zeros({2, 3}, DType::f32)).tensor();
   EXPECT_EQ(none.shape(), (Shape{0, 3}));
 }
 
@@ -130,11 +138,13 @@ TEST(Matmul, WrongShapesAreNamed) {
   EXPECT_NE(of({2, 3}, {4, 5}).find("inner extents 3 and 4 differ"), std::string::npos) << of({2, 3}, {4, 5});
   EXPECT_NE(of({2, 2, 3}, {4, 3, 5}).find("leading dims"), std::string::npos);
   EXPECT_NE(of({3}, {3, 5}).find("at least 2 dims"), std::string::npos);
-  const std::string types = message_of(
-      [](Context& c) { ops::matmul(c, Tensor::zeros({2, 2}, DType::f32), Tensor::zeros({2, 2}, DType::f64)); });
+  const std::string types = message_of([](Context& c) {
+    ops::matmul(c, Tensor::zeros({2, 2}, DType::f32), Tensor::zeros({2, 2}, DType::f64));
+  });
   EXPECT_NE(types.find("f32 and f64"), std::string::npos) << types;
-  const std::string integers = message_of(
-      [](Context& c) { ops::matmul(c, Tensor::zeros({2, 2}, DType::i32), Tensor::zeros({2, 2}, DType::i32)); });
+  const std::string integers = message_of([](Context& c) {
+    ops::matmul(c, Tensor::zeros({2, 2}, DType::i32), Tensor::zeros({2, 2}, DType::i32));
+  });
   EXPECT_NE(integers.find("i32"), std::string::npos) << integers;
 }
 
@@ -171,20 +181,17 @@ TEST(Linear, OneAndTwoThreadsAgree) {
 
 /// The gradient that arrives at a fused ReLU may be somebody else's too: it must not be changed then.
 TEST(Linear, AFusedReluLeavesSharedGradientsAlone) {
-  const GradientCase row{.op = "linear",
-                         .variant = "",
-                         .shapes = {{3, 4}, {2, 4}, {3, 2}},
-                         .function = [](Context& c, const Inputs& x) {
-                           const Value y = ops::linear(c, x[0], {.weight = x[1]}, ops::Activation::relu);
-                           const Value inputs[] = {y, x[2]};
-                           return c.record({"both",
-                                            inputs,
-                                            [](Context&, Gradients& g) {
-                                              g.hand_over(1, g.output());
-                                              g.hand_over(0, g.output());
-                                            }},
-                                           y.tensor().clone());
-                         }};
+  const GradientCase row{
+      .op = "linear", .variant = "", .shapes = {{3, 4}, {2, 4}, {3, 2}}, .function = [](Context& c, const Inputs& x) {
+        const Value y = ops::linear(c, x[0], {.weight = x[1]}, ops::Activation::relu);
+        const Value inputs[] = {y, x[2]};
+        return c.record({"both", inputs,
+                         [](Context&, Gradients& g) {
+                           g.hand_over(1, g.output());
+                           g.hand_over(0, g.output());
+                         }},
+                        y.tensor().clone());
+      }};
   const Computed got = compute(row, DType::f64, Contribution::first, 3);
   for (const double v : got.gradients[2]) EXPECT_NE(v, 0.0);
 }

@@ -31,12 +31,14 @@ std::vector<GradientCase> cases() {
     out.push_back(pool(op, "one_pixel", {1, 1, 1, 1}, {.window = {1, 1}, .stride = {1, 1}}));
     out.push_back(pool(op, "tall", {1, 6, 2, 4}, {.window = {3, 1}, .stride = {2, 1}}));
   }
-  out.push_back(pool("average_pool2d", "inside", {2, 5, 5, 2},
-                     {.window = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .padding_counts = ops::PaddingCounts::no}));
+  out.push_back(
+      pool("average_pool2d", "inside", {2, 5, 5, 2},
+           {.window = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .padding_counts = ops::PaddingCounts::no}));
   out.push_back(pool("max_pool2d", "relu", {2, 4, 6, 3}, {.activation = ops::Activation::relu}));
-  out.push_back({.op = "global_average_pool", .variant = "", .shapes = {{3, 4, 5, 6}}, .function = [](Context& c, const Inputs& x) {
-                   return ops::global_average_pool(c, x[0]);
-                 }});
+  out.push_back({.op = "global_average_pool",
+                 .variant = "",
+                 .shapes = {{3, 4, 5, 6}},
+                 .function = [](Context& c, const Inputs& x) { return ops::global_average_pool(c, x[0]); }});
   return out;
 }
 const GradientCases rows(cases());
@@ -96,9 +98,10 @@ TEST(Pooling, AFusedReluIsTheSameAsOneBefore) {
     const Pool2dOptions plain{.stride = {stride, stride}};
     Pool2dOptions fused = plain;
     fused.activation = ops::Activation::relu;
-    const GradientCase before{.op = "max_pool2d", .variant = "", .shapes = {{3, 5, 6, 21}}, .function = [=](Context& c, const Inputs& x) {
-                                return ops::max_pool2d(c, ops::relu(c, x[0]), plain);
-                              }};
+    const GradientCase before{
+        .op = "max_pool2d", .variant = "", .shapes = {{3, 5, 6, 21}}, .function = [=](Context& c, const Inputs& x) {
+          return ops::max_pool2d(c, ops::relu(c, x[0]), plain);
+        }};
     const Computed wanted = compute(before, DType::f32, Contribution::first, 4);
     const Computed found = compute(pool("max_pool2d", "", {3, 5, 6, 21}, fused), DType::f32, Contribution::first, 4);
     EXPECT_EQ(found.output, wanted.output);
@@ -109,11 +112,12 @@ TEST(Pooling, AFusedReluIsTheSameAsOneBefore) {
 /// Of equal values exactly one gets the gradient: the first.
 TEST(Pooling, TiesGoToTheFirst) {
   for (const std::int64_t stride : {1, 2}) {
-    const GradientCase row{.op = "max_pool2d", .variant = "", .shapes = {{1, 2, 2, 5}}, .function = [=](Context& c, const Inputs& x) {
-                             c.stream().synchronize();
-                             for (double& v : x[0].tensor().span<double>()) v = 1;
-                             return ops::max_pool2d(c, x[0], {.stride = {stride, stride}});
-                           }};
+    const GradientCase row{
+        .op = "max_pool2d", .variant = "", .shapes = {{1, 2, 2, 5}}, .function = [=](Context& c, const Inputs& x) {
+          c.stream().synchronize();
+          for (double& v : x[0].tensor().span<double>()) v = 1;
+          return ops::max_pool2d(c, x[0], {.stride = {stride, stride}});
+        }};
     const Computed got = compute(row, DType::f64, Contribution::first, 8);
     for (std::size_t i = 0; i < got.gradients[0].size(); ++i)
       EXPECT_EQ(got.gradients[0][i] != 0, i < 5) << "element " << i << ", stride " << stride;

@@ -1,0 +1,92 @@
+// What a training program says to input it cannot use, on real ranks: a clear text, the documented exit code, within
+// seconds, and never a hang.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+
+#include "datasets/shapes.hpp"
+#include "tests/support/temp_dir.hpp"
+
+namespace trireme {
+namespace {
+
+struct Answer {
+  int code = -1;
+  std::string text = {};
+  double seconds = 0;
+};
+
+class Refusals : public testing::Test {
+ protected:
+  TempDir dir;
+  std::string data = dir / "shapes";
+  std::string probe = TRIREME_BINARY_DIR "/tests/training_probe --out " + (dir / "out.json") + " --data " + data + " ";
+
+  void SetUp() override {
+    generate_shapes({.out = data, .name = "shapes", .count = 120, .test_count = 20, .size = 12});
+  }
+
+  Answer run(const std::string& command) {
+    const std::string log = dir / "log";
+    const auto start = std::chrono::steady_clock::now();
+    const int status = std::system(("timeout -s KILL 60 " + command + " >" + log + " 2>&1").c_str());
+    Answer answer{.code = WEXITSTATUS(status)};
+    answer.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    std::ifstream file(log);
+    answer.text.assign(std::istreambuf_iterator<char>(file), {});
+    return answer;
+  }
+  static void expect(const Answer& answer, int code, const std::vector<std::string>& words) {
+    EXPECT_EQ(answer.code, code) << answer.text;
+    EXPECT_LT(answer.seconds, 30) << answer.text;
+    for (const std::string& word : words)
+      EXPECT_NE(answer.text.find(word), std::string::npos) << "no '" << word << "' in:\n" << answer.text;
+  }
+};
+
+const std::string ranks = "mpirun --oversubscribe ";
+
+TEST_F(Refusals, NothingIsWrongWithThePlainRun) { EXPECT_EQ(run(ranks + "-n 2 " + probe + "--max-steps 2").code, 0); }
+
+TEST_F(Refusals, ABatchSmallerThanTheRanks) {
+  expect(run(ranks + "-n 3 " + probe + "--batch 2"), 2, {"--batch 2", "3 rank", "at least 3"});
+}
+
+TEST_F(Refusals, ABatchThatMicroBatchesDoNotDivide) {
+  expect(run(ranks + "-n 2 " + probe + "--batch 13 --accumulate 2"), 2, {"--batch 13", "multiple of 2"});
+}
+
+TEST_F(Refusals, RanksStartedWithDifferentOptions) {
+  expect(run(ranks + "-n 1 " + probe + "--batch 12 : -n 1 " + probe + "--batch 24"), 3, {"batch", "12", "24", "rank"});
+}
+
+TEST_F(Refusals, RanksWithDifferentEnvironments) {
+  expect(run(ranks + "-n 1 -x TRIREME_LEARNING_RATE=0.1 " + probe + " : -n 1 -x TRIREME_LEARNING_RATE=0.2 " + probe), 3,
+         {"learning-rate", "0.1", "0.2", "rank"});
+}
+
+TEST_F(Refusals, AnUnknownOptionNamesTheNearest) {
+  expect(run(ranks + "-n 2 " + probe + "--learning-rat 0.1"), 2, {"learning-rat", "learning-rate"});
+}
+
+TEST_F(Refusals, ADataSetThatIsNotThere) {
+  expect(run(ranks + "-n 2 " + probe + "--data " + (dir / "nowhere")), 15, {"nowhere"});
+}
+
+TEST_F(Refusals, AShardThatIsCutOff) {
+  for (const auto& file : std::filesystem::directory_iterator(data))
+    if (file.path().extension() == ".h5") std::filesystem::resize_file(file.path(), 1000);
+  expect(run(ranks + "-n 2 " + probe), 15, {".h5"});
+}
+
+TEST_F(Refusals, ALearningRateThatDivergesEndsWithTheGuard) {
+  expect(run(probe + "--model mlp --optimizer sgd --learning-rate 1000 --max-steps 60"), 13,
+         {"not finite", "--learning-rate"});
+}
+
+TEST_F(Refusals, AGpuThatNoNetworkCanUse) { expect(run(probe + "--device cuda"), 2, {"--device cuda", "cpu"}); }
+
+}  // namespace
+}  // namespace trireme

@@ -113,7 +113,7 @@ class Communicator : public Peers {
   std::uint64_t calls_ = 0;
 };
 
-/// "f32 x 12" of the larger tensor, for messages and the log.
+/// Elements of the larger tensor, and its type, for messages and the log.
 std::int64_t count_of(const Call& call);
 DType dtype_of_call(const Call& call);
 

@@ -82,6 +82,7 @@ class MpiOperation {
   void start() {
     in_ = call_.in;
     out_ = call_.out;
+    if (call_.kind == Collective::reduce && rank_ != call_.peer) out_ = {};  // only the root's is written
     if (reduces(call_.kind) && is_half(in_.dtype())) {
       // Sums are made in f32 and rounded once; MPI has no 16-bit floats.
       in_ = as_f32(in_);

@@ -11,6 +11,7 @@ Event PendingWork::submit(std::shared_ptr<Work> work) {
   // After a failure the ranks no longer stand at the same operation; nothing later can be trusted.
   if (broken_) std::rethrow_exception(broken_);
   progress();
+  if (broken_) std::rethrow_exception(broken_);
   if (items_.empty()) {
     // Before anything else is set up: the others wait for what the first stage says.
     try {

@@ -56,7 +56,7 @@ std::int64_t load_offset(const std::byte* offsets, std::int64_t i) {
 }  // namespace
 
 Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEntry& entry)
-    : name_(entry.name), fields_(index.fields), class_names_(index.class_names) {
+    : name_(entry.name), fingerprint_(index.fingerprint()), fields_(index.fields), class_names_(index.class_names) {
   if (entry.count <= 0) {
     fail(ExitCode::corrupt_input, "the split '{}' of {} is empty: there is nothing to read", name_, folder);
   }

@@ -29,6 +29,8 @@ class Split {
   Split(const std::string& folder, const DatasetIndex& index, const SplitEntry& entry);
 
   const std::string& name() const { return name_; }
+  /// See DatasetIndex::fingerprint(): two processes that read the same data have the same.
+  const std::string& fingerprint() const { return fingerprint_; }
   std::int64_t count() const { return count_; }
   const std::vector<FieldSpec>& fields() const { return fields_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
@@ -65,7 +67,7 @@ class Split {
   }
   const Shard& search(std::int64_t row) const;
 
-  std::string name_;
+  std::string name_, fingerprint_;
   std::int64_t count_ = 0;
   std::vector<FieldSpec> fields_;
   std::vector<std::string> class_names_;

@@ -4,9 +4,9 @@
 # TRIREME_SKIP_PACKAGES=1 leaves everything to CMake, which names what it does not find.
 set -euo pipefail
 
-for_build=(g++ make cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev hdf5-tools
-  libboost-program-options-dev libdnnl-dev libgtest-dev libbenchmark-dev nlohmann-json3-dev libfmt-dev libxxhash-dev
-  zlib1g-dev libpng-dev ocl-icd-opencl-dev)
+for_build=(g++ make cmake ninja-build libopenmpi-dev openmpi-bin libhdf5-dev hdf5-tools
+  libboost-program-options-dev libdnnl-dev libgtest-dev nlohmann-json3-dev libfmt-dev libxxhash-dev
+  zlib1g-dev ocl-icd-opencl-dev)
 for_test=(iproute2 git)
 
 wanted=("${for_build[@]}")

@@ -37,13 +37,6 @@ else()
   trireme_require(OpenMP_CXX_FOUND "OpenMP" g++)
 endif()
 
-find_package(PNG QUIET)
-if(PNG_FOUND)
-  list(APPEND TRIREME_FEATURES png)
-else()
-  list(APPEND TRIREME_LOST "PNG pictures: install libpng-dev")
-endif()
-
 set(TRIREME_HAS_CUDA OFF)
 set(TRIREME_CUDA_LOST "no nvcc, or turned off")
 if(NOT TRIREME_CUDA STREQUAL OFF AND TRIREME_SANITIZE STREQUAL none)

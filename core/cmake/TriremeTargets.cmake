@@ -23,6 +23,7 @@ if(TRIREME_HAS_CUDA)
     "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler -march=x86-64-v3,-fno-math-errno,-fopenmp,-Wall>")
   target_compile_definitions(trireme_flags INTERFACE TRIREME_HAS_CUDA=1)
 endif()
+target_compile_features(trireme_flags INTERFACE cxx_std_20)
 target_include_directories(trireme_flags INTERFACE
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<INSTALL_INTERFACE:include/trireme>)
 

@@ -133,9 +133,9 @@ std::shared_ptr<Buffer> StepAllocator::allocate(std::size_t bytes) {
                                   [pool = pool_, block](void*) { pool->give_back(block); });
 }
 
-void StepAllocator::set_label(std::string label) {
+void StepAllocator::set_label(const std::string& label) {
   const std::lock_guard lock(pool_->guard);
-  pool_->label = std::move(label);
+  pool_->label = label;
 }
 std::size_t StepAllocator::bytes_in_use() const {
   const std::lock_guard lock(pool_->guard);

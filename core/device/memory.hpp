@@ -47,6 +47,8 @@ class Allocator {
   /// A block of `bytes` bytes aligned to 128 (0 bytes: a valid empty block). Not initialised. Throws Error with the
   /// size wanted, the size in use and the largest users when there is none.
   virtual std::shared_ptr<Buffer> allocate(std::size_t bytes) = 0;
+  /// Blocks allocated from now on are for `label` (a layer), which allocators that keep accounts name in messages.
+  virtual void set_label(const std::string&) {}
 };
 
 /// The system's memory for `device`: aligned host memory, a GPU's stream-ordered pool, or nothing for meta.
@@ -60,8 +62,7 @@ class StepAllocator : public Allocator {
   Device device() const override { return device_; }
   std::shared_ptr<Buffer> allocate(std::size_t bytes) override;
 
-  /// Blocks allocated from now on are accounted to `label` (usually the running op) in report().
-  void set_label(std::string label);
+  void set_label(const std::string& label) override;
   std::size_t bytes_in_use() const;
   std::size_t peak_bytes() const;
   /// Bytes taken from the system, in use or cached.

@@ -5,9 +5,6 @@
 #include <hdf5.h>
 #include <xxhash.h>
 #include <zlib.h>
-#ifdef TRIREME_HAS_PNG
-#include <png.h>
-#endif
 
 #include "core/io/json.hpp"
 
@@ -26,15 +23,6 @@ std::string zlib_library_version() { return zlibVersion(); }
 std::string xxhash_version() {
   const unsigned number = XXH_versionNumber();
   return fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100);
-}
-
-std::string png_version() {
-#ifdef TRIREME_HAS_PNG
-  const unsigned number = png_access_version_number();
-  return fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100);
-#else
-  return "";
-#endif
 }
 
 }  // namespace trireme

@@ -9,6 +9,5 @@ std::string hdf5_version();
 std::string json_version();
 std::string zlib_library_version();
 std::string xxhash_version();
-std::string png_version();
 
 }  // namespace trireme

@@ -164,11 +164,15 @@ struct BatchNormRunning {
   double momentum;
   template <class W>
   TRIREME_HD void operator()(std::int64_t c, W) const {
-    mean[c] = mixed(mean[c], total[1 + c] / total[0]);
-    variance[c] = mixed(variance[c], total[1 + channels + c] / total[0]);
+    const double fresh_mean = total[1 + c] / total[0], fresh_variance = total[1 + channels + c] / total[0];
+    // One batch that is not finite must not spoil the statistics for ever; totals are equal in all parts.
+    if (!(std::abs(fresh_mean) <= largest) || !(fresh_variance <= largest)) return;
+    mean[c] = mixed(mean[c], fresh_mean);
+    variance[c] = mixed(variance[c], fresh_variance);
   }
 
  private:
+  static constexpr double largest = sizeof(T) == 8 ? 1.7976931348623157e308 : 3.4028234663852886e38;
   TRIREME_HD T mixed(T old, double fresh) const {
     return static_cast<T>((1 - momentum) * static_cast<double>(old) + momentum * fresh);
   }

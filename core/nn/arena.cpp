@@ -82,6 +82,9 @@ ArenaLayout plan_arena(Module& module, const ArenaOptions& options, const std::f
   for (const NamedState& named : states_of(module))
     named.state->bind(Tensor::empty(named.state->shape(), options.dtype, Device::meta()));
   forward(context);
+  if (options.freeze)
+    for (const NamedParameter& named : parameters_of(module))
+      if (options.freeze(named.name)) named.parameter->set_training(Training::frozen);
   LayoutBuilder builder(module);  // only now: layers may have learnt their shapes in this pass
   for (const Parameter* parameter : uses) builder.use(parameter);
   return builder.build(options);

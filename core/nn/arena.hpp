@@ -48,6 +48,8 @@ struct ArenaOptions {
   DType dtype = DType::f32;
   /// Every offset and the total are multiples of 128 bytes x shards.
   int shards = 1;
+  /// Names for which this says true are frozen: no gradient, no update, no place in the planes of the optimizer.
+  std::function<bool(const std::string&)> freeze = nullptr;
 };
 
 /// Runs `forward` once on the meta device, where layers learn the shapes of their parameters, to find the order of

@@ -96,8 +96,11 @@ Value BatchNorm::forward(Context& context, const Value& x) {
     mean_->bind(Tensor::empty(shape, x.dtype(), Device::meta()));
     variance_->bind(Tensor::empty(shape, x.dtype(), Device::meta()));
   }
-  return ops::batch_norm(context, x, {.gain = context.use(*gain_), .bias = context.use(*bias_)},
-                         {.mean = mean_->value(), .variance = variance_->value()}, options_);
+  return ops::batch_norm(context, x,
+                         {.gain = context.use(*gain_),
+                          .bias = context.use(*bias_),
+                          .running = {.mean = mean_->value(), .variance = variance_->value()}},
+                         options_);
 }
 
 void BatchNorm::parts(Visitor& visit) {

@@ -16,7 +16,10 @@ void Visitor::operator()(std::string_view name, Module& child) {
 
 Value Sequential::forward(Context& context, const Value& x) {
   Value value = x;
-  for (const auto& layer : layers_) value = layer->forward(context, value);
+  for (std::size_t k = 0; k < layers_.size(); ++k) {
+    context.set_label(fmt::format("layer {} on {}", k, value.shape().text()));
+    value = layers_[k]->forward(context, value);
+  }
   return value;
 }
 

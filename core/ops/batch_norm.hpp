@@ -45,10 +45,4 @@ struct BatchNormParameters {
 Value batch_norm(Context& context, const Value& x, const BatchNormParameters& parameters,
                  const BatchNormOptions& options = {});
 
-/// The same with the running statistics apart.
-inline Value batch_norm(Context& context, const Value& x, const GainBias& parameters, const RunningStatistics& running,
-                        const BatchNormOptions& options) {
-  return batch_norm(context, x, BatchNormParameters{parameters.gain, parameters.bias, running}, options);
-}
-
 }  // namespace trireme::ops

@@ -35,6 +35,8 @@ class Context {
   /// Numbers the layers that draw random numbers, in the order they run; the same in every part.
   std::uint32_t next_layer() { return layer_++; }
 
+  /// Names what follows in the accounts of the step's memory.
+  void set_label(const std::string& label) { memory_->set_label(label); }
   /// Memory of the step for a result.
   Tensor empty(const Shape& shape, DType dtype);
   Tensor zeros(const Shape& shape, DType dtype);

@@ -105,9 +105,7 @@ void Tensor::check_has_elements() const {
   require(!device().is_meta(), "a tensor {} on the meta device has a shape but no elements", shape_.text());
 }
 
-void Tensor::copy_to_host(void* out) const {
-  copy_bytes({out, Device::cpu()}, {raw(), device()}, bytes());
-}
+void Tensor::copy_to_host(void* out) const { copy_bytes({out, Device::cpu()}, {raw(), device()}, bytes()); }
 
 double Tensor::item() const {
   require(elements() == 1, "item() of a tensor {}: it must have one element", shape_.text());

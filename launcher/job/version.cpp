@@ -16,9 +16,7 @@ std::string version_text() {
 #else
   const char* cuda = "no (CPU only)";
 #endif
-  const std::string png = png_version();
-  std::string out = fmt::format("trireme {}\nfeatures:\n  cuda       {}\n  png        {}\nlibraries:\n",
-                                TRIREME_VERSION, cuda, png.empty() ? "no" : "yes");
+  std::string out = fmt::format("trireme {}\nfeatures:\n  cuda       {}\nlibraries:\n", TRIREME_VERSION, cuda);
   const auto add = [&out](const char* name, const std::string& version) {
     if (!version.empty()) out += fmt::format("  {:<10} {}\n", name, version);
   };
@@ -30,7 +28,6 @@ std::string version_text() {
   add("JSON", json_version());
   add("xxHash", xxhash_version());
   add("zlib", zlib_library_version());
-  add("libpng", png);
   return out;
 }
 

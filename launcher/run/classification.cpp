@@ -52,8 +52,10 @@ std::vector<double> Classification::evaluate(Context& context, const Batch& batc
   sums[1] = result.target_count();
   const auto truth = labels.to_vector<std::int32_t>();
   const auto weight = batch.weight().to_vector<float>();
-  for (std::size_t row = 0; row < truth.size(); ++row)
+  for (std::size_t row = 0; row < truth.size(); ++row) {
+    if (weight[row] == 0) continue;  // padding: its label was not checked
     sums[static_cast<std::size_t>(2 + truth[row] * form_.classes + predicted[row])] += static_cast<double>(weight[row]);
+  }
   return sums;
 }
 

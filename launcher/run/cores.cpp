@@ -3,7 +3,12 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -27,7 +32,11 @@ void bind_to(const std::vector<int>& cores) {
   cpu_set_t set;
   CPU_ZERO(&set);
   for (const int core : cores) CPU_SET(core, &set);
-  sched_setaffinity(0, sizeof set, &set);  // a refusal leaves the process where it was, which is correct, if slower
+  // Every thread there is: the communication thread lives already. A refusal leaves a thread where it was, which is
+  // correct, if slower.
+  std::error_code ignored;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", ignored))
+    sched_setaffinity(std::atoi(task.path().filename().c_str()), sizeof set, &set);
 }
 
 std::vector<int> allowed_cores() {
@@ -40,10 +49,25 @@ std::vector<int> allowed_cores() {
   return allowed;
 }
 
+namespace {
+
+/// (socket, physical core) of a logical core: hardware threads of one core stand side by side in this order.
+std::pair<int, int> place_of(int core) {
+  std::pair<int, int> place{0, core};
+  const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(core) + "/topology/";
+  std::ifstream(folder + "physical_package_id") >> place.first;
+  std::ifstream(folder + "core_id") >> place.second;
+  return place;
+}
+
+}  // namespace
+
 std::vector<int> share_of(const std::vector<int>& cores, int part, int parts) {
   const auto n = static_cast<int>(cores.size());
-  if (parts > n) return {cores[static_cast<std::size_t>(part % n)]};
-  return {cores.begin() + n * part / parts, cores.begin() + n * (part + 1) / parts};
+  std::vector<int> sorted = cores;
+  std::stable_sort(sorted.begin(), sorted.end(), [](int a, int b) { return place_of(a) < place_of(b); });
+  if (parts > n) return {sorted[static_cast<std::size_t>(part % n)]};
+  return {sorted.begin() + n * part / parts, sorted.begin() + n * (part + 1) / parts};
 }
 
 void set_compute_threads([[maybe_unused]] int threads) {

@@ -3,12 +3,7 @@
 namespace trireme {
 
 Run::Run(Session& session, const OptionSet& options, const TrainingOptions& training)
-    : session_(session), training_(training) {
-  if (!session.leads()) return;
-  folder_.emplace(RunFolderSettings{.path = training.run_dir,
-                                    .existing = training.overwrite ? ExistingRun::overwrite : ExistingRun::refuse});
-  folder_->write_config(options.to_ini());
-}
+    : session_(session), options_(options), training_(training) {}
 
 TrainingData Run::split(std::shared_ptr<const Split> samples) const {
   const SubsetView all(std::move(samples));
@@ -19,6 +14,9 @@ TrainingData Run::split(std::shared_ptr<const Split> samples) const {
 
 void Run::fit(Trainer& trainer) {
   if (session_.leads()) {
+    const ExistingRun existing = training_.overwrite ? ExistingRun::overwrite : ExistingRun::refuse;
+    folder_.emplace(RunFolderSettings{.path = training_.run_dir, .existing = existing});
+    folder_->write_config(options_.to_ini());
     metrics_ = std::make_unique<MetricsWriter>(MetricsSettings{.file = folder_->metrics_file(),
                                                                .total_steps = trainer.total_steps(),
                                                                .terminal_columns = terminal_columns(1)});

@@ -16,17 +16,18 @@ namespace trireme {
 
 class Run {
  public:
-  /// Makes the run folder and stores the resolved options in it.
+  /// References are kept.
   Run(Session& session, const OptionSet& options, const TrainingOptions& training);
   /// Training and held-out samples of a split.
   TrainingData split(std::shared_ptr<const Split> samples) const;
-  /// Trains to the end with progress and metrics.
+  /// Makes the run folder, stores the resolved options in it, and trains to the end with progress and metrics.
   void fit(Trainer& trainer);
   /// Records the result on the test samples and says where things are.
   void finish(const Trainer& trainer, const Task::Evaluation& test);
 
  private:
   Session& session_;
+  const OptionSet& options_;
   const TrainingOptions& training_;
   std::optional<RunFolder> folder_;
   std::unique_ptr<MetricsWriter> metrics_;

@@ -28,9 +28,28 @@ Session::Session(MpiRuntime& runtime, const SessionOptions& options) : world_(wi
   mesh_ = std::make_unique<Mesh>(world_, MeshDegrees{});
 }
 
+namespace {
+
+std::string text_of(const std::vector<int>& cores) { return fmt::format("{}", fmt::join(cores, ",")); }
+
+/// Ranks of a host that all may use the same cores divide them; masks that differ were set on purpose and stay. A
+/// single rank that mpirun bound to one core, as is its default, gets all cores back.
+void share_host(Communicator& world) {
+  const std::vector<std::string> masks = world.all_gather_text(world.host() + " " + text_of(bound_cores()));
+  int sharing = 0;
+  for (const std::string& mask : masks)
+    if (mask == masks[static_cast<std::size_t>(world.rank())]) ++sharing;
+  if (world.local_size() == 1) {
+    if (bound_cores().size() == 1 && std::getenv("OMPI_COMM_WORLD_SIZE")) bind_to(allowed_cores());
+  } else if (sharing == world.local_size() && static_cast<int>(bound_cores().size()) >= world.local_size()) {
+    bind_to(share_of(bound_cores(), world.local_rank(), world.local_size()));
+  }
+}
+
+}  // namespace
+
 void Session::share_cores(const SessionOptions& options) {
-  if (options.binding == Binding::automatic)
-    bind_to(share_of(allowed_cores(), world_->local_rank(), world_->local_size()));
+  if (options.binding == Binding::automatic) share_host(*world_);
   const auto cores = static_cast<int>(bound_cores().size());
   const char* wanted = std::getenv("OMP_NUM_THREADS");
   const int from_environment = wanted ? std::atoi(wanted) : 0;
@@ -64,7 +83,7 @@ namespace {
 
 /// What every rank must have been started with; where it came from may differ.
 std::vector<std::pair<std::string, std::string>> values_of(const OptionSet& options) {
-  std::vector<std::pair<std::string, std::string>> out;
+  std::vector<std::pair<std::string, std::string>> out{{"trireme version", TRIREME_VERSION}};
   for (const ResolvedOption& option : options.resolved()) out.emplace_back(option.name, option.value);
   return out;
 }

@@ -3,13 +3,13 @@
 #include <chrono>
 #include <cmath>
 
-#include "core/base/log.hpp"
+#include "comm/agreement.hpp"
 #include "core/base/profile.hpp"
 
 namespace trireme {
 namespace {
 
-constexpr std::int64_t profile_first = 20, profile_last = 40, give_up_after = 10;
+constexpr std::int64_t give_up_after = 10;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -28,8 +28,8 @@ struct Trainer::Sums {
 
 /// What has to be remembered between two reports.
 struct Trainer::Progress {
-  double started = now(), last_time = now(), last_waited = 0, exposed = 0, paused = 0;
-  std::int64_t first_step = 0, last_step = 0;
+  double started = now(), last_time = now(), last_waited = 0, exposed = 0;
+  std::int64_t last_step = 0;
 };
 
 Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const TrainingOptions& options)
@@ -46,6 +46,8 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
          "--batch {} in {} micro-batch(es) for {} rank(s): each micro-batch needs a whole number of "
          "samples, at least one per rank; use a batch that is a multiple of {} and at least {}",
          options.batch, options.accumulate, ranks->size(), options.accumulate, options.accumulate * ranks->size());
+  check_data(data.train);
+  if (data.validation) check_data(*data.validation);
   layout_ = plan_arena(task.module(), {.dtype = options.precision, .shards = 1},
                        [&](Context& context) { task.plan(context, micro, options.precision); });
   const auto bytes = static_cast<std::size_t>(layout_.trained_elements()) * size_of(options.precision);
@@ -73,6 +75,11 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
 
 Trainer::~Trainer() = default;
 
+void Trainer::check_data(const SubsetView& view) const {
+  const std::string name = fmt::format("data of split {}", view.split().name());
+  check_agreement(session_.world(), {{name, fmt::format("{}, {} samples", view.split().fingerprint(), view.count())}});
+}
+
 Trainer::Sums Trainer::micro_batches() {
   Sums sums;
   parallel_->begin();
@@ -87,15 +94,18 @@ Trainer::Sums Trainer::micro_batches() {
     Task::Loss loss;
     {
       const ProfileSpan span("forward", ProfileSpan::Kind::phase);
+      session_.world().log().set_phase("forward");
       loss = task_.loss(context_, batch);
     }
     sums.loss += loss.sum.tensor().item();
     sums.targets += loss.targets;
     const ProfileSpan span("backward", ProfileSpan::Kind::phase);
+    session_.world().log().set_phase("backward");
     tape_->backward(context_, loss.sum, 1.0 / static_cast<double>(options_.batch));
     tape_->clear();
   }
   const ProfileSpan span("flush", ProfileSpan::Kind::communication);
+  session_.world().log().set_phase("flush");
   parallel_->flush();
   return sums;
 }
@@ -107,12 +117,11 @@ Trainer::Step Trainer::finish(const Sums& sums) {
   const double mine[] = {norm.squared, sums.targets, sums.loss, norm.finite && std::isfinite(sums.loss) ? 0.0 : 1.0};
   const std::vector<double> all = parallel_->sum(mine);
   const double exact = static_cast<double>(options_.batch) / all[1];
+  // Without a target there is nothing to learn from: the step is skipped like one that is not finite.
   Step step{.loss = all[2] / all[1],
             .gradient_norm = std::sqrt(all[0]) * exact,
-            .rate = schedule_.at(steps_),
-            .skipped = all[3] > 0};
-  state_.step = steps_;
-  state_.rate = step.rate;
+            .rate = state_.rate,
+            .skipped = all[3] > 0 || !(all[1] > 0)};
   state_.skip = step.skipped ? 1 : 0;
   const double clip = options_.clip > 0 && step.gradient_norm > options_.clip ? options_.clip / step.gradient_norm : 1;
   state_.gradient_scale = clip * exact;
@@ -129,14 +138,17 @@ Trainer::Step Trainer::finish(const Sums& sums) {
 
 Trainer::Step Trainer::step() {
   watch_profile();
+  state_.step = steps_;
+  state_.rate = schedule_.at(steps_);
   const ProfileSpan span("step", ProfileSpan::Kind::phase);
   return finish(micro_batches());
 }
 
 void Trainer::watch_profile() {
   if (options_.profile.empty()) return;
-  if (steps_ == profile_first) profile::start();
-  if (steps_ != profile_last) return;
+  const std::int64_t last = std::min<std::int64_t>(40, total_);
+  if (steps_ == last / 2) profile::start();
+  if (steps_ != last) return;
   profile::stop();
   const int rank = session_.world().rank();
   profile::write(rank == 0 ? options_.profile : fmt::format("{}.{}", options_.profile, rank), rank);
@@ -184,11 +196,14 @@ std::optional<Task::Evaluation> Trainer::fit(MetricsWriter* metrics) {
                            .elapsed_seconds = now() - progress.started});
     progress.last_time += now() - paused;  // rates are those of training
   }
+  if (total_ <= 40) watch_profile();
   return last;
 }
 
 Task::Evaluation Trainer::evaluate(const SubsetView& view) {
+  check_data(view);
   const auto& ranks = session_.data();
+  session_.world().log().set_phase("evaluation");
   context_.begin_eval();
   Loader loader(view, {.batch = std::max<std::int64_t>(options_.batch, 256),
                        .part = ranks->rank(),

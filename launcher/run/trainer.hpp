@@ -27,7 +27,7 @@ class Trainer {
     double loss = 0;           ///< Mean over the targets of the global batch, before the update.
     double gradient_norm = 0;  ///< Of the mean loss, before clipping.
     double rate = 0;
-    bool skipped = false;  ///< The loss or a gradient was not finite: nothing was changed.
+    bool skipped = false;  ///< Not finite, or no target: weights and optimizer stay as they are.
   };
 
   Trainer(Session& session, Task& task, const TrainingData& data, const TrainingOptions& options);
@@ -49,6 +49,7 @@ class Trainer {
   const DataParallel& parallel() const { return *parallel_; }
 
  private:
+  void check_data(const SubsetView& view) const;
   struct Sums;
   struct Progress;
   Sums micro_batches();

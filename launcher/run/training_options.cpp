@@ -43,7 +43,7 @@ void TrainingOptions::declare(OptionSet& options) {
            {.low = 0, .high = 256})
       .add("bucket-mib", &bucket_mib, "size of the pieces in which gradients are reduced", {.low = 0.001, .high = 4096})
       .add("communicate", &communicate, "off: gradients are not reduced, only for measuring (results are wrong)")
-      .add("profile", &profile, "write a Chrome trace of steps 20 to 40 to this file");
+      .add("profile", &profile, "write a Chrome trace of steps 20 to 40 (or the second half of fewer) to this file");
 }
 
 Schedule TrainingOptions::schedule_for(double steps_per_epoch) const {
@@ -57,6 +57,10 @@ Schedule TrainingOptions::schedule_for(double steps_per_epoch) const {
                .floor = final_rate * learning_rate,
                .every = steps(step_epochs),
                .factor = step_factor};
+  if (schedule == Schedule::Kind::step && out.every < 1)
+    fail(ExitCode::usage,
+         "--schedule step with --step-epochs {}: the rate would never fall; give the epochs between falls",
+         step_epochs);
   if (max_steps > 0 && max_steps < out.total) out.total = max_steps;
   return out;
 }

@@ -10,6 +10,7 @@
 
 #include "core/io/json.hpp"
 #include "datasets/shapes.hpp"
+#include "tests/support/mpirun.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace trireme {
@@ -34,7 +35,7 @@ const std::string& data_set() {
 Outcome run(int ranks, const std::string& arguments) {
   const TempDir dir;
   const std::string out = dir / "out.json", log = dir / "log";
-  const std::string command = "OMP_NUM_THREADS=1 mpirun --oversubscribe -n " + std::to_string(ranks) + " " +
+  const std::string command = mpirun + "-n " + std::to_string(ranks) + " " +
                               TRIREME_BINARY_DIR "/tests/training_probe --data " + data_set() + " --out " + out + " " +
                               arguments + " >" + log + " 2>&1";
   const int status = std::system(command.c_str());
@@ -58,6 +59,7 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
 struct Case {
   std::string name, arguments;
   double loss_tolerance, weight_tolerance;
+  friend std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.name; }
 };
 
 class Law1 : public testing::TestWithParam<Case> {};
@@ -112,8 +114,8 @@ TEST(SameRun, AnotherSeedIsAnotherRun) {
 /// Without communication ranks must drift apart, which check_same() in the probe reports: the guard of the above.
 TEST(SameRun, WithoutCommunicationTheRanksDriftApartAndItIsNoticed) {
   const TempDir dir;
-  const std::string command = "mpirun --oversubscribe -n 2 " TRIREME_BINARY_DIR "/tests/training_probe --data " +
-                              data_set() + " --out " + (dir / "x") + " --no-communicate >" + (dir / "log") + " 2>&1";
+  const std::string command = mpirun + "-n 2 " TRIREME_BINARY_DIR "/tests/training_probe --data " + data_set() +
+                              " --out " + (dir / "x") + " --no-communicate >" + (dir / "log") + " 2>&1";
   EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 3);
 }
 

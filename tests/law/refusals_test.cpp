@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "datasets/shapes.hpp"
+#include "tests/support/mpirun.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace trireme {
@@ -46,43 +47,41 @@ class Refusals : public testing::Test {
   }
 };
 
-const std::string ranks = "mpirun --oversubscribe ";
-
-TEST_F(Refusals, NothingIsWrongWithThePlainRun) { EXPECT_EQ(run(ranks + "-n 2 " + probe + "--max-steps 2").code, 0); }
+TEST_F(Refusals, NothingIsWrongWithThePlainRun) { EXPECT_EQ(run(mpirun + "-n 2 " + probe + "--max-steps 2").code, 0); }
 
 TEST_F(Refusals, ABatchSmallerThanTheRanks) {
-  expect(run(ranks + "-n 3 " + probe + "--batch 2"), 2, {"--batch 2", "3 rank", "at least 3"});
+  expect(run(mpirun + "-n 3 " + probe + "--batch 2"), 2, {"--batch 2", "3 rank", "at least 3"});
 }
 
 TEST_F(Refusals, ABatchThatMicroBatchesDoNotDivide) {
-  expect(run(ranks + "-n 2 " + probe + "--batch 13 --accumulate 2"), 2, {"--batch 13", "multiple of 2"});
+  expect(run(mpirun + "-n 2 " + probe + "--batch 13 --accumulate 2"), 2, {"--batch 13", "multiple of 2"});
 }
 
 TEST_F(Refusals, RanksStartedWithDifferentOptions) {
-  expect(run(ranks + "-n 1 " + probe + "--batch 12 : -n 1 " + probe + "--batch 24"), 3, {"batch", "12", "24", "rank"});
+  expect(run(mpirun + "-n 1 " + probe + "--batch 12 : -n 1 " + probe + "--batch 24"), 3, {"batch", "12", "24", "rank"});
 }
 
 TEST_F(Refusals, RanksWithDifferentEnvironments) {
-  expect(run(ranks + "-n 1 -x TRIREME_LEARNING_RATE=0.1 " + probe + " : -n 1 -x TRIREME_LEARNING_RATE=0.2 " + probe), 3,
-         {"learning-rate", "0.1", "0.2", "rank"});
+  expect(run(mpirun + "-n 1 -x TRIREME_LEARNING_RATE=0.1 " + probe + " : -n 1 -x TRIREME_LEARNING_RATE=0.2 " + probe),
+         3, {"learning-rate", "0.1", "0.2", "rank"});
 }
 
 TEST_F(Refusals, AnUnknownOptionNamesTheNearest) {
-  expect(run(ranks + "-n 2 " + probe + "--learning-rat 0.1"), 2, {"learning-rat", "learning-rate"});
+  expect(run(mpirun + "-n 2 " + probe + "--learning-rat 0.1"), 2, {"learning-rat", "learning-rate"});
 }
 
 TEST_F(Refusals, ADataSetThatIsNotThere) {
-  expect(run(ranks + "-n 2 " + probe + "--data " + (dir / "nowhere")), 15, {"nowhere"});
+  expect(run(mpirun + "-n 2 " + probe + "--data " + (dir / "nowhere")), 15, {"nowhere"});
 }
 
 TEST_F(Refusals, AShardThatIsCutOff) {
   for (const auto& file : std::filesystem::directory_iterator(data))
     if (file.path().extension() == ".h5") std::filesystem::resize_file(file.path(), 1000);
-  expect(run(ranks + "-n 2 " + probe), 15, {".h5"});
+  expect(run(mpirun + "-n 2 " + probe), 15, {".h5"});
 }
 
 TEST_F(Refusals, ALearningRateThatDivergesEndsWithTheGuard) {
-  expect(run(probe + "--model mlp --optimizer sgd --learning-rate 1000 --max-steps 60"), 13,
+  expect(run(probe + "--model mlp --optimizer sgd --learning-rate 1000 --weight-decay 100 --max-steps 60"), 13,
          {"not finite", "--learning-rate"});
 }
 

@@ -1,25 +1,13 @@
 // Law 1: N ranks with B/N samples each give the losses and weights of one rank with B, on real mpirun ranks, for plain
 // and accumulated batches, with dropout, with synchronised batch norm and with fixed ghost groups; and the same run
 // twice is the same bit for bit.
-#include <gtest/gtest.h>
-
-#include <cmath>
-#include <cstdlib>
-#include <fstream>
-#include <map>
-
-#include "core/io/json.hpp"
 #include "datasets/shapes.hpp"
+#include "tests/law/outcome.hpp"
 #include "tests/support/mpirun.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace trireme {
 namespace {
-
-struct Outcome {
-  std::vector<double> losses, norms, test;
-  std::map<std::string, std::vector<double>> weights;
-};
 
 const std::string& data_set() {
   static const TempDir dir;
@@ -31,29 +19,13 @@ const std::string& data_set() {
   return folder;
 }
 
-/// Runs the probe on `ranks` ranks; everything it did.
+/// Runs the probe on `ranks` ranks.
 Outcome run(int ranks, const std::string& arguments) {
   const TempDir dir;
-  const std::string out = dir / "out.json", log = dir / "log";
-  const std::string command = mpirun + "-n " + std::to_string(ranks) + " " +
-                              TRIREME_BINARY_DIR "/tests/training_probe --data " + data_set() + " --out " + out + " " +
-                              arguments + " >" + log + " 2>&1";
-  const int status = std::system(command.c_str());
-  std::ifstream text(log);
-  EXPECT_EQ(status, 0) << command << "\n" << std::string(std::istreambuf_iterator<char>(text), {});
-  std::ifstream file(out);
-  if (!file) return {};
-  const Json json = Json::parse(file);
-  return {json["losses"], json["norms"], json["test"], json["weights"]};
-}
-
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double difference = 0, size = 0;
-  for (std::size_t k = 0; k < a.size(); ++k) {
-    difference += (a[k] - b[k]) * (a[k] - b[k]);
-    size += a[k] * a[k];
-  }
-  return a.size() == b.size() ? std::sqrt(difference / (size > 0 ? size : 1)) : INFINITY;
+  const std::string out = dir / "out.json";
+  return outcome_of(mpirun + "-n " + std::to_string(ranks) + " " TRIREME_BINARY_DIR "/tests/training_probe --data " +
+                        data_set() + " --out " + out + " " + arguments,
+                    out);
 }
 
 struct Case {

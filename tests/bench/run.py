@@ -72,7 +72,7 @@ def training(bench):
         for ranks, threads in KINDS:
             ours, theirs = [], []
             for _ in range(bench.rounds):
-                ours.append(bench.example.train(ranks, ["--model", model, "--threads", threads, "--max-steps", bench.steps]))
+                ours.append(bench.example.train(ranks, ["--model", model, "--threads", threads, "--schedule", "constant", "--warmup-epochs", "0", "--max-steps", bench.steps]))
                 if not bench.peer.missing:
                     theirs.append(bench.peer.train(model, ranks, threads, bench.steps))
             row_of_training(bench, (model, ranks, threads), ours, theirs)
@@ -136,7 +136,7 @@ def profile(bench):
     for model in ("cnn", "seed-cnn"):
         for ranks, threads in ((1, 2), (2, 1)):
             trace = pathlib.Path(tempfile.mkdtemp(dir=bench.scratch)) / "trace.json"
-            bench.example.train(ranks, ["--model", model, "--threads", threads, "--max-steps", 60, "--profile", trace])
+            bench.example.train(ranks, ["--model", model, "--threads", threads, "--schedule", "constant", "--warmup-epochs", "0", "--max-steps", 60, "--profile", trace])
             found = read_trace(trace)
             bench.table.add(f"{model}: outside kernels and libraries, {ranks} x {threads}",
                             f"{100 * found['outside']:.1f} % of {found['step_ms']:.2f} ms", "", "", "5 %")
@@ -157,7 +157,7 @@ def step_times(bench, ranks, options, starter=None):
 
 def overhead(bench):
     for model in ("cnn", "seed-cnn"):
-        on, off = step_times(bench, 2, ["--model", model, "--threads", 1, "--max-steps", bench.steps, "--batch", 64])
+        on, off = step_times(bench, 2, ["--model", model, "--threads", 1, "--schedule", "constant", "--warmup-epochs", "0", "--max-steps", bench.steps, "--batch", 64])
         bench.table.add(f"{model}: ms a step, 2 ranks on one host, batch 64", spread(on, 1e3),
                         f"without communication {spread(off, 1e3)}", f"{on['median'] / off['median']:.3f}",
                         "at most 1.05")
@@ -169,7 +169,7 @@ def hidden(bench):
     model, batch, gradients = "cnn", 256, 422154 * 4
     alone = bench.program("all_reduce_bench", gradients, 4 << 20, starter=hosts,
                           env=environment(OMP_NUM_THREADS="1"))["all_reduce in buckets"]
-    on, off = step_times(bench, 2, ["--model", model, "--threads", 1, "--binding", "none", "--max-steps", 120,
+    on, off = step_times(bench, 2, ["--model", model, "--threads", 1, "--binding", "none", "--schedule", "constant", "--warmup-epochs", "0", "--max-steps", 120,
                                     "--batch", batch], starter=hosts)
     exposed = on["median"] - off["median"]
     bench.table.add(f"{model}: communication hidden, 2 hosts at 1 Gbit/s, batch {batch}",

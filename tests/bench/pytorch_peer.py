@@ -26,8 +26,8 @@ STRETCH = 10
 def cnn(classes, channels=1):
     return nn.Sequential(
         nn.Conv2d(channels, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.25),
-        nn.LazyLinear(128), nn.ReLU(), nn.Dropout(0.25), nn.Linear(128, classes))
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.LazyLinear(128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, classes))
 
 
 def seed_cnn(classes, channels=1):

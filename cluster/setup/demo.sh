@@ -41,7 +41,7 @@ say "training on $RANKS ranks: ${command[*]}"
 cat <<END
 
 What to type next
-  one rank, the same result:   $trireme launch -n 1 -- $example --data $data
+  one rank, the same batches:  $trireme launch -n 1 -- $example --data $data
   another network:             make demo ARGS="--model mlp"
   all options:                 $example --help
   what the shards hold:        $trireme data info $data

@@ -3,7 +3,7 @@
 namespace trireme {
 
 Run::Run(Session& session, const OptionSet& options, const TrainingOptions& training)
-    : session_(session), options_(options), training_(training) {}
+    : session_(session), options_(options), training_(training), checkpoints_(session, options, training.checkpoint) {}
 
 TrainingData Run::split(std::shared_ptr<const Split> samples) const {
   const SubsetView all(std::move(samples));
@@ -12,31 +12,56 @@ TrainingData Run::split(std::shared_ptr<const Split> samples) const {
   return {views.train, views.validation};
 }
 
-void Run::fit(Trainer& trainer) {
+/// The leading rank makes or reopens the folder; all learn its path.
+std::string Run::open_folder() {
+  std::string path;
   if (session_.leads()) {
-    const ExistingRun existing = training_.overwrite ? ExistingRun::overwrite : ExistingRun::refuse;
+    const ExistingRun existing = training_.overwrite                      ? ExistingRun::overwrite
+                                 : training_.checkpoint.resume == "never" ? ExistingRun::refuse
+                                                                          : ExistingRun::open_or_create;
     folder_.emplace(RunFolderSettings{.path = training_.run_dir, .existing = existing});
-    folder_->write_config(options_.to_ini());
-    metrics_ = std::make_unique<MetricsWriter>(MetricsSettings{.file = folder_->metrics_file(),
-                                                               .total_steps = trainer.total_steps(),
-                                                               .terminal_columns = terminal_columns(1)});
-    metrics_->line(fmt::format("{} parameters, {} steps of {} samples on {} rank(s); run folder {}",
-                               trainer.layout().parameters(), trainer.total_steps(), training_.batch,
-                               session_.world().size(), folder_->path()));
+    path = folder_->path();
   }
-  validation_ = trainer.fit(metrics_.get());
+  return session_.world().all_gather_text(path).front();
+}
+
+void Run::open_metrics(const Trainer& trainer, const std::optional<LoadedCheckpoint>& from) {
+  if (!folder_) return;
+  folder_->write_config(options_.to_ini());
+  metrics_ = std::make_unique<MetricsWriter>(MetricsSettings{.file = folder_->metrics_file(),
+                                                             .first_step = trainer.steps_done(),
+                                                             .elapsed_before = trainer.state().elapsed_seconds,
+                                                             .total_steps = trainer.total_steps(),
+                                                             .terminal_columns = terminal_columns(1)});
+  metrics_->line(fmt::format("{} parameters, {} steps of {} samples on {} rank(s); run folder {}",
+                             trainer.layout().parameters(), trainer.total_steps(), training_.batch,
+                             session_.world().size(), folder_->path()));
+  if (!from) return;
+  metrics_->event(trainer.steps_done(), "resume", fmt::format("from {}", from->path));
+  metrics_->line(fmt::format("going on after step {} from {}", trainer.steps_done(), from->path));
+}
+
+void Run::fit(Trainer& trainer) {
+  const std::string folder = open_folder();
+  open_metrics(trainer, checkpoints_.restore(trainer, folder));
+  checkpoints_.start(trainer, folder, metrics_.get());
+  trainer.fit({.metrics = metrics_.get(),
+               .wishes = [&](std::int64_t step) { return checkpoints_.wishes(step); },
+               .after_step = [&](const Trainer::Step& step) { checkpoints_.after_step(step); }});
+  checkpoints_.finish();
 }
 
 void Run::finish(const Trainer& trainer, const Task::Evaluation& test) {
   if (!session_.leads()) return;
   Summary summary{{"steps", static_cast<double>(trainer.steps_done())},
-                  {"training_seconds", trainer.training_seconds()},
+                  {"training_seconds", trainer.state().training_seconds},
+                  {"skipped_steps", static_cast<double>(trainer.state().skipped)},
                   {"test_loss", test.loss},
                   {"test_accuracy", test.accuracy}};
-  if (validation_) summary.emplace_back("validation_accuracy", validation_->accuracy);
+  if (const auto accuracy = trainer.state().validation_accuracy) summary.emplace_back("validation_accuracy", *accuracy);
   metrics_->summary(summary);
   metrics_->line(fmt::format("test accuracy {:.2f} %, loss {:.4f}, after {:.1f} s of training", 100 * test.accuracy,
-                             test.loss, trainer.training_seconds()));
+                             test.loss, trainer.state().training_seconds));
 }
 
 std::string full_report(const ConfusionMatrix& matrix) {

@@ -1,5 +1,6 @@
-// What the main program of a training run does around the trainer: run folder, metrics, held-out samples, the closing
-// report. Only the leading rank writes.
+// What the main program of a training run does around the trainer: run folder, going on where an earlier start of the
+// run stopped, checkpoints, metrics, held-out samples, the closing report. Only the leading rank writes, but for the
+// files of checkpoints.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 
 #include "launcher/run/class_report.hpp"
 #include "launcher/run/metrics.hpp"
+#include "launcher/run/run_checkpoints.hpp"
 #include "launcher/run/run_folder.hpp"
 #include "launcher/run/session.hpp"
 #include "launcher/run/trainer.hpp"
@@ -20,18 +22,22 @@ class Run {
   Run(Session& session, const OptionSet& options, const TrainingOptions& training);
   /// Training and held-out samples of a split.
   TrainingData split(std::shared_ptr<const Split> samples) const;
-  /// Makes the run folder, stores the resolved options in it, and trains to the end with progress and metrics.
+  /// Makes or reopens the run folder, stores the resolved options in it, and trains to the end with progress, metrics
+  /// and checkpoints. Asked to stop, it saves and throws LeaveJob.
   void fit(Trainer& trainer);
   /// Records the result on the test samples and says where things are.
   void finish(const Trainer& trainer, const Task::Evaluation& test);
 
  private:
+  std::string open_folder();
+  void open_metrics(const Trainer& trainer, const std::optional<LoadedCheckpoint>& from);
+
   Session& session_;
   const OptionSet& options_;
   const TrainingOptions& training_;
+  RunCheckpoints checkpoints_;
   std::optional<RunFolder> folder_;
   std::unique_ptr<MetricsWriter> metrics_;
-  std::optional<Task::Evaluation> validation_;
 };
 
 /// The confusion matrix and the scores of each class.

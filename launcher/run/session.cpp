@@ -92,12 +92,15 @@ int run_ranks(OptionSet& options, const SessionOptions& wanted, const std::funct
   MpiRuntime runtime;
   try {
     check_agreement(*runtime.world(), values_of(options));
-    {
+    ExitCode code = ExitCode::done;
+    try {
       Session session(runtime, wanted);
       job(session);
+    } catch (const LeaveJob& leave) {
+      code = leave.code;
     }
     runtime.close();
-    return static_cast<int>(ExitCode::done);
+    return static_cast<int>(code);
   } catch (const Error& error) {
     runtime.abort(error.code(), error.what());
   } catch (const std::bad_alloc&) {

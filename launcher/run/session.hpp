@@ -11,6 +11,7 @@
 #include "comm/communicator.hpp"
 #include "comm/mesh.hpp"
 #include "comm/mpi.hpp"
+#include "core/base/error.hpp"
 #include "core/device/stream.hpp"
 #include "launcher/run/options.hpp"
 
@@ -48,6 +49,11 @@ class Session {
   std::unique_ptr<Mesh> mesh_;
   std::unique_ptr<Stream> stream_;
   int threads_ = 1;
+};
+
+/// Thrown on all ranks alike: leaves the job early and in order, with this exit code and without an error.
+struct LeaveJob {
+  ExitCode code = ExitCode::done;
 };
 
 struct Arguments {

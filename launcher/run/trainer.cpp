@@ -9,8 +9,6 @@
 namespace trireme {
 namespace {
 
-constexpr std::int64_t give_up_after = 10;
-
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Elements of `plane` whose norm part `part` adds up: the parts cover the plane once.
@@ -59,18 +57,51 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
                                              BucketOptions{.bytes = bucket, .first_bytes = bucket / 4});
   optimizer_ = std::make_unique<Optimizer>(options.optimizer, layout_, planes_);
   tape_ = std::make_unique<Tape>(*parallel_);
-  loader_ = std::make_unique<Loader>(data.train,
-                                     LoaderOptions{.batch = micro,
-                                                   .part = ranks->rank(),
-                                                   .parts = ranks->size(),
-                                                   .seed = static_cast<std::uint64_t>(options.seed),
-                                                   .threads = static_cast<int>(options.loader_threads),
-                                                   .transforms = task.transforms(options.precision, Mode::train)});
-  const double per_epoch = static_cast<double>(data.train.count()) / static_cast<double>(options.batch);
-  schedule_ = options.schedule_for(per_epoch);
-  total_ = static_cast<std::int64_t>(std::ceil(options.epochs * per_epoch));
-  if (options.max_steps > 0) total_ = std::min(total_, options.max_steps);
   state_.random_seed = static_cast<std::uint64_t>(options.seed);
+  plan_steps();
+}
+
+void Trainer::plan_steps() {
+  const auto batch = static_cast<double>(options_.batch), count = static_cast<double>(data_.train.count());
+  schedule_ = options_.schedule_for(count / batch);
+  // Counted in samples, so that a run resumed with another batch ends at the same one.
+  const double left = options_.epochs * count - static_cast<double>(counts_.samples);
+  total_ = counts_.steps + std::max<std::int64_t>(0, static_cast<std::int64_t>(std::ceil(left / batch)));
+  if (options_.max_steps > 0) total_ = std::min(total_, std::max(options_.max_steps, counts_.steps));
+}
+
+std::unique_ptr<Loader> Trainer::open_loader(std::int64_t position, std::int64_t threads) const {
+  const auto& ranks = session_.data();
+  return std::make_unique<Loader>(data_.train,
+                                  LoaderOptions{.batch = options_.batch / options_.accumulate,
+                                                .part = ranks->rank(),
+                                                .parts = ranks->size(),
+                                                .seed = static_cast<std::uint64_t>(options_.seed),
+                                                .threads = static_cast<int>(threads),
+                                                .start = static_cast<std::uint64_t>(position),
+                                                .transforms = task_.transforms(options_.precision, Mode::train)});
+}
+
+void Trainer::restore(const TrainerState& state) {
+  counts_ = state;
+  state_.loss_scale = state.loss_scale;
+  loader_.reset();
+  plan_steps();
+  parameters_changed();
+}
+
+std::vector<NamedTensor> Trainer::tensors() const {
+  std::vector<NamedTensor> out;
+  const auto& entries = layout_.entries();
+  const auto add = [&](const std::string& plane, const ArenaEntry& entry, const Tensor& from) {
+    out.push_back({plane, entry.name, entry.parameter->shape(), from.slice(entry.offset, entry.count)});
+  };
+  for (const ArenaEntry& entry : entries) add("param", entry, planes_.param);
+  for (const NamedPlane& moment : optimizer_->state_planes())
+    for (std::size_t k = 0; k < layout_.trained(); ++k) add(moment.name, entries[k], moment.plane);
+  for (const NamedState& named : states_of(task_.module()))
+    out.push_back({"state", named.name, named.state->shape(), named.state->value()});
+  return out;
 }
 
 Trainer::~Trainer() = default;
@@ -80,23 +111,25 @@ void Trainer::check_data(const SubsetView& view) const {
   check_agreement(session_.world(), {{name, fmt::format("{}, {} samples", view.split().fingerprint(), view.count())}});
 }
 
+Task::Loss Trainer::forward(const Batch& batch, Tape& tape, Peers& peers) {
+  const ProfileSpan span("forward", ProfileSpan::Kind::phase);
+  session_.world().log().set_phase("forward");
+  context_.begin_training({.tape = &tape,
+                           .state = &state_,
+                           .peers = &peers,
+                           .first_sample = static_cast<std::int64_t>(batch.first_row_position()),
+                           .global_rows = peers.parts() == 1 ? batch.rows() : options_.batch / options_.accumulate});
+  return task_.loss(context_, batch);
+}
+
 Trainer::Sums Trainer::micro_batches() {
   Sums sums;
+  if (!loader_) loader_ = open_loader(counts_.samples, options_.loader_threads);
   parallel_->begin();
   for (std::int64_t k = 0; k < options_.accumulate; ++k) {
     const Batch batch = loader_->next();
     if (k + 1 == options_.accumulate) parallel_->send();
-    context_.begin_training({.tape = tape_.get(),
-                             .state = &state_,
-                             .peers = session_.data().get(),
-                             .first_sample = static_cast<std::int64_t>(batch.first_row_position()),
-                             .global_rows = options_.batch / options_.accumulate});
-    Task::Loss loss;
-    {
-      const ProfileSpan span("forward", ProfileSpan::Kind::phase);
-      session_.world().log().set_phase("forward");
-      loss = task_.loss(context_, batch);
-    }
+    const Task::Loss loss = forward(batch, *tape_, *session_.data());
     sums.loss += loss.sum.tensor().item();
     sums.targets += loss.targets;
     const ProfileSpan span("backward", ProfileSpan::Kind::phase);
@@ -114,32 +147,31 @@ Trainer::Step Trainer::finish(const Sums& sums) {
   // After flush() every rank holds the whole sum, so each adds the norm of its share of the plane.
   Communicator& ranks = parallel_->communicator();
   const PlaneNorm norm = plane_norm(session_.stream(), share(planes_.grad, ranks.rank(), ranks.size()));
-  const double mine[] = {norm.squared, sums.targets, sums.loss, norm.finite && std::isfinite(sums.loss) ? 0.0 : 1.0};
+  const Wishes wishes = hooks_.wishes ? hooks_.wishes(counts_.steps + 1) : Wishes{};
+  const double broken = norm.finite && std::isfinite(sums.loss) ? 0.0 : 1.0;
+  const double mine[] = {norm.squared, sums.targets, sums.loss, broken, wishes.save, wishes.stop, wishes.time};
   const std::vector<double> all = parallel_->sum(mine);
   const double exact = static_cast<double>(options_.batch) / all[1];
   // Without a target there is nothing to learn from: the step is skipped like one that is not finite.
   Step step{.loss = all[2] / all[1],
             .gradient_norm = std::sqrt(all[0]) * exact,
             .rate = state_.rate,
-            .skipped = all[3] > 0 || !(all[1] > 0)};
+            .skipped = all[3] > 0 || !(all[1] > 0),
+            .wishes = {all[4], all[5], all[6]}};
   state_.skip = step.skipped ? 1 : 0;
   const double clip = options_.clip > 0 && step.gradient_norm > options_.clip ? options_.clip / step.gradient_norm : 1;
   state_.gradient_scale = clip * exact;
   if (!step.skipped) optimizer_->step(session_.stream(), &state_);
-  skipped_in_a_row_ = step.skipped ? skipped_in_a_row_ + 1 : 0;
-  if (skipped_in_a_row_ >= give_up_after)
-    fail(ExitCode::numeric,
-         "the loss or a gradient was not finite in {} steps in a row, up to step {}; lower "
-         "--learning-rate, or set --clip",
-         give_up_after, steps_);
-  ++steps_;
+  count_skip(step, all[3]);
+  ++counts_.steps;
+  counts_.samples += options_.batch;
   return step;
 }
 
 Trainer::Step Trainer::step() {
   watch_profile();
-  state_.step = steps_;
-  state_.rate = schedule_.at(steps_);
+  state_.step = counts_.steps;
+  state_.rate = schedule_.at(counts_.steps);
   const ProfileSpan span("step", ProfileSpan::Kind::phase);
   return finish(micro_batches());
 }
@@ -147,57 +179,65 @@ Trainer::Step Trainer::step() {
 void Trainer::watch_profile() {
   if (options_.profile.empty()) return;
   const std::int64_t last = std::min<std::int64_t>(40, total_);
-  if (steps_ == last / 2) profile::start();
-  if (steps_ != last) return;
+  if (counts_.steps == last / 2) profile::start();
+  if (counts_.steps != last) return;
   profile::stop();
   const int rank = session_.world().rank();
   profile::write(rank == 0 ? options_.profile : fmt::format("{}.{}", options_.profile, rank), rank);
 }
 
-void Trainer::report(MetricsWriter* metrics, const Step& step, Progress& progress) {
+void Trainer::report(const Step& step, Progress& progress) {
   progress.exposed += parallel_->timing().exposed_seconds;
-  if (step.skipped && metrics) metrics->line(fmt::format("step {}: not finite, skipped", steps_));
-  if (!metrics || (steps_ % options_.log_every != 0 && steps_ != total_)) return;
+  if (!hooks_.metrics || (counts_.steps % options_.log_every != 0 && counts_.steps != total_)) return;
   const double time = now(), waited = loader_->waited_seconds(), passed = time - progress.last_time;
-  const auto done = static_cast<double>(steps_ - progress.last_step);
-  metrics->step({.step = steps_,
-                 .epoch = steps_ * options_.batch / data_.train.count(),
-                 .loss = step.loss,
-                 .samples_per_second = done * static_cast<double>(options_.batch) / passed,
-                 .learning_rate = step.rate,
-                 .gradient_norm = step.gradient_norm,
-                 .waiting_percent = 100 * (waited - progress.last_waited) / passed,
-                 .communication_percent = 100 * progress.exposed / passed,
-                 .elapsed_seconds = time - progress.started});
+  const auto done = static_cast<double>(counts_.steps - progress.last_step);
+  hooks_.metrics->step({.step = counts_.steps,
+                        .epoch = epoch(),
+                        .loss = step.loss,
+                        .samples_per_second = done * static_cast<double>(options_.batch) / passed,
+                        .learning_rate = step.rate,
+                        .gradient_norm = step.gradient_norm,
+                        .waiting_percent = 100 * (waited - progress.last_waited) / passed,
+                        .communication_percent = 100 * progress.exposed / passed,
+                        .elapsed_seconds = time - progress.started});
   progress.last_time = time;
-  progress.last_step = steps_;
+  progress.last_step = counts_.steps;
   progress.last_waited = waited;
   progress.exposed = 0;
 }
 
-std::optional<Task::Evaluation> Trainer::fit(MetricsWriter* metrics) {
-  std::optional<Task::Evaluation> last;
+void Trainer::validate(Progress& progress) {
+  const double paused = now();
+  const Task::Evaluation result = evaluate(*data_.validation);
+  counts_.validation_loss = result.loss;
+  counts_.validation_accuracy = result.accuracy;
+  if (hooks_.metrics)
+    hooks_.metrics->validation({.step = counts_.steps,
+                                .epoch = epoch(),
+                                .loss = result.loss,
+                                .accuracy = result.accuracy,
+                                .elapsed_seconds = now() - progress.started});
+  progress.last_time += now() - paused;  // rates are those of training
+}
+
+void Trainer::fit(const Hooks& hooks) {
+  hooks_ = hooks;
   Progress progress;
-  const auto epoch_of = [&](std::int64_t steps) { return steps * options_.batch / data_.train.count(); };
-  while (steps_ < total_) {
+  progress.last_step = counts_.steps;
+  const double elapsed_before = counts_.elapsed_seconds;
+  while (counts_.steps < total_) {
+    const std::int64_t epoch_before = epoch();
     const double started = now();
     const Step done = step();
-    training_seconds_ += now() - started;
-    report(metrics, done, progress);
-    const bool epoch_ended = epoch_of(steps_) != epoch_of(steps_ - 1);
-    if (!data_.validation || (!epoch_ended && steps_ < total_)) continue;
-    const double paused = now();
-    last = evaluate(*data_.validation);
-    if (metrics)
-      metrics->validation({.step = steps_,
-                           .epoch = epoch_of(steps_),
-                           .loss = last->loss,
-                           .accuracy = last->accuracy,
-                           .elapsed_seconds = now() - progress.started});
-    progress.last_time += now() - paused;  // rates are those of training
+    counts_.training_seconds += now() - started;
+    report(done, progress);
+    if (data_.validation && (epoch() != epoch_before || counts_.steps == total_)) validate(progress);
+    // Last: a checkpoint of this step means that all its records are written.
+    counts_.elapsed_seconds = elapsed_before + now() - progress.started;
+    if (hooks_.after_step) hooks_.after_step(done);
   }
   if (total_ <= 40) watch_profile();
-  return last;
+  hooks_ = {};
 }
 
 Task::Evaluation Trainer::evaluate(const SubsetView& view) {

@@ -3,11 +3,13 @@
 // update. Batches, weights and losses are the same for any number of ranks, up to rounding.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
 #include "comm/parallel/data_parallel.hpp"
 #include "datasets/loader.hpp"
+#include "launcher/run/checkpointer.hpp"
 #include "launcher/run/metrics.hpp"
 #include "launcher/run/session.hpp"
 #include "launcher/run/task.hpp"
@@ -20,6 +22,28 @@ struct TrainingData {
   std::optional<SubsetView> validation;
 };
 
+/// What a rank asks all ranks for after a step: 1 or 0 of one rank, a number of ranks in the sum over all.
+struct Wishes {
+  double save = 0;  ///< A checkpoint.
+  double stop = 0;  ///< To save and end: a signal came.
+  double time = 0;  ///< To save and end: the time limit is near.
+};
+
+/// What a trainer counts besides its tensors; a checkpoint keeps it.
+struct TrainerState {
+  std::int64_t steps = 0;    ///< Optimizer steps done, skipped ones included.
+  std::int64_t samples = 0;  ///< Position in the global sample stream.
+  std::int64_t skipped = 0, skipped_in_a_row = 0;
+  double training_seconds = 0;  ///< Spent in steps, by all starts of the run that led here.
+  double elapsed_seconds = 0;   ///< The same with evaluations and saves.
+  double loss_scale = 1;
+  std::optional<double> validation_loss = {}, validation_accuracy = {};  ///< Of the last validation.
+
+  Json to_json() const;
+  /// Error(corrupt_input) where a number is missing.
+  static TrainerState from_json(const Json& json);
+};
+
 class Trainer {
  public:
   /// What one step did, the same on all ranks.
@@ -28,22 +52,36 @@ class Trainer {
     double gradient_norm = 0;  ///< Of the mean loss, before clipping.
     double rate = 0;
     bool skipped = false;  ///< Not finite, or no target: weights and optimizer stay as they are.
+    Wishes wishes = {};    ///< Summed over all ranks.
+  };
+  /// What fit() tells and asks; each may be empty.
+  struct Hooks {
+    MetricsWriter* metrics = nullptr;  ///< Null elsewhere than on the leading rank.
+    /// This rank's wishes after step number `step`.
+    std::function<Wishes(std::int64_t step)> wishes = nullptr;
+    /// After the records of a step are written.
+    std::function<void(const Step&)> after_step = nullptr;
   };
 
   Trainer(Session& session, Task& task, const TrainingData& data, const TrainingOptions& options);
   ~Trainer();
 
   Step step();
-  /// Steps to the end, evaluating the validation samples after each epoch; metrics go to `metrics` (null elsewhere
-  /// than on the leading rank). Returns the last validation, if there is one.
-  std::optional<Task::Evaluation> fit(MetricsWriter* metrics);
+  /// Steps to the end, evaluating the validation samples after each epoch.
+  void fit(const Hooks& hooks);
   /// Every sample of the view once, over all ranks; collective.
   Task::Evaluation evaluate(const SubsetView& view);
 
-  std::int64_t steps_done() const { return steps_; }
+  std::int64_t steps_done() const { return counts_.steps; }
   std::int64_t total_steps() const { return total_; }
-  /// Seconds of fit() spent in training steps, without evaluations.
-  double training_seconds() const { return training_seconds_; }
+  /// Counts, and the tensors a checkpoint needs: parameters, optimizer moments, states of modules.
+  const TrainerState& state() const { return counts_; }
+  std::vector<NamedTensor> tensors() const;
+  /// Goes on from counts whose tensors have been filled.
+  void restore(const TrainerState& state);
+  /// Forgets copies libraries made of the parameters; call it after their values were replaced.
+  void parameters_changed() { optimizer_->count_version(); }
+  const SubsetView& training_data() const { return data_.train; }
   const ArenaLayout& layout() const { return layout_; }
   const Planes& planes() const { return planes_; }
   const DataParallel& parallel() const { return *parallel_; }
@@ -54,7 +92,15 @@ class Trainer {
   struct Progress;
   Sums micro_batches();
   Step finish(const Sums& sums);
-  void report(MetricsWriter* metrics, const Step& step, Progress& progress);
+  Task::Loss forward(const Batch& batch, Tape& tape, Peers& peers);
+  std::unique_ptr<Loader> open_loader(std::int64_t position, std::int64_t threads) const;
+  void plan_steps();
+  std::int64_t epoch() const { return counts_.samples / data_.train.count(); }
+  void count_skip(const Step& step, double not_finite);
+  std::string find_culprit();
+  std::string replay(Peers& peers);
+  void report(const Step& step, Progress& progress);
+  void validate(Progress& progress);
   void watch_profile();
 
   Session& session_;
@@ -71,8 +117,10 @@ class Trainer {
   std::unique_ptr<Loader> loader_;
   Schedule schedule_;
   StepState state_;
-  std::int64_t steps_ = 0, total_ = 0, skipped_in_a_row_ = 0;
-  double training_seconds_ = 0;
+  TrainerState counts_;
+  std::int64_t total_ = 0;
+  std::string first_skip_;  // which step, tensor and rank began the present row of skipped steps
+  Hooks hooks_;
 };
 
 }  // namespace trireme

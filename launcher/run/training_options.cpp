@@ -34,7 +34,9 @@ void TrainingOptions::declare(OptionSet& options) {
       .add("beta2", &optimizer.beta2, "of adam and adamw", {.low = 0, .high = 0.9999999})
       .add("epsilon", &optimizer.epsilon, "of adam and adamw", {.low = 0, .high = 1})
       .add("weight-decay", &optimizer.weight_decay, "L2 for sgd and adam, decoupled for adamw", {.low = 0, .high = 1e3})
-      .add("clip", &clip, "largest global gradient norm; 0: no limit", {.low = 0, .high = 1e12});
+      .add("clip", &clip, "largest global gradient norm; 0: no limit", {.low = 0, .high = 1e12})
+      .add("max-skipped", &max_skipped, "end with code 13 after so many steps in a row that are not finite",
+           {.low = 1});
   options.group("Run")
       .add("run-dir", &run_dir, "folder for configuration, metrics and logs")
       .add("overwrite", &overwrite, "replace the run folder if it is there")
@@ -44,6 +46,7 @@ void TrainingOptions::declare(OptionSet& options) {
       .add("bucket-mib", &bucket_mib, "size of the pieces in which gradients are reduced", {.low = 0.001, .high = 4096})
       .add("communicate", &communicate, "off: gradients are not reduced, only for measuring (results are wrong)")
       .add("profile", &profile, "write a Chrome trace of steps 20 to 40 (or the second half of fewer) to this file");
+  checkpoint.declare(options);
 }
 
 Schedule TrainingOptions::schedule_for(double steps_per_epoch) const {

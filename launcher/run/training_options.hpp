@@ -4,6 +4,7 @@
 
 #include "core/optim/optimizer.hpp"
 #include "core/optim/schedule.hpp"
+#include "launcher/run/checkpoint_options.hpp"
 #include "launcher/run/options.hpp"
 
 namespace trireme {
@@ -26,6 +27,7 @@ struct TrainingOptions {
   double step_factor = 0.1;
   double clip = 0;  ///< Largest global gradient norm; 0: no limit.
   double label_smoothing = 0;
+  std::int64_t max_skipped = 10;  ///< Steps in a row that may not be finite.
 
   std::int64_t loader_threads = 1;
   double bucket_mib = 4;     ///< Size of the pieces in which gradients are reduced.
@@ -35,6 +37,7 @@ struct TrainingOptions {
   std::string run_dir = {};  ///< Empty: runs/DATE-TIME.
   bool overwrite = false;
   std::int64_t log_every = 50;
+  CheckpointOptions checkpoint = {};
 
   void declare(OptionSet& options);
   /// The learning rate of each step, when an epoch has `steps_per_epoch` steps.

@@ -1,0 +1,228 @@
+#include "launcher/run/run_checkpoints.hpp"
+
+#include <chrono>
+#include <ctime>
+#include <set>
+
+#include "core/base/log.hpp"
+#include "launcher/run/run_folder.hpp"
+
+namespace trireme {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+std::string utc_now() {
+  const std::time_t time = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&time, &parts);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+std::string name_of_data(const Trainer& trainer) {
+  return fmt::format("{}, {} samples", trainer.training_data().split().fingerprint(), trainer.training_data().count());
+}
+
+/// Options that say how a run is carried out and not what it computes.
+bool only_carries_out(const std::string& group) {
+  static const std::set<std::string> groups = {"Run", "Machine", "Checkpoints", "General"};
+  return groups.contains(group);
+}
+
+}  // namespace
+
+RunCheckpoints::RunCheckpoints(Session& session, const OptionSet& options, const CheckpointOptions& wanted)
+    : session_(session), options_(options), wanted_(wanted), started_(now()) {
+  wanted.interval();
+  wanted.time_limit();  // mistakes are said before the data is read
+  signals_.emplace();
+}
+
+RunCheckpoints::~RunCheckpoints() = default;
+
+void RunCheckpoints::check_options(const LoadedCheckpoint& from) const {
+  // With these the stream of samples or the meaning of the moments would be another.
+  static const std::set<std::string> fixed = {"seed", "validation", "precision", "optimizer"};
+  std::vector<std::string> changed, refused;
+  for (const ResolvedOption& option : options_.resolved()) {
+    if (!from.manifest.options.contains(option.name) || only_carries_out(option.group)) continue;
+    const Json& old = from.manifest.options[option.name];
+    if (!old.is_string() || old.get<std::string>() == option.value) continue;
+    (fixed.contains(option.name) ? refused : changed)
+        .push_back(fmt::format("--{} {} (was {})", option.name, option.value, old.get<std::string>()));
+  }
+  if (!refused.empty())
+    fail(ExitCode::usage, "cannot go on from {} with {}: start with the old value, or begin a new run with --init-from",
+         from.path, fmt::join(refused, ", "));
+  if (!changed.empty() && session_.leads())
+    log::warning("going on with options that are not those of the checkpoint: {}", fmt::join(changed, ", "));
+}
+
+void RunCheckpoints::check_data(const LoadedCheckpoint& from, const Trainer& trainer) const {
+  if (from.manifest.data == name_of_data(trainer)) return;
+  if (!wanted_.other_data)
+    fail(ExitCode::usage,
+         "cannot go on from {}: it was trained on the data {}, this is {}. Give --data as before, or "
+         "--allow-other-data to go on all the same",
+         from.path, from.manifest.data, name_of_data(trainer));
+  if (session_.leads()) log::warning("going on with other training data than that of {}", from.path);
+}
+
+std::optional<LoadedCheckpoint> RunCheckpoints::restore(Trainer& trainer, const std::string& run_folder) {
+  Communicator& ranks = session_.world();
+  std::vector<std::string> candidates =
+      wanted_.resume == "never" ? std::vector<std::string>{} : checkpoints_at(run_folder);
+  const bool named = wanted_.resume != "auto" && wanted_.resume != "never";
+  if (named && candidates.empty()) {
+    candidates = checkpoints_at(wanted_.resume);
+    const std::string complaint = candidates.empty() && session_.leads() ? "no checkpoint" : "";
+    if (!first_complaint(ranks, complaint).empty())
+      fail(ExitCode::usage, "--resume {}: there is no checkpoint; give a run folder or a folder step_NNNNNNNN",
+           wanted_.resume);
+  }
+  const std::vector<NamedTensor> tensors = trainer.tensors();
+  std::optional<LoadedCheckpoint> from = load_newest(ranks, candidates, tensors);
+  if (from) {
+    check_options(*from);
+    check_data(*from, trainer);
+    trainer.restore(TrainerState::from_json(from->manifest.trainer));
+    return from;
+  }
+  if (wanted_.init_from.empty()) return std::nullopt;
+  const std::vector<std::string> sources = checkpoints_at(wanted_.init_from);
+  if (!first_complaint(ranks, sources.empty() && session_.leads() ? "no checkpoint" : "").empty())
+    fail(ExitCode::usage, "--init-from {}: there is no checkpoint; give a run folder or a folder step_NNNNNNNN",
+         wanted_.init_from);
+  const std::vector<std::string> mismatches = load_weights(ranks, sources, tensors);
+  if (session_.leads())
+    for (const std::string& line : mismatches) log::warning("--init-from: {}", line);
+  trainer.parameters_changed();
+  return std::nullopt;
+}
+
+void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics) {
+  trainer_ = &trainer;
+  metrics_ = metrics;
+  last_step_at_ = now();
+  std::int64_t bytes = 0;
+  for (const NamedTensor& one : trainer.tensors()) bytes += static_cast<std::int64_t>(one.tensor.bytes());
+  clock_ = std::make_unique<SaveClock>(
+      SaveClock::Settings{.interval = wanted_.interval(),
+                          .mtbf_seconds = 3600 * wanted_.mtbf_hours,
+                          .time_limit = wanted_.time_limit(),
+                          .guessed_cost = 0.05 + static_cast<double>(bytes) / session_.world().size() / 500e6},
+      started_);
+  if (wanted_.interval().kind == SaveInterval::Kind::off) return;
+  using Writing = Checkpointer::Writing;
+  checkpointer_ = std::make_unique<Checkpointer>(
+      session_.mesh().shared_axis("data"),
+      Checkpointer::Settings{.folder = run_folder + "/checkpoints",
+                             .keep = wanted_.keep(),
+                             .writing = wanted_.in_background ? Writing::in_background : Writing::at_once,
+                             .before_publishing = [metrics] {
+                               if (metrics) metrics->sync();
+                             }});
+  clock_->began(last_step_at_);
+  if (session_.leads()) CheckpointStore(run_folder + "/checkpoints").clean();
+}
+
+Wishes RunCheckpoints::wishes(std::int64_t step) {
+  Wishes out{.stop = signals_ && stop_signal() != 0 ? 1.0 : 0.0};
+  if (!session_.leads()) return out;
+  out.time = clock_->out_of_time(now()) ? 1 : 0;
+  if (!checkpointer_ || !clock_->due(step, now())) return out;
+  if (!checkpointer_->busy()) {
+    out.save = 1;
+  } else {
+    log::warning("no checkpoint of step {}: the one before is still being written; save less often", step);
+    clock_->began(now());
+  }
+  return out;
+}
+
+CheckpointManifest RunCheckpoints::head() const {
+  Json options = Json::object();
+  for (const ResolvedOption& option : options_.resolved()) options[option.name] = option.value;
+  const TrainerState& state = trainer_->state();
+  return {.step = state.steps,
+          .samples = state.samples,
+          .ranks = session_.world().size(),
+          .version = TRIREME_VERSION,
+          .created = utc_now(),
+          .data = name_of_data(*trainer_),
+          .options = std::move(options),
+          .trainer = state.to_json(),
+          .files = {},
+          .tensors = {}};
+}
+
+void RunCheckpoints::save() {
+  clock_->began(now());
+  hear(checkpointer_->begin(head(), trainer_->tensors()));
+}
+
+void RunCheckpoints::hear(const std::optional<SaveReport>& report) {
+  if (!report) return;
+  last_error_ = report->error;
+  if (report->error.empty()) {
+    saved_step_ = report->step;
+    clock_->measured(report->stalled_seconds, report->seconds);
+  }
+  if (!session_.leads()) return;
+  if (!report->error.empty()) {
+    log::warning(
+        "the checkpoint of step {} could not be written and is given up: {}. Training goes on; the next try "
+        "is at the next interval",
+        report->step, report->error);
+    if (metrics_) metrics_->event(report->step, "checkpoint_failed", report->error);
+    return;
+  }
+  const std::string text =
+      fmt::format("{}: {:.1f} MB in {:.2f} s, training stood still for {:.3f} s", report->path,
+                  static_cast<double>(report->bytes) / 1e6, report->seconds, report->stalled_seconds);
+  if (metrics_) metrics_->event(report->step, "checkpoint", text);
+}
+
+void RunCheckpoints::save_or_fail(const std::string& why) {
+  hear(checkpointer_->wait());
+  const std::int64_t step = trainer_->steps_done();
+  if (saved_step_ == step) return;
+  save();
+  hear(checkpointer_->wait());
+  if (saved_step_ != step)
+    fail(ExitCode::storage, "the checkpoint of step {} {} could not be written: {}. The newest one is {}", step, why,
+         last_error_, saved_step_ < 0 ? std::string("from before this start, if any") : checkpoint_name(saved_step_));
+}
+
+void RunCheckpoints::save_and_leave(const Wishes& wishes) {
+  const std::int64_t step = trainer_->steps_done();
+  const std::string why =
+      wishes.stop > 0 ? "on a stop signal" : fmt::format("before the time limit of {} (--max-time)", wanted_.max_time);
+  if (!checkpointer_)
+    fail(ExitCode::failure, "stopped {} after step {}; nothing is saved, because --checkpoint-every is off", why, step);
+  save_or_fail(why);
+  if (metrics_) {
+    metrics_->event(step, "stopped", why);
+    metrics_->line(
+        fmt::format("stopped {} after step {}, which is saved; the same command goes on from there", why, step));
+  }
+  throw LeaveJob{ExitCode::resume_me};
+}
+
+void RunCheckpoints::after_step(const Trainer::Step& step) {
+  const double time = now();
+  clock_->stepped(time - last_step_at_);
+  if (checkpointer_ && checkpointer_->busy()) hear(checkpointer_->poll());
+  const bool last = trainer_->steps_done() == trainer_->total_steps();
+  if (!last && (step.wishes.stop > 0 || step.wishes.time > 0)) save_and_leave(step.wishes);
+  if (!last && step.wishes.save > 0 && !checkpointer_->busy()) save();
+  last_step_at_ = now();
+}
+
+void RunCheckpoints::finish() {
+  if (checkpointer_) save_or_fail("at the end");
+  signals_.reset();
+}
+
+}  // namespace trireme

@@ -1,0 +1,57 @@
+// Checkpoints of one training run: where it goes on from, when it saves, and how it ends when it is asked to stop.
+// Stands between the trainer, which knows the state, and the Checkpointer, which writes it. All calls are collective.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "launcher/run/checkpoint_load.hpp"
+#include "launcher/run/checkpointer.hpp"
+#include "launcher/run/save_clock.hpp"
+#include "launcher/run/session.hpp"
+#include "launcher/run/stop_signal.hpp"
+#include "launcher/run/trainer.hpp"
+
+namespace trireme {
+
+class RunCheckpoints {
+ public:
+  /// Signals ask for a save from now on. References are kept.
+  RunCheckpoints(Session& session, const OptionSet& options, const CheckpointOptions& wanted);
+  ~RunCheckpoints();
+
+  /// Fills the trainer from where the options say, given the run's folder (the same on all ranks). Returns the
+  /// checkpoint it goes on from; nothing for a fresh start (with weights of --init-from, perhaps).
+  std::optional<LoadedCheckpoint> restore(Trainer& trainer, const std::string& run_folder);
+  /// To be called once before training; `metrics` is null elsewhere than on the leading rank.
+  void start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics);
+  Wishes wishes(std::int64_t step);
+  /// Saves where it was agreed. Throws LeaveJob(resume_me) after a stop, Error(storage) where that save failed.
+  void after_step(const Trainer::Step& step);
+  /// The last save; Error(storage) where it failed. Signals have their old meaning afterwards.
+  void finish();
+
+ private:
+  CheckpointManifest head() const;
+  void save();
+  void save_or_fail(const std::string& why);
+  void save_and_leave(const Wishes& wishes);
+  void hear(const std::optional<SaveReport>& report);
+  void check_options(const LoadedCheckpoint& from) const;
+  void check_data(const LoadedCheckpoint& from, const Trainer& trainer) const;
+
+  Session& session_;
+  const OptionSet& options_;
+  const CheckpointOptions& wanted_;
+  std::optional<StopSignals> signals_;
+  double started_ = 0, last_step_at_ = 0;
+  Trainer* trainer_ = nullptr;
+  MetricsWriter* metrics_ = nullptr;
+  std::unique_ptr<SaveClock> clock_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  std::int64_t saved_step_ = -1;
+  std::string last_error_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,39 @@
+#include <cmath>
+
+#include "core/base/error.hpp"
+#include "launcher/run/trainer.hpp"
+
+namespace trireme {
+
+Json TrainerState::to_json() const {
+  Json json{{"steps", steps},
+            {"samples", samples},
+            {"skipped", skipped},
+            {"skipped_in_a_row", skipped_in_a_row},
+            {"training_seconds", training_seconds},
+            {"elapsed_seconds", elapsed_seconds},
+            {"loss_scale", loss_scale}};
+  // JSON has no word for a value that is not finite; the run goes on without it then.
+  if (validation_loss && std::isfinite(*validation_loss)) json["validation_loss"] = *validation_loss;
+  if (validation_accuracy) json["validation_accuracy"] = *validation_accuracy;
+  return json;
+}
+
+TrainerState TrainerState::from_json(const Json& json) {
+  try {
+    TrainerState out{.steps = json.at("steps"),
+                     .samples = json.at("samples"),
+                     .skipped = json.at("skipped"),
+                     .skipped_in_a_row = json.at("skipped_in_a_row"),
+                     .training_seconds = json.at("training_seconds"),
+                     .elapsed_seconds = json.at("elapsed_seconds"),
+                     .loss_scale = json.at("loss_scale")};
+    if (json.contains("validation_loss")) out.validation_loss = json["validation_loss"].get<double>();
+    if (json.contains("validation_accuracy")) out.validation_accuracy = json["validation_accuracy"].get<double>();
+    return out;
+  } catch (const Json::exception& error) {
+    fail(ExitCode::corrupt_input, "the trainer's numbers in the checkpoint cannot be used: {}", error.what());
+  }
+}
+
+}  // namespace trireme

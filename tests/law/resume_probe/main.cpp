@@ -1,0 +1,88 @@
+// A training run as a user starts it (run folder, checkpoints, resume), small enough to be started hundreds of times.
+// On request it keeps a ledger of the samples every rank saw, and damages the data of chosen samples.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "core/io/file.hpp"
+#include "core/io/hash.hpp"
+#include "core/nn/layers.hpp"
+#include "launcher/run/classification.hpp"
+#include "launcher/run/program.hpp"
+
+using namespace trireme;
+
+namespace {
+
+Sequential network(const std::string& name, std::int64_t classes) {
+  if (name == "mlp") return Sequential(Flatten(), Linear(16), Relu(), Linear(classes));
+  return Sequential(Conv2d(4, {.padding = 1, .bias = Bias::no}), BatchNorm(), Relu(), MaxPool2d(2), Flatten(),
+                    Dropout(0.2), Linear(16), Relu(), Linear(classes));
+}
+
+struct Watch {
+  std::string ledger = {};         // folder; empty: none
+  std::int64_t poison_first = -1;  // positions of the sample stream whose images become NaN
+  std::int64_t poison_last = -1;
+};
+
+/// Classification that writes down which samples came, as the hash of their images, and where in the stream.
+class WatchedClassification final : public Classification {
+ public:
+  WatchedClassification(Module& model, const Split& split, const Watch& watch, int rank)
+      : Classification(model, split, {}), watch_(watch) {
+    if (watch.ledger.empty()) return;
+    const std::string path = fmt::format("{}/rank-{}", watch.ledger, rank);
+    ledger_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (ledger_ < 0) fail(ExitCode::storage, "cannot open the ledger {}", path);
+  }
+  ~WatchedClassification() override {
+    if (ledger_ >= 0) ::close(ledger_);
+  }
+
+  Loss loss(Context& context, const Batch& batch) override {
+    const Tensor& images = batch.field("image");
+    const auto bytes = images.bytes() / static_cast<std::size_t>(batch.rows());
+    auto* const first = static_cast<std::byte*>(images.raw());
+    std::string lines;
+    for (std::int64_t row = 0; row < batch.rows(); ++row) {
+      std::byte* const image = first + static_cast<std::size_t>(row) * bytes;
+      const std::int64_t position = static_cast<std::int64_t>(batch.first_row_position()) + row;
+      lines += fmt::format("{} {}\n", position, hash_bytes(image, bytes).hex());
+      if (position >= watch_.poison_first && position <= watch_.poison_last)
+        std::fill(image, image + bytes, std::byte{0xff});  // all bits set: a NaN
+    }
+    if (ledger_ >= 0) write_all(ledger_, lines, "the ledger");
+    return Classification::loss(context, batch);
+  }
+
+ private:
+  Watch watch_;
+  int ledger_ = -1;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string data, model_name = "norm";
+  Watch watch;
+  TrainingOptions training{.batch = 12, .validation = 0.1, .log_every = 1};
+  OptionSet options({.name = "resume_probe", .summary = "A small training run that can be killed and resumed."});
+  options.group("Probe")
+      .add("data", &data, "folder of the data set")
+      .add("model", &model_name, "the network", {"norm", "mlp"})
+      .add("poison-first", &watch.poison_first, "first position of the stream whose image becomes NaN")
+      .add("poison-last", &watch.poison_last, "last such position");
+  options.group("Run").add("ledger", &watch.ledger, "folder for what each rank saw");
+  training.declare(options);
+  return run_program(options, {argc, argv}, [&](Session& session) {
+    const Dataset images = Dataset::open(data);
+    const auto split = images.split("train");
+    Sequential model = network(model_name, ImageForm::of(*split).classes);
+    WatchedClassification task(model, *split, watch, session.world().rank());
+    Run run(session, options, training);
+    Trainer trainer(session, task, run.split(split), training);
+    run.fit(trainer);
+    run.finish(trainer, trainer.evaluate(SubsetView(images.split("test"))));
+  });
+}

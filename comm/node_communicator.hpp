@@ -15,7 +15,7 @@ namespace trireme {
 struct NodeOptions {
   /// Ranks with the same text are taken to share memory; empty: the host name.
   std::string host = {};
-  /// Staging memory per rank is 4 chunks and a little.
+  /// Staging memory per rank is 4 chunks.
   std::size_t chunk_bytes = std::size_t{1} << 20;
 };
 

@@ -36,30 +36,58 @@ struct Min {
 };
 
 template <class T, class Op>
-void reduce_block(const NodeReduction& r, std::int64_t first, std::int64_t n) {
-  std::array<Wide<T>, block> total;
-  const auto source = [&](std::size_t k) { return reinterpret_cast<const T*>(r.sources[k]) + first; };
-  const T* x = source(0);
-  for (std::int64_t i = 0; i < n; ++i) total[static_cast<std::size_t>(i)] = static_cast<Wide<T>>(x[i]);
-  for (std::size_t k = 1; k < r.sources.size(); ++k) {
-    x = source(k);
-    Wide<T>* a = total.data();
-    for (std::int64_t i = 0; i < n; ++i) a[i] = Op{}(a[i], static_cast<Wide<T>>(x[i]));
-  }
-  for (std::byte* target : r.targets) {
-    T* y = reinterpret_cast<T*>(target) + first;
+class Block {
+ public:
+  Block(const NodeReduction& reduction, std::int64_t first, std::int64_t n) : r_(reduction), first_(first), n_(n) {}
+
+  /// The last source is added on the way into the targets: each of them is then read and written once.
+  void reduce() const {
+    const std::size_t last = r_.sources.size() - 1;
+    if (last == 0) return spread(source(0), [](T a, T) { return a; });
     if constexpr (std::is_same_v<T, Wide<T>>) {
-      std::memcpy(y, total.data(), static_cast<std::size_t>(n) * sizeof(T));
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(total[static_cast<std::size_t>(i)]);
+      if (last == 1) return spread(source(0), Op{});
     }
+    std::array<Wide<T>, block> total;
+    Wide<T>* a = total.data();
+    const T* x = source(0);
+    for (std::int64_t i = 0; i < n_; ++i) a[i] = static_cast<Wide<T>>(x[i]);
+    for (std::size_t k = 1; k < last; ++k) {
+      x = source(k);
+      for (std::int64_t i = 0; i < n_; ++i) a[i] = Op{}(a[i], static_cast<Wide<T>>(x[i]));
+    }
+    spread(a, Op{});
   }
-}
+
+ private:
+  const T* source(std::size_t k) const { return reinterpret_cast<const T*>(r_.sources[k]) + first_; }
+  T* target(std::size_t k) const { return reinterpret_cast<T*>(r_.targets[k]) + first_; }
+
+  /// combine(a, last source) into all targets. A target is one of the sources or apart from them, never shifted.
+  template <class A, class Combine>
+  void spread(const A* a, Combine combine) const {
+    const T* x = source(r_.sources.size() - 1);
+    T* y = target(0);
+    if (r_.targets.size() == 1) {
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n_; ++i) y[i] = static_cast<T>(combine(a[i], static_cast<A>(x[i])));
+      return;
+    }
+    T* z = target(1);
+#pragma GCC ivdep
+    for (std::int64_t i = 0; i < n_; ++i) y[i] = z[i] = static_cast<T>(combine(a[i], static_cast<A>(x[i])));
+    for (std::size_t k = 2; k < r_.targets.size(); ++k)
+      std::memcpy(target(k), y, static_cast<std::size_t>(n_) * sizeof(T));
+  }
+
+  const NodeReduction& r_;
+  std::int64_t first_;
+  std::int64_t n_;
+};
 
 template <class T, class Op>
 void reduce_all(const NodeReduction& r) {
   const auto reduce = [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; i += block) reduce_block<T, Op>(r, i, std::min(block, last - i));
+    for (std::int64_t i = first; i < last; i += block) Block<T, Op>(r, i, std::min(block, last - i)).reduce();
   };
   if (r.workers == Workers::this_thread) return reduce(0, r.count);
   parallel_ranges(r.count, grain, reduce);

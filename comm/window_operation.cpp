@@ -1,6 +1,7 @@
 #include "comm/window_operation.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -70,7 +71,6 @@ class WindowOperation : public Work {
   WindowChannel& channel() const { return *c_.channel; }
   int rank() const { return c_.channel->group.rank; }
   int size() const { return c_.channel->group.size; }
-  std::uint64_t index() const { return index_; }
   std::size_t width() const { return width_; }
   /// The counter's value once this operation has counted it up `times` times.
   Need after(Counter counter, int times) const {
@@ -193,8 +193,9 @@ class DirectAllReduce final : public WindowOperation {
 };
 
 /// Stages of chunk k: 3k copy out k-1 and in k+1; 3k+1 sum my part of k; 3k+2 publish it. Last: copy out the last
-/// chunk. That a slot is free: a process fills input k+1 after all are done with sum k-1 (it waited for that), and
-/// writes result k after all have filled k, which each did after copying out k-2.
+/// chunk. In its place each process puts the parts that others sum, and where its own part would be, the sum. That a
+/// place is free: a process fills chunk k+1 after all are done with sum k-1, thus have copied out k-2; only k-1, k and
+/// k+1 are in use, and at the start of an operation the last chunk of the one before in place of k-1.
 class StagedAllReduce final : public WindowOperation {
  public:
   explicit StagedAllReduce(WindowCall call) : WindowOperation(std::move(call)) {
@@ -228,15 +229,17 @@ class StagedAllReduce final : public WindowOperation {
   std::byte* at(const Tensor& tensor, std::int64_t element) const {
     return static_cast<std::byte*>(tensor.raw()) + bytes(element);
   }
-  std::byte* input(int of, int k) const { return slot(of, channel().layout.input(static_cast<std::uint64_t>(k))); }
-  std::byte* result(int of, int k) const { return slot(of, channel().layout.result(static_cast<std::uint64_t>(k))); }
+  std::byte* staged(int of, int k, const Range& part) const {
+    return slot(of, places_[static_cast<std::size_t>(k) % places_.size()]) + bytes(part.first);
+  }
 
   void fill(int k) {
     const Range whole = chunk(k);
+    places_[static_cast<std::size_t>(k) % places_.size()] = channel().take_place(bytes(whole.count));
     for (int p = 0; p < channel().parts; ++p) {
       const Range part = part_of(whole.count, p, channel().parts);
       if (p == rank()) continue;  // nobody else sums it
-      std::memcpy(input(rank(), k) + bytes(part.first), at(call().in, whole.first + part.first), bytes(part.count));
+      std::memcpy(staged(rank(), k, part), at(call().in, whole.first + part.first), bytes(part.count));
     }
     sync().publish(Counter::filled);
   }
@@ -247,9 +250,9 @@ class StagedAllReduce final : public WindowOperation {
     if (part.count == 0) return;
     auto& sources = no_sources();
     for (int r = 0; r < size(); ++r) {
-      sources.push_back(r == rank() ? at(call().in, whole.first + part.first) : input(r, k) + bytes(part.first));
+      sources.push_back(r == rank() ? at(call().in, whole.first + part.first) : staged(r, k, part));
     }
-    std::vector<std::byte*> targets{result(rank(), k) + bytes(part.first)};
+    std::vector<std::byte*> targets{staged(rank(), k, part)};
     if (!channel().cross) targets.push_back(at(call().out, whole.first + part.first));
     reduce_in_rank_order({call().in.dtype(), call().reduction, sources, targets, part.count});
     if (!channel().cross) return;
@@ -261,7 +264,7 @@ class StagedAllReduce final : public WindowOperation {
   void finish_sum(int k) {
     const Range whole = chunk(k), part = part_of(whole.count, rank(), channel().parts);
     if (channel().cross) {
-      std::memcpy(at(call().out, whole.first + part.first), result(rank(), k) + bytes(part.first), bytes(part.count));
+      std::memcpy(at(call().out, whole.first + part.first), staged(rank(), k, part), bytes(part.count));
     }
     sync().publish(Counter::done);
   }
@@ -271,17 +274,17 @@ class StagedAllReduce final : public WindowOperation {
     for (int p = 0; p < channel().parts; ++p) {
       const Range part = part_of(whole.count, p, channel().parts);
       if (p == rank()) continue;
-      std::memcpy(at(call().out, whole.first + part.first), result(p, k) + bytes(part.first), bytes(part.count));
+      std::memcpy(at(call().out, whole.first + part.first), staged(p, k, part), bytes(part.count));
     }
   }
 
   std::int64_t step_ = 1;
   int chunks_ = 0;
+  std::array<std::size_t, 3> places_{};
   Event cross_;
 };
 
-/// Slots alternate: whoever writes a slot again has finished the operation between, which all others joined after
-/// reading the slot.
+/// Whoever comes to a place again has finished an operation between, which all others joined after reading the place.
 class SmallOperation final : public WindowOperation {
  public:
   using WindowOperation::WindowOperation;
@@ -292,13 +295,14 @@ class SmallOperation final : public WindowOperation {
   NodeOperation description() const override { return describe(count_of(call())); }
   void act(int stage) override {
     if (stage == 1) return finish();
+    place_ = channel().take_place(call().in ? call().in.bytes() : 0);
     const bool speaks = call().in && (call().kind != Collective::broadcast || call().peer == rank());
     if (speaks) std::memcpy(data(rank()), call().in.raw(), call().in.bytes());
     sync().publish(Counter::filled);
   }
 
  private:
-  std::byte* data(int of) const { return slot(of, channel().layout.small_slot(index())); }
+  std::byte* data(int of) const { return slot(of, place_); }
 
   void finish() {
     check_same();
@@ -317,9 +321,17 @@ class SmallOperation final : public WindowOperation {
       reduce_in_rank_order({call().in.dtype(), call().reduction, sources, {&out, 1}, call().out.elements()});
     }
   }
+
+  std::size_t place_ = 0;
 };
 
 }  // namespace
+
+std::size_t WindowChannel::take_place(std::size_t bytes) {
+  const std::size_t wanted = (bytes + 127) / 128 * 128;
+  if (next_place + wanted > layout.total()) next_place = 0;
+  return std::exchange(next_place, next_place + wanted);
+}
 
 std::shared_ptr<Work> direct_operation(WindowCall& call) {
   const Call& c = call.call;

@@ -7,6 +7,7 @@
 // Over several hosts each process' part is all-reduced with its counterparts on the other hosts between the two halves.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,14 +21,14 @@ namespace trireme {
 
 /// What the processes of one host share for the operations of one communicator.
 struct WindowChannel {
-  /// Places in each process' staging slice, in bytes.
+  /// Each process' staging slice is a ring of places that are handed out in turn. A place comes back only after three
+  /// others, when its lines have left the caches of the cores that wrote and read them: taking a line over from another
+  /// core's own cache was seen to cost several times what fetching it from the shared one does.
   struct Layout {
     std::size_t chunk = 0;
     static constexpr std::size_t small = 64 * 1024;
-    std::size_t small_slot(std::uint64_t index) const { return (index % 2) * small; }
-    std::size_t input(std::uint64_t index) const { return 2 * small + (index % 2) * chunk; }
-    std::size_t result(std::uint64_t index) const { return 2 * small + (2 + index % 2) * chunk; }
-    std::size_t total() const { return 2 * small + 4 * chunk; }
+    std::size_t largest() const { return (std::max(chunk, small) + 127) / 128 * 128; }
+    std::size_t total() const { return 4 * largest(); }
   };
 
   WindowChannel(std::shared_ptr<NodeWindow> memory, NodeGroup processes, Layout places)
@@ -42,6 +43,11 @@ struct WindowChannel {
   int parts = 1;                                   // how many processes of this host sum: the same on all hosts
   std::uint64_t operations = 0;
   std::vector<const std::byte*> sources;  // scratch of the running operation
+  std::size_t next_place = 0;
+
+  /// Where in every slice the next `bytes` go, at most Layout::largest(): the same on all processes, which make the
+  /// same operations. Three places in a row never overlap.
+  std::size_t take_place(std::size_t bytes);
 };
 
 /// A call that the channel carries out. The communicator's name and the call's number are for messages.

@@ -153,6 +153,23 @@ TEST_P(CommunicatorTest, SumsInSharedMemoryAreTheSameAsElsewhere) {
   }
 }
 
+/// Small and staged sums share the staging memory in turns; each must leave the one before alone.
+TEST_P(CommunicatorTest, SumsOfAllSizesFollowEachOther) {
+  std::uint32_t state = 12345;  // the same sizes on all ranks
+  for (int step = 0; step < 300; ++step) {
+    state = state * 1664525u + 1013904223u;
+    const std::int64_t n = 1 + (state >> 8) % (std::uint32_t{1} << (state >> 28));
+    const auto in = filled(n, DType::f32, [&](auto i) { return value_of(rank_ + step, i); });
+    comm_->all_reduce(in).wait();
+    const auto want = [&](auto i) {
+      int sum = 0;
+      for (int r = 0; r < size_; ++r) sum += value_of(r + step, i);
+      return sum;
+    };
+    ASSERT_EQ(wrong(in, want), 0) << "sum " << step << " of " << n;
+  }
+}
+
 TEST_P(CommunicatorTest, SumsAreBitwiseEqualOnAllRanks) {
   const std::int64_t n = 50021;
   const auto in = Tensor::empty({n}, DType::f32);

@@ -3,12 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include "comm/node_sync.hpp"
+#include "comm/window_operation.hpp"
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
 #include "tests/comm/fork_group.hpp"
@@ -47,6 +51,49 @@ TEST(NodeWindow, EveryProcessSeesEverySlice) {
     return made.window->offset_of(&node) ? 5 : 0;
   });
   for (int r = 0; r < 4; ++r) EXPECT_EQ(group.wait(r), 0) << "child " << r;
+}
+
+TEST(NodeWindow, LargeSlicesBeginOnHugePages) {
+  constexpr std::size_t huge_page = std::size_t{2} << 20, bytes = 2 * huge_page + 5000;
+  ForkGroup group(3, [](const NodeGroup& node) {
+    const auto made = NodeWindow::create(node, {.control = 100, .slice = bytes});
+    if (!made.window) return 1;
+    for (int r = 0; r < node.size; ++r) {
+      if (reinterpret_cast<std::uintptr_t>(made.window->slice(r)) % huge_page != 0) return 2;
+    }
+    std::memset(made.window->slice(node.rank), 'a' + node.rank, bytes);
+    node.exchange("written");
+    for (int r = 0; r < node.size; ++r) {
+      for (const std::size_t at : {std::size_t{0}, huge_page, 2 * huge_page, bytes - 1}) {
+        if (made.window->slice(r)[at] != static_cast<std::byte>('a' + r)) return 3;
+      }
+    }
+    return 0;
+  });
+  for (int r = 0; r < 3; ++r) EXPECT_EQ(group.wait(r), 0) << "child " << r;
+}
+
+/// What one operation leaves for the others to read must outlast the next two.
+TEST(WindowChannel, ThreePlacesInARowNeverOverlap) {
+  ForkGroup group(1, [](const NodeGroup& node) {
+    const WindowChannel::Layout layout{.chunk = 100'000};
+    const auto made = NodeWindow::create(node, {NodeSync::bytes(1), layout.total()});
+    WindowChannel channel(made.window, node, layout);
+    std::array<std::pair<std::size_t, std::size_t>, 2> before{};  // first and end
+    std::uint32_t state = 1;
+    for (int k = 0; k < 100'000; ++k) {
+      state = state * 1664525u + 1013904223u;
+      const std::size_t bytes = k % 3 == 0 ? layout.largest() : (state >> 8) % (layout.largest() + 1);
+      const std::size_t first = channel.take_place(bytes), end = first + bytes;
+      if (first % 128 != 0 || end > layout.total()) return 1;
+      for (const auto& [other_first, other_end] : before) {
+        if (first < other_end && other_first < end) return 2;
+      }
+      before = {before[1], std::pair{first, end}};
+    }
+    return 0;
+  });
+  EXPECT_EQ(group.wait(0), 0);
 }
 
 TEST(NodeWindow, ABufferKeepsTheMemoryAndTooMuchIsRefused) {

@@ -130,6 +130,8 @@ void BatchFiller::fill_column(std::size_t column, LoaderSlot& slot, const std::a
   const std::size_t in_bytes = plan_.columns()[column].in.bytes(), out_bytes = chain.output().bytes();
   const bool copies = plan_.columns()[column].list.empty();
   auto* out = static_cast<std::byte*>(slot.fields[column].raw());
+  for (std::size_t i = 0; i < std::min(rows_ahead, samples_.size()); ++i)
+    prefetch(split.row(field, samples_[i]), in_bytes);
   for (std::size_t i = 0; i < samples_.size(); ++i, out += out_bytes) {
     if (i + rows_ahead < samples_.size()) prefetch(split.row(field, samples_[i + rows_ahead]), in_bytes);
     const std::byte* const row = split.row(field, samples_[i]);

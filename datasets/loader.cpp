@@ -3,11 +3,11 @@
 #include "datasets/loader.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
-#include <map>
 #include <mutex>
 #include <thread>
 
@@ -26,6 +26,7 @@ class LoaderCore {
       slots_.push_back(plan_.make_slot());
       free_.push_back(&slots_.back());
     }
+    ready_.resize(slots_.size());
     for (int i = 0; i < std::max(o.threads, 1); ++i) fillers_.emplace_back(plan_);
   }
 
@@ -53,9 +54,14 @@ class LoaderCore {
 
   LoaderSlot* next() {
     const auto begin = std::chrono::steady_clock::now();
-    LoaderSlot* const slot = threads_.empty() ? fill_inline() : wait_for_ready();
+    if (!threads_.empty()) expect_ready();
+    std::unique_lock lock(guard_);
+    check_can_deliver();
+    LoaderSlot* const slot = threads_.empty() ? fill_inline() : wait_for_ready(lock);
+    ++held_;
+    ++delivered_;
+    front_ready_ = front().slot != nullptr;
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    const std::lock_guard lock(guard_);
     waited_seconds_ += took.count();
     return slot;
   }
@@ -93,33 +99,36 @@ class LoaderCore {
             "{} batches of the loader are held: let one go before the next, or raise LoaderOptions::held", held_);
   }
 
+  /// Where the outcome of the next batch is or will be: never more tickets are out than there are slots.
+  Outcome& front() { return ready_[delivered_ % ready_.size()]; }
+
+  /// Looks out for the next batch for as long as going to sleep and being woken would take.
+  void expect_ready() const {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
+    while (!front_ready_.load(std::memory_order_relaxed) && std::chrono::steady_clock::now() < until)
+      std::this_thread::yield();  // the one we wait for may need this very core
+  }
+
   LoaderSlot* fill_inline() {
-    const std::lock_guard lock(guard_);
-    check_can_deliver();
-    LoaderSlot* const slot = free_.front();
+    LoaderSlot* const slot = free_.back();
     try {
       fillers_.front().fill(delivered_, *slot, stop_);
     } catch (...) {
       error_ = std::current_exception();
       throw;
     }
-    free_.pop_front();
-    ++held_;
-    ++delivered_;
+    free_.pop_back();
     return slot;
   }
 
-  LoaderSlot* wait_for_ready() {
-    std::unique_lock lock(guard_);
-    check_can_deliver();
-    ready_came_.wait(lock, [&] { return ready_.contains(delivered_); });
-    const Outcome outcome = ready_.at(delivered_);
+  LoaderSlot* wait_for_ready(std::unique_lock<std::mutex>& lock) {
+    ready_came_.wait(lock, [&] { return front().slot != nullptr; });
+    const Outcome outcome = front();
     if (outcome.error) {
       error_ = outcome.error;
       std::rethrow_exception(error_);
     }
-    ready_.erase(delivered_++);
-    ++held_;
+    front() = {};
     return outcome.slot;
   }
 
@@ -128,8 +137,8 @@ class LoaderCore {
     for (;;) {
       work_wanted_.wait(lock, [&] { return stop_ || (!free_.empty() && !failed_); });
       if (stop_ || plan_.past_end(taken_)) return;
-      LoaderSlot* const slot = free_.front();
-      free_.pop_front();
+      LoaderSlot* const slot = free_.back();
+      free_.pop_back();
       const std::uint64_t ticket = taken_++;
       lock.unlock();
       Outcome outcome{slot, nullptr};
@@ -140,7 +149,8 @@ class LoaderCore {
       }
       lock.lock();
       failed_ = failed_ || outcome.error;
-      ready_.emplace(ticket, outcome);
+      ready_[ticket % ready_.size()] = outcome;
+      front_ready_ = front().slot != nullptr;
       ready_came_.notify_one();
     }
   }
@@ -152,8 +162,9 @@ class LoaderCore {
   mutable std::mutex guard_;
   std::condition_variable work_wanted_, ready_came_;
   std::atomic<bool> stop_{false};
-  std::deque<LoaderSlot*> free_;
-  std::map<std::uint64_t, Outcome> ready_;
+  std::vector<LoaderSlot*> free_;         // the last one used is taken first: its memory is nearest
+  std::vector<Outcome> ready_;            // by ticket, around a ring
+  std::atomic<bool> front_ready_{false};  // front() is filled, for those without the lock
   std::uint64_t taken_ = 0, delivered_ = 0;
   int held_ = 0;
   bool failed_ = false;  // a ticket failed: the ones before it are still delivered, none is begun after it

@@ -2,33 +2,54 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/base/error.hpp"
 #include "core/base/random.hpp"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 namespace trireme {
 namespace {
 
-constexpr std::uint64_t low_word = 0xffffffffu;
+// One text for a value and for as many as a vector register holds: `Word` is a word of 64 bits or several of them. Of
+// the factors of a product only the low halves count.
+inline std::uint64_t product(std::uint64_t x, std::uint64_t y) { return (x & 0xffffffffu) * (y & 0xffffffffu); }
 
-/// Philox's mixing step on one word: the product's halves folded together. Words stay in 64-bit variables, so that the
-/// compiler can do four at once.
-inline std::uint64_t fold(std::uint32_t multiplier, std::uint64_t x) {
-  const std::uint64_t product = multiplier * (x & low_word);
-  return (product >> 32) ^ (product & low_word);
+#ifdef __AVX2__
+typedef std::uint64_t Words __attribute__((vector_size(32)));
+
+/// One instruction, of which the compiler would make many.
+inline Words product(Words x, Words y) {
+  return reinterpret_cast<Words>(_mm256_mul_epu32(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(y)));
+}
+#else
+using Words = std::uint64_t;
+#endif
+constexpr std::size_t lanes = sizeof(Words) / sizeof(std::uint64_t);
+
+/// Philox's mixing step on one word: the product's halves folded together.
+template <class Word>
+Word fold(std::uint64_t multiplier, Word x) {
+  const Word both = product(Word{} + multiplier, x);
+  return (both >> 32) ^ both;
 }
 
 /// A keyed function from 32 bits to [0, range).
-inline std::uint64_t scatter(std::uint64_t x, const std::uint32_t (&key)[2], std::uint64_t range) {
-  const std::uint64_t once = fold(0xD2511F53u, x ^ key[0]);
-  const std::uint64_t twice = fold(0xCD9E8D57u, once ^ key[1]);
-  return ((twice & low_word) * (range & low_word)) >> 32;
+template <class Word>
+Word scatter(Word x, const std::uint64_t (&key)[2], std::uint64_t range) {
+  const Word once = fold(0xD2511F53u, x ^ key[0]);
+  const Word twice = fold(0xCD9E8D57u, once ^ key[1]);
+  return product(twice, Word{} + range) >> 32;
 }
 
-/// (x + y) mod range for x, y < range < 2^32; signed, because AVX2 compares only signed numbers.
-inline std::uint64_t add_modulo(std::uint64_t x, std::uint64_t y, std::uint64_t range) {
-  const auto sum = static_cast<std::int64_t>(x + y), most = static_cast<std::int64_t>(range);
-  return static_cast<std::uint64_t>(sum >= most ? sum - most : sum);
+/// (x + y) mod range for x, y < range < 2^32.
+template <class Word>
+Word add_modulo(Word x, Word y, std::uint64_t range) {
+  const Word sum = x + y, rest = sum - range;
+  return (rest >> 63) != 0 ? sum : rest;
 }
 
 std::uint64_t root_above(std::uint64_t n) {
@@ -44,6 +65,7 @@ Permutation::Permutation(std::int64_t n, std::uint64_t key, std::uint64_t tweak)
   require(n >= 1, "a permutation of {} elements", n);
   a_ = root_above(n_);
   b_ = (n_ + a_ - 1) / a_;
+  inverse_ = b_ > 1 ? ~std::uint64_t{0} / b_ + 1 : 0;
   for (std::uint32_t r = 0; r < rounds; ++r) {
     const auto words =
         philox({static_cast<std::uint32_t>(tweak), static_cast<std::uint32_t>(tweak >> 32), r, 0x7065726du},
@@ -53,17 +75,22 @@ Permutation::Permutation(std::int64_t n, std::uint64_t key, std::uint64_t tweak)
 }
 
 inline std::uint64_t Permutation::split_left(std::uint64_t i) const {
-  // Halves stay below 2^32, because n < 2^63; 32-bit division is several times faster where it does.
-  return (i >> 32) == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(b_) : i / b_;
+  // Where i < 2^32, multiplying by 2^64 / b, rounded up, divides exactly (Lemire, Kaser and Kurz 2019, "Faster
+  // remainder by direct computation").
+  if ((i >> 32) != 0 || inverse_ == 0) return i / b_;
+  return static_cast<std::uint64_t>(__extension__ static_cast<unsigned __int128>(inverse_) * i >> 64);
+}
+
+template <class Word>
+inline void Permutation::mix(Word& left, Word& right, const RoundKey& key) const {
+  left = add_modulo(left, scatter(right, key.right, a_), a_);
+  right = add_modulo(right, scatter(left, key.left, b_), b_);
 }
 
 std::uint64_t Permutation::walk(std::uint64_t i) const {
   do {
     std::uint64_t left = split_left(i), right = i - left * b_;
-    for (const RoundKey& key : keys_) {
-      left = add_modulo(left, scatter(right, key.right, a_), a_);
-      right = add_modulo(right, scatter(left, key.left, b_), b_);
-    }
+    for (const RoundKey& key : keys_) mix(left, right, key);
     i = left * b_ + right;
   } while (i >= n_);
   return i;
@@ -76,11 +103,13 @@ void Permutation::map_block(std::span<std::int64_t> values) const {
     left[k] = split_left(i);
     right[k] = i - left[k] * b_;
   }
-  const std::uint64_t a = a_, b = b_;
-  for (const RoundKey& key : keys_) {
-    for (std::size_t k = 0; k < block; ++k) left[k] = add_modulo(left[k], scatter(right[k], key.right, a), a);
-    for (std::size_t k = 0; k < block; ++k) right[k] = add_modulo(right[k], scatter(left[k], key.left, b), b);
-  }
+  std::array<Words, block / lanes> lefts, rights;
+  std::memcpy(lefts.data(), left.data(), sizeof(left));
+  std::memcpy(rights.data(), right.data(), sizeof(right));
+  for (const RoundKey& key : keys_)
+    for (std::size_t k = 0; k < lefts.size(); ++k) mix(lefts[k], rights[k], key);
+  std::memcpy(left.data(), lefts.data(), sizeof(left));
+  std::memcpy(right.data(), rights.data(), sizeof(right));
   for (std::size_t k = 0; k < values.size(); ++k) {
     // The domain exceeds n by less than sqrt(n) values: few have to walk on.
     const std::uint64_t once = left[k] * b_ + right[k];

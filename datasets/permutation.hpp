@@ -25,15 +25,18 @@ class Permutation {
  private:
   static constexpr int rounds = 6;  // each changes both halves
   struct RoundKey {
-    std::uint32_t right[2];
-    std::uint32_t left[2];
+    std::uint64_t right[2];
+    std::uint64_t left[2];
   };
   static constexpr std::size_t block = 32;  // values mapped together
   std::uint64_t split_left(std::uint64_t i) const;
+  template <class Word>
+  void mix(Word& left, Word& right, const RoundKey& key) const;
   void map_block(std::span<std::int64_t> values) const;
   std::uint64_t walk(std::uint64_t i) const;
 
   std::uint64_t n_, a_, b_;
+  std::uint64_t inverse_ = 0;  // 2^64 / b, rounded up; 0 where that is 2^64
   std::array<RoundKey, rounds> keys_{};
 };
 

@@ -107,6 +107,26 @@ TEST(Sampler, RefusesWhatCannotWork) {
   EXPECT_THROW(part_rows(8, -1, 4), Error);
 }
 
+// Several values at once, in vector registers, go where each alone goes; also where halves need all of 32 bits.
+TEST(Permutation, ManyAtOnceGoWhereEachAloneGoes) {
+  for (const std::int64_t n :
+       {std::int64_t{1}, std::int64_t{2}, std::int64_t{3}, std::int64_t{37}, std::int64_t{60'000},
+        (std::int64_t{1} << 32) - 1, (std::int64_t{1} << 32) + 1, INT64_MAX}) {
+    const Permutation permutation(n, 5, 2);
+    std::vector<std::int64_t> values(100), want;
+    for (std::size_t k = 0; k < values.size(); ++k) values[k] = n - 1 - static_cast<std::int64_t>(k) * 7 % n;
+    for (const std::int64_t v : values) want.push_back(permutation(v));
+    permutation.map(values);
+    EXPECT_EQ(values, want) << n;
+  }
+}
+
+// A run that was begun by an older version is resumed with the same samples, so the stream may never change.
+TEST(Sampler, TheStreamIsTheOneOfEarlierVersions) {
+  EXPECT_EQ(stream(Sampler(60'000, 7), 0, 4), (std::vector<std::int64_t>{17119, 43793, 21492, 52422}));
+  EXPECT_EQ(stream(Sampler(INT64_MAX, 7), 0, 2), (std::vector<std::int64_t>{6039471727570394379, 8564232984115696526}));
+}
+
 // All 24 orders of 4 samples, and all places of the first sample of 60, come equally often over seeds.
 TEST(Permutation, IsFair) {
   const int draws = 24'000;

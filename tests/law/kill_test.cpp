@@ -34,7 +34,7 @@ struct Kill {
                  : seed % 4 == 1 ? Moment::in_a_save
                                  : Moment::anywhere;
     out.ranks = 2 + static_cast<int>(random() % 2);
-    out.arguments = "--epochs 2 --checkpoint-every 7";
+    out.arguments = "--epochs 4 --checkpoint-every 7";
     if (random() % 2 == 0) out.arguments += " --checkpoint-async";
     return out;
   }
@@ -63,14 +63,15 @@ bool start_and_kill(const RunUnderTest& run, const Kill& kill, std::mt19937_64& 
   StartedJob job = run.start(kill.ranks, kill.arguments);
   const std::size_t total = undisturbed(kill).steps().size();
   const int victim = static_cast<int>(random() % static_cast<unsigned>(kill.ranks));
-  const std::size_t after = kill.moment == Moment::anywhere ? 1 + random() % (total - 3) : 1 + random() % 5;
+  const bool early = kill.moment == Moment::before_the_first_checkpoint;
+  const std::size_t after = 1 + random() % (early ? 5 : total - 8);
   const auto delay = std::chrono::microseconds(random() % 3000);
   std::map<int, int> pids;
   if (!job.wait_until([&] { return !run.steps().empty(); })) return false;
   pids = job.rank_pids();
   if (pids.size() != static_cast<std::size_t>(kill.ranks)) return false;
   const bool reached = job.wait_until(
-      [&] { return kill.moment == Moment::in_a_save ? run.save_in_progress() : run.steps().size() >= after; });
+      [&] { return run.steps().size() >= after && (kill.moment != Moment::in_a_save || run.save_in_progress()); });
   if (!reached) return false;
   std::this_thread::sleep_for(delay);  // where in the step or save it strikes is left to chance
   ::kill(pids.at(victim), SIGKILL);

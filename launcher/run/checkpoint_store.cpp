@@ -63,7 +63,7 @@ void make_folders(const fs::path& path) {
   const bool there = fs::is_directory(path, error);
   const fs::path parent = path.parent_path();
   if (!there) {
-    if (parent != path) make_folders(parent);
+    if (!fs::is_directory(parent, error)) make_folders(parent);
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
       storage_error("make the folder", path.string(), std::strerror(errno));
     }

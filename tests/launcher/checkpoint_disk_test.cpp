@@ -136,7 +136,7 @@ TEST_F(Disk, a_reservation_that_is_refused_names_path_and_bytes) {
 
 TEST_F(Disk, any_call_that_fails_while_saving_leaves_the_checkpoint_before) {
   save(store_, 1, small_, 2);
-  for (const long call : {SYS_fsync, SYS_pwrite64, SYS_write, SYS_rename, SYS_mkdir, SYS_pread64}) {
+  for (const long call : {SYS_fsync, SYS_pwrite64, SYS_rename, SYS_mkdir, SYS_pread64}) {
     const int status = in_child([&] {
       const std::string folder = store_.folder(), path = fs::path(folder).parent_path().string();
       refuse_call(call, EIO);
@@ -153,6 +153,23 @@ TEST_F(Disk, any_call_that_fails_while_saving_leaves_the_checkpoint_before) {
     EXPECT_EQ(status, storage) << "call " << call;
     EXPECT_EQ(joined(verify_checkpoint(store_.folder() + "/" + checkpoint_name(1))), "");
   }
+}
+
+TEST_F(Disk, a_manifest_that_finds_no_space_publishes_nothing) {
+  save(store_, 1, small_, 2);
+  const std::string partial = store_.begin(2);
+  const WrittenFile written[] = {write_checkpoint_file(partial + "/rank_0000.h5", 2, share_of(small_, 0, 1))};
+  CheckpointManifest manifest = plain_manifest(2, 1);
+  manifest.options["train.note"] = std::string(50'000, 'n');
+  merge_written(manifest, written);
+  const int status = in_child([&] {
+    limit(20'000);
+    expect_error(ExitCode::storage, {partial + "/manifest.json", "File too large"}, [&] { store_.commit(manifest); });
+    check(!testing::Test::HasFailure(), "another error");
+  });
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(store_.list().size(), 1U);
+  EXPECT_EQ(joined(verify_checkpoint(store_.commit(manifest))), "");
 }
 
 TEST_F(Disk, one_that_cannot_be_read_is_a_storage_error_that_names_the_tensor) {

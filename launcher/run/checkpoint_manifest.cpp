@@ -11,7 +11,6 @@
 namespace trireme {
 namespace {
 
-constexpr std::size_t most_bytes = std::size_t{1} << 30;
 constexpr std::int64_t most_ranks = 1 << 20;
 constexpr std::string_view name_prefix = "step_";
 constexpr const char* what = "the manifest of a checkpoint";
@@ -149,9 +148,6 @@ std::string CheckpointManifest::to_text() const {
 }
 
 CheckpointManifest CheckpointManifest::parse(const std::string& text, const std::string& path) {
-  if (text.size() > most_bytes) {
-    fail(ExitCode::corrupt_input, "{} is not {}: it has {} bytes, more than {}", path, what, text.size(), most_bytes);
-  }
   Json json = parse_json(text, path, what);
   const JsonObject root(json, path, "");
   check_version(root);

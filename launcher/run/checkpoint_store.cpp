@@ -13,6 +13,7 @@
 #include "core/base/error.hpp"
 #include "core/io/descriptor.hpp"
 #include "core/io/file.hpp"
+#include "launcher/run/checkpoint_json.hpp"
 #include "launcher/run/checkpoint_reader.hpp"
 
 namespace trireme {
@@ -137,6 +138,9 @@ std::string CheckpointStore::commit(const CheckpointManifest& manifest) const {
   const std::string partial = hidden(folder_, manifest.step, partial_suffix);
   const std::string target = published(folder_, manifest.step);
   const std::string text = manifest.to_text();
+  if (static_cast<std::int64_t>(text.size()) > largest_manifest) {
+    storage_error("publish", target, fmt::format("its manifest has {} bytes", text.size()));
+  }
   CheckpointManifest::parse(text, partial + "/" + manifest_file);
   check_files(partial, manifest);
   write_manifest(partial + "/" + manifest_file, text);

@@ -228,10 +228,17 @@ class Damaged : public testing::Test {
     EXPECT_NE(error, "") << "loading is silent";
     std::set<std::string> files;
     for (const auto& touched : damage.touched) files.insert(touched.file);
-    bool named = false;
+    bool named = false, resized = false;
     for (const auto& file : files) {
       EXPECT_NE(problems.find(file), std::string::npos) << file << " is not in: " << problems;
       named = named || error.find(file) != std::string::npos;
+      const auto it = damage.files.find(file);
+      resized =
+          resized || (it != damage.files.end() && file != manifest_file && it->second.size() != good_.at(file).size());
+    }
+    if (resized) {
+      EXPECT_NE(problems.find("were written"), std::string::npos) << problems;
+      EXPECT_NE(error.find("were written"), std::string::npos) << error;
     }
     EXPECT_TRUE(named) << error;
     expect_tensors(damage, problems, error);

@@ -172,6 +172,26 @@ TEST_F(Disk, a_manifest_that_finds_no_space_publishes_nothing) {
   EXPECT_EQ(joined(verify_checkpoint(store_.commit(manifest))), "");
 }
 
+TEST_F(Disk, what_does_not_reach_the_disk_is_not_published) {
+  save(store_, 1, small_, 2);
+  const std::string partial = store_.begin(2);
+  const auto pieces = share_of(small_, 0, 1);
+  const WrittenFile written[] = {write_checkpoint_file(partial + "/rank_0000.h5", 2, pieces)};
+  CheckpointManifest manifest = plain_manifest(2, 1);
+  merge_written(manifest, written);
+  const int status = in_child([&] {
+    refuse_call(SYS_fsync, EIO);
+    expect_error(ExitCode::storage, {partial + "/manifest.json", "Input/output error"},
+                 [&] { store_.commit(manifest); });
+    expect_error(ExitCode::storage, {dir_ / "a.h5", "Input/output error"},
+                 [&] { write_checkpoint_file(dir_ / "a.h5", 2, pieces); });
+    check(!testing::Test::HasFailure(), "another error");
+  });
+  if (status == child_cannot) GTEST_SKIP() << "skipped: no system call filters";
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(store_.list().size(), 1U);
+}
+
 TEST_F(Disk, one_that_cannot_be_read_is_a_storage_error_that_names_the_tensor) {
   const std::string folder = save(store_, 1, large_);
   const int status = in_child([&] {

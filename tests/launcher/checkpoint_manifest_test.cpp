@@ -1,6 +1,7 @@
 // Manifests from a stranger or a failing disk: each is refused by name and place, whatever is wrong, and none makes the
 // program leave the folder, take much memory or wait.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -215,7 +216,11 @@ TEST_F(Manifests, a_changed_value_without_its_checksum_is_refused) {
 
 TEST_F(Manifests, a_huge_manifest_is_refused_unread) {
   fs::resize_file(path_, (std::uintmax_t{1} << 30) + 1);  // takes no space: it is a hole
+  rusage before{}, after{};
+  ::getrusage(RUSAGE_SELF, &before);
   expect_error(ExitCode::corrupt_input, {path_, "1073741825"}, [&] { CheckpointReader reader(folder_); });
+  ::getrusage(RUSAGE_SELF, &after);
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 300'000) << "KiB of memory were taken";
 }
 
 TEST_F(Manifests, links_pipes_and_folders_in_place_of_files_are_refused) {

@@ -175,6 +175,15 @@ TEST_F(Metrics, any_cut_and_resume_leaves_each_step_once) {
   }
 }
 
+TEST_F(Metrics, a_record_without_its_line_end_does_not_spoil_the_next) {
+  write_file_atomically(file(), to_json_line(record(1)) + "\n" + to_json_line(record(2)));
+  {
+    MetricsWriter writer({.file = file(), .first_step = 2, .output = screen_});
+    writer.step(record(3));
+  }
+  EXPECT_EQ(steps_in(file()), (std::vector<std::int64_t>{1, 3}));
+}
+
 TEST_F(Metrics, time_goes_on_over_starts) {
   {
     MetricsWriter writer({.file = file(), .elapsed_before = 1000, .output = screen_});
@@ -212,11 +221,17 @@ TEST_F(Metrics, a_full_disk_costs_no_record_when_it_has_room_again) {
   MetricsWriter writer({.file = file(), .output = screen_});
   writer.step(record(1));
   const std::size_t line = read_file(file()).size();
+  std::int64_t last = 1;
   testing::internal::CaptureStderr();
   {
     // Room for one line and a half.
     const FullDisk full(line + line / 2);
-    for (std::int64_t step = 2; step <= 50; ++step) writer.step(record(step));
+    // Long enough for several tries.
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(2500);
+    for (; std::chrono::steady_clock::now() < end; ++last) {
+      writer.step(record(last + 1));
+      ::usleep(1000);
+    }
     EXPECT_EQ(steps_in(file()), std::vector<std::int64_t>{1});
     EXPECT_THROW(writer.sync(), Error);
   }
@@ -224,9 +239,11 @@ TEST_F(Metrics, a_full_disk_costs_no_record_when_it_has_room_again) {
   EXPECT_EQ(std::count(warnings.begin(), warnings.end(), '\n'), 1) << warnings;
   EXPECT_NE(warnings.find("1 record(s) not written yet, 0 lost"), std::string::npos) << warnings;
   EXPECT_NE(warnings.find("metrics.jsonl"), std::string::npos) << warnings;
-  writer.step(record(51));
+  writer.step(record(last + 1));
   EXPECT_NO_THROW(writer.sync());
-  EXPECT_EQ(steps_in(file()).size(), 51u);
+  const auto steps = steps_in(file());
+  ASSERT_EQ(steps.size(), static_cast<std::size_t>(last + 1));
+  EXPECT_EQ(steps.back(), last + 1);
 }
 
 TEST_F(Metrics, what_never_could_be_written_is_counted_at_the_end) {

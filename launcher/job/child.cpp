@@ -107,8 +107,9 @@ void Child::close_pipe(int descriptor) {
   if (descriptor == error_) error_ = -1;
 }
 
-int open_signals() {
-  const sigset_t set = watched_signals();
+int open_signals(std::initializer_list<int> more) {
+  sigset_t set = watched_signals();
+  for (const int signal : more) sigaddset(&set, signal);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   const int descriptor = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

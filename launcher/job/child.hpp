@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,9 @@ class Child {
   int status_ = -1;
 };
 
-/// Blocks the stop signals and SIGCHLD, ignores SIGPIPE; a descriptor that yields one signalfd_siginfo per signal.
-/// A Child starts with the usual signals again.
-int open_signals();
+/// Blocks the stop signals, SIGCHLD and `more`, ignores SIGPIPE; a descriptor that yields one signalfd_siginfo per
+/// signal. A Child starts with the usual signals again.
+int open_signals(std::initializer_list<int> more = {});
 
 /// The path execvp would run for `program`; empty where there is none.
 std::string find_program(const std::string& program);

@@ -32,7 +32,7 @@ std::vector<std::string> encode(const Frame& frame) {
 
 std::optional<Frame> decode(std::string_view line) {
   if (line.size() < 4 || line[0] != frame_mark) return std::nullopt;
-  if (std::string_view("oeOErs").find(line[1]) == std::string_view::npos) return std::nullopt;
+  if (std::string_view("oeOErbs").find(line[1]) == std::string_view::npos) return std::nullopt;
   int rank = 0;
   const auto [end, error] = std::from_chars(line.data() + 2, line.data() + line.size(), rank);
   if (error != std::errc{} || end == line.data() + line.size() || *end != ' ') return std::nullopt;

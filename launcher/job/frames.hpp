@@ -16,8 +16,9 @@ enum class FrameKind : char {
   error = 'e',        // a line of standard error, or its end
   output_part = 'O',  // the line goes on in the next frame of this kind and rank
   error_part = 'E',
-  status = 'r',  // a line that the next one replaces (carriage return), without its end
-  ended = 's',   // how the rank ended: RankEnd as JSON
+  status = 'r',   // a line that the next one replaces (carriage return), without its end
+  started = 'b',  // the rank's program runs
+  ended = 's',    // how the rank ended: RankEnd as JSON
 };
 
 struct Frame {

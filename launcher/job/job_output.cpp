@@ -62,6 +62,9 @@ void JobOutput::show(const Frame& frame) {
       if (settings_.terminal_columns == 0 || frame.rank != 0) return;
       status_ = frame.text;
       return draw_status();
+    case FrameKind::started:
+      started_.insert(frame.rank);
+      return;
     case FrameKind::ended:
       if (auto end = rank_end_from_json(frame.text)) ends_[frame.rank] = *end;
       return;

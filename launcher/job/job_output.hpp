@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ class JobOutput {
   void show(const Frame& frame);
   /// A line of the launcher itself, to standard error.
   void say(const std::string& line);
+  /// How many ranks' programs have been started.
+  int started() const { return static_cast<int>(started_.size()); }
   /// Endings that came by frames, by rank.
   const std::map<int, RankEnd>& ends() const { return ends_; }
   /// Puts the cursor below the refreshed line.
@@ -37,6 +40,7 @@ class JobOutput {
 
   JobOutputSettings settings_;
   std::map<std::pair<int, char>, std::string> parts_;
+  std::set<int> started_;
   std::map<int, RankEnd> ends_;
   std::string status_;
 };

@@ -27,7 +27,7 @@ namespace {
 struct LaunchOptions {
   LaunchSettings settings;
   bool dry_run = false;
-  double timeout = 0;
+  double timeout = 0, grace = 60;
 };
 
 void declare(OptionSet& options, LaunchOptions& out) {
@@ -41,7 +41,8 @@ void declare(OptionSet& options, LaunchOptions& out) {
   options.group("Output")
       .add("dry-run", &out.dry_run, "print the mpirun command and start nothing")
       .add("log-dir", &settings.log_folder, "folder of rank-N.log; empty: runs/logs/DATE-TIME-PID")
-      .add("timeout", &out.timeout, "end the job after so many seconds; 0: never", {.low = 0});
+      .add("timeout", &out.timeout, "end the job after so many seconds; 0: never", {.low = 0})
+      .add("grace", &out.grace, "seconds to save and end when stopped or out of time; 0: none", {.low = 0});
 }
 
 std::string default_log_folder() {
@@ -120,6 +121,7 @@ int launch_command(std::span<const std::string> args) {
                     .ranks = static_cast<int>(settings.ranks),
                     .log_folder = settings.log_folder,
                     .timeout_seconds = chosen.timeout,
+                    .grace_seconds = chosen.grace,
                     .terminal_columns = facts.terminal_columns});
 }
 

@@ -132,6 +132,8 @@ LaunchPlan plan_launch(const LaunchSettings& settings, const LaunchFacts& facts)
     command.insert(command.end(), {"--hostfile", settings.hostfile});
   }
   add_binding(facts, plan);
+  // A signal passed on by mpirun goes to the wrapper alone, which knows what its program expects (rank_exec.hpp).
+  command.insert(command.end(), {"--mca", "odls_base_signal_direct_children_only", "1"});
   choose_threads(settings, facts, plan);
   add_environment(facts, plan, settings.log_folder);
   std::istringstream words(settings.mpirun_options);

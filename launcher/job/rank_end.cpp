@@ -1,5 +1,5 @@
 // The order of blame: ended by itself (earliest clock first), then an exit code after a stop signal (MPI_Abort stops
-// the aborting rank too), then a rank that vanished, then those killed by the stop signal.
+// the aborting rank too), then a rank that vanished, then those killed by the stop signal; never one that has saved.
 #include "launcher/job/rank_end.hpp"
 
 #include <fmt/format.h>
@@ -40,12 +40,19 @@ const char* meaning(int code) {
 }
 
 int blame(const RankEnd& end) {
+  if (end.asks_to_resume()) return 4;
   if (end.ended && !end.told_to_stop) return 0;
   if (end.ended && end.signal == 0) return 1;
   return end.ended ? 3 : 2;
 }
 
 }  // namespace
+
+bool RankEnd::asks_to_resume() const {
+  return ended && signal == 0 && exit_code == static_cast<int>(ExitCode::resume_me);
+}
+
+bool RankEnd::failed_by_itself() const { return ended && failed() && !told_to_stop && !asks_to_resume(); }
 
 int RankEnd::code() const {
   if (!ended) return static_cast<int>(ExitCode::peer_lost);
@@ -88,6 +95,11 @@ std::optional<RankEnd> root_cause(const std::vector<RankEnd>& ends) {
     if (end.failed() && (first == nullptr || key(end) < key(*first))) first = &end;
   }
   return first == nullptr ? std::nullopt : std::optional(*first);
+}
+
+bool saved(const std::vector<RankEnd>& ends) {
+  return std::any_of(ends.begin(), ends.end(), [](const RankEnd& end) { return end.asks_to_resume(); }) &&
+         std::none_of(ends.begin(), ends.end(), [](const RankEnd& end) { return end.failed_by_itself(); });
 }
 
 std::string signal_name(int signal) {

@@ -17,6 +17,9 @@ struct RankEnd {
   bool told_to_stop = false;  // a stop signal had come before the end
   std::string last_error = {};
 
+  bool asks_to_resume() const;
+  /// Not stopped by anybody.
+  bool failed_by_itself() const;
   bool failed() const { return !ended || exit_code != 0 || signal != 0; }
   /// The code of the rank as shells give it: 128 + signal where a signal killed it.
   int code() const;
@@ -29,6 +32,10 @@ std::optional<RankEnd> rank_end_from_json(const std::string& text);
 /// The failure that came first by itself. Failures after a stop signal are consequences, and count only where there is
 /// no other. Nothing where no rank failed.
 std::optional<RankEnd> root_cause(const std::vector<RankEnd>& ends);
+
+/// Whether the job saved its state and asks to be resumed (code 10): a rank says so, and none failed by itself in
+/// another way. That others were stopped as it left means nothing then.
+bool saved(const std::vector<RankEnd>& ends);
 
 /// "exited with code 14 (storage)", "was killed by SIGKILL (9)", ...
 std::string describe(const RankEnd& end);

@@ -1,6 +1,7 @@
-// The wrapper leads the process group of its rank, so mpirun's signals (sent to groups) reach program and wrapper alike
-// and are not forwarded a second time. It outlives a stop signal until the program has ended, and when mpirun itself
-// dies it ends the whole group: no process of the job remains.
+// The wrapper leads the process group of its rank. mpirun's own stop signals go to the group, so they reach program and
+// wrapper alike; those that mpirun only passes on go to the wrapper (launch_plan.cpp asks for that), which hands them
+// to the group. It outlives a stop signal until the program has ended, and when mpirun itself dies it ends the whole
+// group: no process of the job remains.
 #include "launcher/job/rank_exec.hpp"
 
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
@@ -81,6 +83,26 @@ std::string without_erasers(std::string text) {
   return text;
 }
 
+/// Blocked signals do not count, though sigwait and the like fetch such: shells block all for the moment of a fork.
+bool catches(pid_t process, int signal) {
+  std::ifstream status(fmt::format("/proc/{}/status", process));
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("SigCgt:")) return (std::strtoull(line.c_str() + 7, nullptr, 16) >> (signal - 1) & 1) != 0;
+  }
+  return false;
+}
+
+/// The processes of this one's group, without itself.
+std::vector<pid_t> rest_of_group() {
+  std::vector<pid_t> members;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry("/proc", error), end; !error && entry != end; entry.increment(error)) {
+    const pid_t process = std::atoi(entry->path().filename().c_str());
+    if (process > 0 && process != ::getpid() && ::getpgid(process) == ::getpgrp()) members.push_back(process);
+  }
+  return members;
+}
+
 class RankWrapper {
  public:
   RankWrapper(int rank, const std::string& folder, std::vector<std::string> command)
@@ -93,10 +115,14 @@ class RankWrapper {
 
   int run() {
     open_files();
-    const int signals = open_signals();
+    const int signals = open_signals({SIGTSTP, SIGCONT, SIGABRT, SIGALRM});
     try {
       Child child({.command = command_, .group = ChildGroup::shared, .death_signal = SIGKILL});
+      sender_.send({FrameKind::started, rank_, ""});
+      sender_.flush();
       while (child.poll_status() == -1) turn(child, signals);
+      // A signal to the group may have ended the program before this process heard of it.
+      take_signals(signals);
       while (take(child.output(), FrameKind::output) > 0) continue;
       while (take(child.error(), FrameKind::error) > 0) continue;
       const int status = child.poll_status();
@@ -130,8 +156,7 @@ class RankWrapper {
   void turn(Child& child, int signals) {
     pollfd waits[] = {{signals, POLLIN, 0}, {child.output(), POLLIN, 0}, {child.error(), POLLIN, 0}};
     ::poll(waits, 3, 1000);
-    signalfd_siginfo signal{};
-    while (::read(signals, &signal, sizeof signal) == sizeof signal) on_signal(static_cast<int>(signal.ssi_signo));
+    take_signals(signals);
     if (waits[1].revents != 0 && take(child.output(), FrameKind::output) == 0) child.close_pipe(child.output());
     if (waits[2].revents != 0 && take(child.error(), FrameKind::error) == 0) child.close_pipe(child.error());
     const bool mpirun_gone = stop_at_ != 0 && now() > stop_at_;
@@ -139,12 +164,37 @@ class RankWrapper {
     sender_.flush();
   }
 
-  void on_signal(int signal) {
-    if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP) end_.told_to_stop = true;
+  void take_signals(int signals) {
+    signalfd_siginfo one{};
+    while (::read(signals, &one, sizeof one) == sizeof one) {
+      const int signal = static_cast<int>(one.ssi_signo);
+      const bool own = one.ssi_pid == static_cast<std::uint32_t>(::getpid());
+      if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP) {
+        on_stop(signal);
+      } else if (signal == SIGUSR1) {
+        ask_to_stop();
+      } else if (signal != SIGCHLD && !own) {
+        ::kill(0, signal);
+      }
+    }
+  }
+
+  void on_stop(int signal) {
+    end_.told_to_stop = true;
     if (signal != SIGHUP || stop_at_ != 0) return;
     // The death of mpirun reaches only this process: the others of the group are told here.
     ::kill(0, SIGTERM);
     stop_at_ = now() + 2;
+  }
+
+  /// SIGUSR1 asks to save and end. It would kill programs that do not know it: they are asked by SIGTERM, unless one
+  /// of the group knows it (a shell that waits for the program does not).
+  void ask_to_stop() {
+    bool heard = false;
+    for (const pid_t process : rest_of_group()) {
+      if (catches(process, SIGUSR1) && ::kill(process, SIGUSR1) == 0) heard = true;
+    }
+    if (!heard && !end_.told_to_stop) ::kill(0, SIGTERM);
   }
 
   static double now() {

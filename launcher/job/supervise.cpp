@@ -1,5 +1,6 @@
-// mpirun runs in a process group of its own, so that Ctrl-C reaches it exactly once, as the one SIGTERM sent from here
-// (two make it give up cleaning); when this process dies, the kernel sends mpirun that signal instead.
+// mpirun runs in a process group of its own, so that Ctrl-C reaches it only as what is sent from here: SIGUSR1, and the
+// one SIGTERM (two make it give up cleaning), upon which it kills the ranks a second later. When this process dies, the
+// kernel sends mpirun the SIGTERM.
 #include "launcher/job/supervise.hpp"
 
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -29,6 +31,8 @@ namespace {
 constexpr double patience_seconds = 15;
 /// mpirun's own words wait this long, so that the root cause can be named before them.
 constexpr double hold_seconds = 5;
+/// `timeout` and some schedulers send a signal to the process and to its group: two at once are one request.
+constexpr double same_request_seconds = 0.5;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -54,6 +58,7 @@ class Supervisor {
   }
 
  private:
+  enum class Stop { none, asked, ordered };
   struct Held {
     double time;
     std::string text;
@@ -88,20 +93,38 @@ class Supervisor {
 
   void check_clock(Child& child) {
     const double time = now();
-    if (settings_.timeout_seconds > 0 && !timed_out_ && time > started_ + settings_.timeout_seconds) {
+    if (settings_.timeout_seconds > 0 && stop_ == Stop::none && time > started_ + settings_.timeout_seconds) {
       timed_out_ = true;
-      stop(child);
+      ask(child);
     }
-    if (stopping_since_ != 0 && time > stopping_since_ + patience_seconds) ::kill(-child.id(), SIGKILL);
+    if (stop_ == Stop::asked && time > stop_since_ + settings_.grace_seconds) {
+      output_.say(fmt::format("trireme launch: the ranks did not end within {} s (--grace)", settings_.grace_seconds));
+      order(child);
+    }
+    if (stop_ == Stop::ordered && time > stop_since_ + patience_seconds) ::kill(-child.id(), SIGKILL);
     while (!held_.empty() && time > held_.front().time + hold_seconds) {
       output_.say(held_.front().text);
       held_.erase(held_.begin());
     }
   }
 
-  void stop(Child& child) {
+  /// mpirun passes SIGUSR1 on and kills nobody. Before all ranks run there is nothing to save, and mpirun may not yet
+  /// catch it.
+  void ask(Child& child) {
+    if (settings_.grace_seconds <= 0 || output_.started() < settings_.ranks) return order(child);
+    enter(Stop::asked);
+    ::kill(child.id(), SIGUSR1);
+    output_.say("trireme launch: stopping: asked the ranks to save and end (again to end at once)");
+  }
+
+  void order(Child& child) {
+    enter(Stop::ordered);
     ::kill(child.id(), SIGTERM);
-    if (stopping_since_ == 0) stopping_since_ = now();
+  }
+
+  void enter(Stop stop) {
+    stop_ = stop;
+    stop_since_ = now();
   }
 
   void on_signal(Child& child, int signal) {
@@ -110,12 +133,16 @@ class Supervisor {
       ::kill(child.id(), signal);
       return;
     }
-    if (stopped_by_ == 0) {
-      stopped_by_ = signal;
-      stop(child);
-      return;
+    const double time = now();
+    if (time < last_request_ + same_request_seconds) return;
+    last_request_ = time;
+    if (stopped_by_ == 0) stopped_by_ = signal;
+    if (stop_ == Stop::none) return ask(child);
+    if (stop_ == Stop::asked) {
+      output_.say("trireme launch: asked again: ending the ranks at once");
+      return order(child);
     }
-    // Asked twice: the wrappers end their ranks when mpirun is gone.
+    // The wrappers end their ranks when mpirun is gone.
     ::kill(-child.id(), SIGKILL);
   }
 
@@ -155,25 +182,41 @@ class Supervisor {
   int close_job(int status) {
     const int mpirun_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     write_mpirun_log();
-    if (stopped_by_ != 0) {
-      output_.say(fmt::format("trireme launch: stopped by {}; all ranks have ended; logs: {}", signal_name(stopped_by_),
-                              settings_.log_folder));
-      return 128 + stopped_by_;
+    const std::vector<RankEnd> ends = collect_ends();
+    if (saved(ends)) {
+      output_.say("trireme launch: saved; start the same command again to go on");
+      return static_cast<int>(ExitCode::resume_me);
     }
-    if (timed_out_) {
-      output_.say(fmt::format("trireme launch: the job did not end within {} s (--timeout) and was stopped; logs: {}",
-                              settings_.timeout_seconds, settings_.log_folder));
-      return static_cast<int>(ExitCode::hang);
-    }
+    if (stop_ != Stop::none && !ended_by_themselves(ends)) return stopped();
     if (mpirun_code == 0) {
       for (const Held& line : held_) output_.say(line.text);
       return 0;
     }
-    return blame(mpirun_code);
+    return blame(mpirun_code, ends);
   }
 
-  int blame(int mpirun_code) {
-    const std::vector<RankEnd> ends = collect_ends();
+  /// Of a job that was asked to end: all ranks were done just then, or one failed, perhaps because it could not save.
+  bool ended_by_themselves(const std::vector<RankEnd>& ends) const {
+    const auto failed = [](const RankEnd& end) {
+      return end.failed_by_itself() && end.signal != SIGTERM && end.signal != SIGUSR1;
+    };
+    const auto done = [](const RankEnd& end) { return !end.failed() && !end.told_to_stop; };
+    return std::any_of(ends.begin(), ends.end(), failed) ||
+           (static_cast<int>(ends.size()) == settings_.ranks && std::all_of(ends.begin(), ends.end(), done));
+  }
+
+  int stopped() {
+    if (!timed_out_) {
+      output_.say(fmt::format("trireme launch: stopped by {}; all ranks have ended; logs: {}", signal_name(stopped_by_),
+                              settings_.log_folder));
+      return 128 + stopped_by_;
+    }
+    output_.say(fmt::format("trireme launch: the job did not end within {} s (--timeout) and was stopped; logs: {}",
+                            settings_.timeout_seconds, settings_.log_folder));
+    return static_cast<int>(ExitCode::hang);
+  }
+
+  int blame(int mpirun_code, const std::vector<RankEnd>& ends) {
     const auto cause = root_cause(ends);
     const bool consequence_only = cause && cause->ended && cause->told_to_stop && cause->signal == SIGTERM;
     if (!cause || consequence_only) {
@@ -219,7 +262,8 @@ class Supervisor {
   LineSplitter splitters_[2];
   std::vector<Held> held_;
   std::string mpirun_words_;
-  double started_ = 0, stopping_since_ = 0;
+  double started_ = 0, stop_since_ = 0, last_request_ = -same_request_seconds;
+  Stop stop_ = Stop::none;
   bool timed_out_ = false;
   int stopped_by_ = 0;
 };

@@ -145,7 +145,7 @@ TEST_F(LaunchedJob, killed_rank_is_named_and_nothing_remains) {
 
 TEST_F(LaunchedJob, time_out_ends_ranks_that_ignore_requests) {
   const std::string mark = "62." + std::to_string(::getpid());
-  const Finished job = launch(2, "trap '' TERM; sleep " + mark, "--timeout 1");
+  const Finished job = launch(2, "trap '' TERM; sleep " + mark, "--timeout 1 --grace 1");
   EXPECT_EQ(job.code, 11);
   EXPECT_TRUE(has(job.error, "did not end within 1 s")) << job.error;
   EXPECT_EQ(running(mark), 0u);
@@ -283,6 +283,19 @@ TEST(RootCause, is_the_first_by_itself) {
   EXPECT_FALSE(root_cause({fine}));
   const RankEnd aborted{.rank = 5, .ended = true, .exit_code = 7, .time = 9, .told_to_stop = true};
   EXPECT_EQ(root_cause({told, lost, aborted})->rank, 5);
+}
+
+TEST(RootCause, saving_is_none) {
+  const RankEnd fine{.rank = 0, .ended = true}, one_saved{.rank = 1, .ended = true, .exit_code = 10, .time = 10},
+      told{.rank = 2, .ended = true, .signal = 15, .time = 11, .told_to_stop = true}, lost{.rank = 3},
+      told_to_leave{.rank = 4, .ended = true, .exit_code = 12, .time = 12, .told_to_stop = true},
+      disk{.rank = 5, .ended = true, .exit_code = 14, .time = 20};
+  EXPECT_TRUE(saved({one_saved}));
+  EXPECT_TRUE(saved({fine, one_saved, told, lost, told_to_leave}));
+  EXPECT_FALSE(saved({fine}));
+  EXPECT_FALSE(saved({fine, told, lost}));
+  EXPECT_FALSE(saved({one_saved, disk}));
+  EXPECT_EQ(root_cause({one_saved, disk, told})->rank, 5);
 }
 
 TEST(RootCause, record_survives_odd_bytes) {

@@ -135,14 +135,24 @@ TEST(RunLock, owner_is_told_without_taking_the_lock) {
 TEST(RunLock, asking_never_keeps_a_run_from_starting) {
   const TempDir folder;
   { const RunLock lock(folder.path(), "-"); }
+  int asks[2];
+  ASSERT_EQ(::pipe2(asks, O_CLOEXEC | O_NONBLOCK), 0);
   const pid_t asker = ::fork();
   if (asker == 0) {
-    for (;;) run_owner(folder.path());
+    for (;;) {
+      run_owner(folder.path());
+      [[maybe_unused]] const ssize_t told = ::write(asks[1], "x", 1);
+    }
   }
-  for (int tries = 0; tries < 2000; ++tries) {
+  // Until the asker has asked a thousand times in between.
+  int asked = 0;
+  for (char bytes[64]; asked < 1000;) {
+    const ssize_t got = ::read(asks[0], bytes, sizeof bytes);
+    if (got > 0) asked += static_cast<int>(got);
     const std::string text = refusal(folder.path());
     if (!text.empty()) ADD_FAILURE() << text;
   }
+  for (const int end : asks) ::close(end);
   ::kill(asker, SIGKILL);
   ::waitpid(asker, nullptr, 0);
 }

@@ -1,9 +1,11 @@
 // One thread that runs asynchronous operations in the order they were given. An operation is started once and then
 // polled until it is finished; several may be in flight, so a send queued behind a receive still leaves. Between polls
-// the thread spins for some tens of microseconds and then sleeps in short naps, so that waiting for a peer does not
-// take the core from the thread that computes. Knows nothing about what the operations do.
+// the thread sleeps in naps: short ones while somebody is blocked until an operation is finished, else long ones, so
+// that waiting for a peer does not take the core from the thread that computes. Knows nothing about what the operations
+// do.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -56,7 +58,7 @@ class OperationQueue {
   bool take_new(bool idle);
   void start_new();
   bool poll_all();
-  void nap();
+  void pause(std::chrono::nanoseconds quiet);
   void abandon_rest();
 
   mutable std::mutex guard_;

@@ -1,5 +1,6 @@
 #include "core/device/stream.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -14,6 +15,7 @@ struct Completion::State {
   bool done = false;
   std::exception_ptr error;
   std::function<void()> help;
+  std::atomic<int> waiters{0};
 };
 
 Completion::Completion() : state_(std::make_shared<State>()) {}
@@ -51,9 +53,13 @@ void Completion::wait() {
     }
     lock.lock();
   }
+  ++s->waiters;
   s->changed.wait(lock, [&] { return s->done; });
+  --s->waiters;
   if (s->error) std::rethrow_exception(s->error);
 }
+
+bool Completion::awaited() const { return state_->waiters.load(std::memory_order_relaxed) > 0; }
 
 void Completion::set_helper(std::function<void()> help) {
   const std::lock_guard lock(state_->guard);

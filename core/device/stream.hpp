@@ -23,6 +23,8 @@ class Completion {
   /// The error is thrown again by every wait().
   void fail(std::exception_ptr error);
   bool done() const;
+  /// Whether a thread is blocked in wait() just now: a worker may then hurry.
+  bool awaited() const;
   /// Blocks until finish() or fail(). A completion with a helper lets the waiter do the work itself.
   void wait();
   /// `help` is run by a waiter; it must finish the operation before it returns.

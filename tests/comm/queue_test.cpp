@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/base/error.hpp"
@@ -51,6 +53,24 @@ TEST(OperationQueue, EventsCarryErrorsOfStartAndOfPoll) {
     EXPECT_EQ(error.code(), ExitCode::peer_lost);
   }
   after.wait();
+  queue.close();
+}
+
+/// Who computes meanwhile must keep its core; who waits must not wait for naps.
+TEST(OperationQueue, PollsSeldomUntilSomebodyWaits) {
+  using Clock = std::chrono::steady_clock;
+  OperationQueue queue;
+  std::atomic<int> polls{0};
+  const auto slow = [&] { return [&polls, n = 0]() mutable { return ++polls, ++n == 200; }; };
+  const auto start = Clock::now();
+  const auto unwatched = queue.submit(slow);
+  while (!unwatched.done()) std::this_thread::yield();
+  const auto alone = Clock::now() - start;
+  EXPECT_GE(alone, std::chrono::milliseconds(40)) << "200 polls came too close to each other";
+  const auto again = Clock::now();
+  queue.submit(slow).wait();
+  EXPECT_LT(Clock::now() - again, alone);
+  EXPECT_EQ(polls, 400);
   queue.close();
 }
 

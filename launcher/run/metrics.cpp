@@ -1,5 +1,5 @@
-// Formats records twice: for people (short, rounded) and for programs (exact). A line of the file is one write(2), so
-// a reader that follows it never sees two records mixed.
+// The lines for people, short and rounded, and the file. One write(2) is whole lines, so a reader that follows the file
+// never sees two records mixed; what a full disk took of a line is taken back before the next try.
 #include "launcher/run/metrics.hpp"
 
 #include <fcntl.h>
@@ -9,82 +9,89 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
 #include "core/base/error.hpp"
+#include "core/base/log.hpp"
 #include "core/io/file.hpp"
-#include "core/io/json.hpp"
 
 namespace trireme {
 namespace {
 
-/// JSON has no words for these; a text keeps the line valid and the fact visible.
-Json number(double value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  return value;
-}
+constexpr std::size_t most_waiting = std::size_t{8} << 20;
+constexpr double seconds_between_tries = 1, seconds_between_warnings = 60;
 
-double read_number(const Json& value) {
-  if (value.is_string()) return std::strtod(value.get<std::string>().c_str(), nullptr);
-  return value.get<double>();
-}
-
-StepRecord read_step(const Json& json) {
-  return {.step = json.at("step"),
-          .epoch = json.at("epoch"),
-          .loss = read_number(json.at("loss")),
-          .samples_per_second = read_number(json.at("samples_per_second")),
-          .learning_rate = read_number(json.at("learning_rate")),
-          .gradient_norm = read_number(json.at("gradient_norm")),
-          .waiting_percent = read_number(json.at("waiting_percent")),
-          .communication_percent = read_number(json.at("communication_percent")),
-          .elapsed_seconds = read_number(json.at("elapsed_seconds"))};
-}
-
-ValidationRecord read_validation(const Json& json) {
-  return {.step = json.at("step"),
-          .epoch = json.at("epoch"),
-          .loss = read_number(json.at("loss")),
-          .accuracy = read_number(json.at("accuracy")),
-          .elapsed_seconds = read_number(json.at("elapsed_seconds"))};
-}
-
-/// Keeps whole lines up to `last_step`: what came after is computed again by the resumed run.
-void trim_file(const std::string& path, std::int64_t last_step) {
-  if (!std::filesystem::exists(path)) return;
-  const std::string text = read_file(path);
-  std::string kept;
-  std::size_t begin = 0;
-  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-    const std::string line = text.substr(begin, end + 1 - begin);
-    begin = end + 1;
-    const Json json = Json::parse(line, nullptr, false);
-    const bool counted = json.is_object() && json.contains("step") && json["step"].is_number_integer();
-    if (counted && json["step"].get<std::int64_t>() <= last_step) kept += line;
-  }
-  if (kept != text) write_file_atomically(path, kept);
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
 MetricsWriter::MetricsWriter(MetricsSettings settings) : settings_(std::move(settings)) {
   if (settings_.file.empty()) return;
-  trim_file(settings_.file, settings_.first_step);
+  trim_metrics(settings_.file, settings_.first_step);
   file_ = ::open(settings_.file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (file_ < 0) fail(ExitCode::storage, "cannot open '{}' for metrics: {}", settings_.file, std::strerror(errno));
+  size_ = ::lseek(file_, 0, SEEK_END);
+  sync_folder(std::filesystem::path(settings_.file).parent_path().string());
 }
 
 MetricsWriter::~MetricsWriter() {
+  try {
+    write_waiting();
+  } catch (const Error& error) {
+    warn(error.what());
+  }
   if (status_shown_) print("\n");
   if (file_ >= 0) ::close(file_);
 }
 
 void MetricsWriter::record(const std::string& json) {
-  if (file_ >= 0) write_all(file_, json + "\n", settings_.file);
+  if (file_ < 0) return;
+  if (waiting_.size() < most_waiting) {
+    waiting_ += json + "\n";
+    ++waiting_records_;
+  } else {
+    ++lost_;
+  }
+  if (failing_ && now() < next_try_) return;
+  try {
+    write_waiting();
+  } catch (const Error& error) {
+    next_try_ = now() + seconds_between_tries;
+    if (now() < next_warning_) return;
+    next_warning_ = now() + seconds_between_warnings;
+    warn(error.what());
+  }
+}
+
+void MetricsWriter::write_waiting() {
+  if (waiting_.empty()) return;
+  if (failing_ && ::ftruncate(file_, size_) != 0) {
+    fail(ExitCode::storage, "cannot take back half a line of '{}': {}", settings_.file, std::strerror(errno));
+  }
+  failing_ = true;
+  write_all(file_, waiting_, settings_.file);
+  failing_ = false;
+  size_ += static_cast<std::int64_t>(waiting_.size());
+  waiting_.clear();
+  waiting_records_ = 0;
+}
+
+void MetricsWriter::warn(const std::string& problem) {
+  if (status_shown_) print("\n");
+  status_shown_ = false;
+  log::warning("metrics: {}; {} record(s) not written yet, {} lost", problem, waiting_records_, lost_);
+}
+
+void MetricsWriter::sync() {
+  if (file_ < 0) return;
+  write_waiting();
+  if (::fsync(file_) != 0) {
+    fail(ExitCode::storage, "cannot write '{}' to disk: {}", settings_.file, std::strerror(errno));
+  }
 }
 
 void MetricsWriter::print(const std::string& text) {
@@ -98,7 +105,9 @@ void MetricsWriter::line(std::string_view text) {
 }
 
 void MetricsWriter::step(const StepRecord& one) {
-  record(to_json_line(one));
+  StepRecord stored = one;
+  stored.elapsed_seconds += settings_.elapsed_before;
+  record(to_json_line(stored));
   const std::string text = format_step(one, settings_.first_step, settings_.total_steps);
   if (settings_.terminal_columns > 0) {
     const auto columns = static_cast<std::size_t>(settings_.terminal_columns);
@@ -114,9 +123,11 @@ void MetricsWriter::step(const StepRecord& one) {
 }
 
 void MetricsWriter::validation(const ValidationRecord& one) {
-  record(to_json_line(one));
+  ValidationRecord stored = one;
+  stored.elapsed_seconds += settings_.elapsed_before;
+  record(to_json_line(stored));
   line(fmt::format("epoch {}  step {}  validation loss {:.4f}  accuracy {:.2f} %  after {}", one.epoch, one.step,
-                   one.loss, 100 * one.accuracy, format_duration(one.elapsed_seconds)));
+                   one.loss, 100 * one.accuracy, format_duration(stored.elapsed_seconds)));
 }
 
 void MetricsWriter::summary(const Summary& values) {
@@ -124,6 +135,10 @@ void MetricsWriter::summary(const Summary& values) {
   std::string text = "summary:";
   for (const auto& [name, value] : values) text += fmt::format("  {} {:.6g}", name, value);
   line(text);
+}
+
+void MetricsWriter::event(std::int64_t step, const std::string& name, const std::string& text) {
+  record(to_json_line(EventRecord{.step = step, .event = name, .text = text}));
 }
 
 int terminal_columns(int output) {
@@ -168,57 +183,6 @@ std::string format_step(const StepRecord& one, std::int64_t first_step, std::int
       "epoch {}  step {}{}  loss {:.4f}  {}/s  lr {:.3g}  |g| {:.3g}  data {:.0f} %  comm {:.0f} %  ETA {}", one.epoch,
       one.step, of, one.loss, format_rate(one.samples_per_second), one.learning_rate, one.gradient_norm,
       one.waiting_percent, one.communication_percent, format_duration(eta));
-}
-
-std::string to_json_line(const StepRecord& one) {
-  return Json{{"kind", "step"},
-              {"step", one.step},
-              {"epoch", one.epoch},
-              {"loss", number(one.loss)},
-              {"samples_per_second", number(one.samples_per_second)},
-              {"learning_rate", number(one.learning_rate)},
-              {"gradient_norm", number(one.gradient_norm)},
-              {"waiting_percent", number(one.waiting_percent)},
-              {"communication_percent", number(one.communication_percent)},
-              {"elapsed_seconds", number(one.elapsed_seconds)}}
-      .dump();
-}
-
-std::string to_json_line(const ValidationRecord& one) {
-  return Json{{"kind", "validation"},
-              {"step", one.step},
-              {"epoch", one.epoch},
-              {"loss", number(one.loss)},
-              {"accuracy", number(one.accuracy)},
-              {"elapsed_seconds", number(one.elapsed_seconds)}}
-      .dump();
-}
-
-std::string to_json_line(const Summary& summary) {
-  Json values = Json::object();
-  for (const auto& [name, value] : summary) values[name] = number(value);
-  return Json{{"kind", "summary"}, {"values", values}}.dump();
-}
-
-MetricsHistory read_metrics(const std::string& path) {
-  const std::string text = read_file(path);
-  MetricsHistory history;
-  std::size_t begin = 0;
-  std::int64_t line = 0;
-  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-    ++line;
-    try {
-      const Json json = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                                    text.begin() + static_cast<std::ptrdiff_t>(end));
-      const std::string kind = json.at("kind");
-      if (kind == "step") history.steps.push_back(read_step(json));
-      if (kind == "validation") history.validations.push_back(read_validation(json));
-    } catch (const Json::exception& error) {
-      fail(ExitCode::corrupt_input, "{}:{}: no metrics record: {}", path, line, error.what());
-    }
-    begin = end + 1;
-  }
-  return history;
 }
 
 }  // namespace trireme

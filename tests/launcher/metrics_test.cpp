@@ -3,9 +3,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <limits>
 
@@ -94,6 +98,155 @@ TEST_F(Metrics, foreign_line_is_named) {
     EXPECT_EQ(error.code(), ExitCode::corrupt_input);
     EXPECT_NE(std::string(error.what()).find("metrics.jsonl:2"), std::string::npos) << error.what();
   }
+}
+
+std::vector<std::int64_t> steps_in(const std::string& path) {
+  std::vector<std::int64_t> steps;
+  for (const StepRecord& one : read_metrics(path).steps) steps.push_back(one.step);
+  return steps;
+}
+
+TEST_F(Metrics, resuming_keeps_what_belongs_to_the_steps_done) {
+  {
+    MetricsWriter writer({.file = file(), .output = screen_});
+    for (std::int64_t step = 1; step <= 3; ++step) writer.step(record(step));
+    writer.validation({.step = 3, .epoch = 1, .accuracy = 0.5});
+    writer.event(3, "checkpoint", "step_00000003");
+    writer.step(record(4));
+    writer.validation({.step = 4, .epoch = 2, .accuracy = 0.6});
+    writer.event(4, "checkpoint", "step_00000004");
+    writer.event(4, "resume", "from step_00000004");
+    writer.event(4, "rollback", "to step 3");
+    writer.summary({{"test_accuracy", 0.91}});
+  }
+  write_file_atomically(file(), read_file(file()) + "{\"kind\":\"later\",\"x\":1}\n{\"kind\":\"later\",\"step\":9}\n");
+  { const MetricsWriter writer({.file = file(), .first_step = 3, .output = screen_}); }
+  const MetricsHistory history = read_metrics(file());
+  EXPECT_EQ(steps_in(file()), (std::vector<std::int64_t>{1, 2, 3}));
+  ASSERT_EQ(history.validations.size(), 1u);
+  EXPECT_EQ(history.validations[0].step, 3);
+  std::string events;
+  for (const EventRecord& one : history.events) events += fmt::format("{} {}, ", one.event, one.step);
+  EXPECT_EQ(events, "checkpoint 3, resume 4, rollback 4, ");
+  EXPECT_EQ(history.events[1].text, "from step_00000004");
+  const std::string text = read_file(file());
+  EXPECT_EQ(text.find("summary"), std::string::npos);
+  EXPECT_NE(text.find("\"x\":1"), std::string::npos);
+  EXPECT_EQ(text.find("\"step\":9"), std::string::npos);
+}
+
+TEST_F(Metrics, damaged_lines_are_named_and_the_rest_goes_on) {
+  std::string text;
+  for (std::int64_t step = 1; step <= 4; ++step) text += to_json_line(record(step)) + "\n";
+  const std::string damaged = std::string(7, '\0') + "\n{\"kind\":\"step\",\"step\":3}\n\n[1]\n";
+  write_file_atomically(file(), text + damaged + to_json_line(record(5)) + "\n" + to_json_line(record(6)) + "\n");
+  testing::internal::CaptureStderr();
+  { const MetricsWriter writer({.file = file(), .first_step = 5, .output = screen_}); }
+  const std::string warnings = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(steps_in(file()), (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
+  for (const char* line : {"metrics.jsonl:5:", "metrics.jsonl:6:", "metrics.jsonl:7:", "metrics.jsonl:8:"}) {
+    EXPECT_NE(warnings.find(line), std::string::npos) << warnings;
+  }
+  EXPECT_EQ(warnings.find("metrics.jsonl:9:"), std::string::npos) << warnings;
+}
+
+TEST_F(Metrics, any_cut_and_resume_leaves_each_step_once) {
+  std::string whole;
+  std::vector<std::size_t> ends;  // of step k + 1
+  for (std::int64_t step = 1; step <= 6; ++step) {
+    whole += to_json_line(record(step)) + "\n";
+    ends.push_back(whole.size());
+    if (step % 2 == 0) whole += to_json_line(EventRecord{.step = step, .event = "checkpoint"}) + "\n";
+  }
+  // The power may go at any byte; the run goes on at any step whose records were there.
+  for (std::size_t bytes = 0; bytes <= whole.size(); bytes += 7) {
+    const auto there = std::count_if(ends.begin(), ends.end(), [&](std::size_t end) { return end <= bytes; });
+    for (std::int64_t first = 0; first <= there; ++first) {
+      write_file_atomically(file(), whole.substr(0, bytes));
+      {
+        MetricsWriter writer({.file = file(), .first_step = first, .output = screen_});
+        for (std::int64_t step = first + 1; step <= 6; ++step) writer.step(record(step));
+      }
+      ASSERT_EQ(steps_in(file()), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6})) << bytes << " bytes, from " << first;
+    }
+  }
+}
+
+TEST_F(Metrics, time_goes_on_over_starts) {
+  {
+    MetricsWriter writer({.file = file(), .elapsed_before = 1000, .output = screen_});
+    writer.step(record(7));
+    writer.validation({.step = 7, .epoch = 1, .elapsed_seconds = 8});
+  }
+  EXPECT_EQ(read_metrics(file()).steps[0].elapsed_seconds, 1007);
+  EXPECT_EQ(read_metrics(file()).validations[0].elapsed_seconds, 1008);
+  EXPECT_NE(screen().find("after 16:48"), std::string::npos) << screen();
+}
+
+/// A limit on file sizes is the full disk that a test can have.
+class FullDisk {
+ public:
+  explicit FullDisk(std::size_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    handler_ = std::signal(SIGXFSZ, SIG_IGN);
+    rlimit small = before_;
+    small.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = nullptr;
+};
+
+TEST_F(Metrics, a_full_disk_costs_no_record_when_it_has_room_again) {
+  MetricsWriter writer({.file = file(), .output = screen_});
+  writer.step(record(1));
+  const std::size_t line = read_file(file()).size();
+  testing::internal::CaptureStderr();
+  {
+    // Room for one line and a half.
+    const FullDisk full(line + line / 2);
+    for (std::int64_t step = 2; step <= 50; ++step) writer.step(record(step));
+    EXPECT_EQ(steps_in(file()), std::vector<std::int64_t>{1});
+    EXPECT_THROW(writer.sync(), Error);
+  }
+  const std::string warnings = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(warnings.begin(), warnings.end(), '\n'), 1) << warnings;
+  EXPECT_NE(warnings.find("1 record(s) not written yet, 0 lost"), std::string::npos) << warnings;
+  EXPECT_NE(warnings.find("metrics.jsonl"), std::string::npos) << warnings;
+  writer.step(record(51));
+  EXPECT_NO_THROW(writer.sync());
+  EXPECT_EQ(steps_in(file()).size(), 51u);
+}
+
+TEST_F(Metrics, what_never_could_be_written_is_counted_at_the_end) {
+  testing::internal::CaptureStderr();
+  {
+    const FullDisk full(10000);
+    MetricsWriter writer({.file = file(), .output = screen_});
+    for (std::int64_t step = 1; step <= 10; ++step) writer.event(step, "skipped", std::string(1 << 20, 'x'));
+  }
+  const std::string warnings = testing::internal::GetCapturedStderr();
+  EXPECT_NE(warnings.find("8 record(s) not written yet, 2 lost"), std::string::npos) << warnings;
+}
+
+TEST_F(Metrics, trimming_a_long_file_takes_seconds) {
+  constexpr std::int64_t steps = 200000;
+  std::string text;
+  for (std::int64_t step = 1; step <= steps; ++step) text += to_json_line(record(step)) + "\n";
+  write_file_atomically(file(), text);
+  const auto begin = std::chrono::steady_clock::now();
+  trim_metrics(file(), steps - 10);
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+  EXPECT_EQ(read_file(file()).size(), text.rfind(to_json_line(record(steps - 9))));
+  EXPECT_LT(time.count(), 30) << text.size() << " bytes";
 }
 
 TEST_F(Metrics, plain_lines_come_at_an_interval_and_at_the_end) {

@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <vector>
 
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
@@ -42,37 +44,125 @@ class RunFolders : public testing::Test {
   fs::path root_;
 };
 
-TEST_F(RunFolders, is_private_and_whole) {
-  const RunFolder folder({.name = "first", .parent = in("runs")});
+TEST_F(RunFolders, is_private_and_whole_whatever_the_umask) {
+  const mode_t before = ::umask(0);
+  const RunFolder folder({.path = in("deep/runs/first")});
   folder.write_config("epochs = 3\n");
-  EXPECT_EQ(folder.path(), in("runs/first"));
-  EXPECT_EQ(mode_of(folder.path()), 0700u);
-  EXPECT_EQ(mode_of(folder.log_folder()), 0700u);
-  EXPECT_EQ(mode_of(folder.config_file()), 0600u);
-  EXPECT_EQ(read_file(folder.config_file()), "epochs = 3\n");
+  folder.write_config("epochs = 4\n");
+  folder.write_file("summary.json", "{}");
+  ::umask(before);
+  EXPECT_EQ(folder.path(), in("deep/runs/first"));
+  EXPECT_FALSE(folder.existed());
+  for (const std::string& path : {in("deep"), in("deep/runs"), folder.path(), folder.log_folder()}) {
+    EXPECT_EQ(mode_of(path), 0700u) << path;
+  }
+  for (const char* name : {"config.ini", "config.1.ini", "summary.json", "lock"}) {
+    EXPECT_EQ(mode_of(folder.path() + "/" + name), 0600u) << name;
+  }
+  EXPECT_EQ(read_file(folder.config_file()), "epochs = 4\n");
 }
 
-TEST_F(RunFolders, existing_run_is_refused_overwritten_or_resumed) {
+/// A run that has ended, with one of each thing that a run leaves.
+std::string ended_run(const RunFolderSettings& settings) {
+  const RunFolder run(settings);
+  run.write_config("a = 1\n");
+  run.write_config("a = 2\n");
+  run.write_file("metrics.jsonl", "{}\n");
+  for (const std::string& folder : {run.checkpoint_folder(), run.tensorboard_folder()}) {
+    fs::create_directories(folder);
+    write_file_atomically(folder + "/file", "x");
+  }
+  return run.path();
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST_F(RunFolders, existing_run_is_refused_or_resumed_with_everything) {
   RunFolderSettings settings{.name = "first", .parent = in("runs")};
-  const RunFolder first(settings);
-  first.write_config("a = 1\n");
-  first.write_file("metrics.jsonl", "{}\n");
+  const std::string path = ended_run(settings);
+  const auto before = names_in(path);
   EXPECT_EQ(code_of(settings), ExitCode::usage);
-  settings.existing = ExistingRun::resume;
-  EXPECT_EQ(RunFolder(settings).path(), first.path());
-  EXPECT_TRUE(fs::exists(first.metrics_file()));
-  settings.existing = ExistingRun::overwrite;
+  for (const ExistingRun existing : {ExistingRun::resume, ExistingRun::open_or_create}) {
+    settings.existing = existing;
+    const RunFolder again(settings);
+    EXPECT_EQ(again.path(), path);
+    EXPECT_TRUE(again.existed());
+    EXPECT_EQ(names_in(path), before);
+    EXPECT_TRUE(fs::exists(again.checkpoint_folder() + "/file"));
+  }
+}
+
+TEST_F(RunFolders, overwriting_removes_what_a_run_wrote_and_nothing_else) {
+  RunFolderSettings settings{.name = "first", .parent = in("runs"), .existing = ExistingRun::overwrite};
+  const std::string path = ended_run(settings);
+  write_file_atomically(path + "/notes.txt", "mine");
+  write_file_atomically(path + "/config.old.ini", "mine too");
   const RunFolder again(settings);
-  EXPECT_FALSE(fs::exists(first.metrics_file()));
-  EXPECT_FALSE(fs::exists(first.config_file()));
+  EXPECT_FALSE(again.existed());
+  EXPECT_EQ(names_in(path), (std::vector<std::string>{"config.old.ini", "lock", "logs", "notes.txt"}));
+}
+
+TEST_F(RunFolders, open_or_create_makes_a_run_where_there_is_none) {
+  const RunFolderSettings settings{.path = in("new"), .existing = ExistingRun::open_or_create};
+  {
+    // Killed before config.ini was there, perhaps while it was written; the launcher's logs came first.
+    const RunFolder run(settings);
+    EXPECT_FALSE(run.existed());
+    write_file_atomically(run.log_folder() + "/rank-0.log", "x");
+    write_file_atomically(run.path() + "/config.ini.123.tmp", "half");
+  }
+  const RunFolder again(settings);
+  EXPECT_FALSE(again.existed());
+  EXPECT_EQ(names_in(again.path()), (std::vector<std::string>{"lock", "logs"}));
+  EXPECT_TRUE(fs::exists(again.log_folder() + "/rank-0.log"));
+}
+
+TEST_F(RunFolders, a_run_in_use_is_left_alone) {
+  RunFolderSettings settings{.name = "first", .parent = in("runs")};
+  const std::string path = ended_run(settings);
+  settings.existing = ExistingRun::resume;
+  const RunFolder running(settings);
+  const auto before = names_in(path);
+  for (const ExistingRun existing : {ExistingRun::overwrite, ExistingRun::resume, ExistingRun::open_or_create}) {
+    settings.existing = existing;
+    EXPECT_EQ(code_of(settings), ExitCode::usage);
+    EXPECT_EQ(names_in(path), before);
+  }
+}
+
+TEST_F(RunFolders, configs_of_earlier_starts_are_kept) {
+  const RunFolder run({.path = in("run")});
+  const auto text = [&](const std::string& name) { return read_file(run.path() + "/" + name); };
+  run.write_config("# command line\na = 1\n");
+  run.write_config("# default\na = 1\n");  // the same values from elsewhere
+  EXPECT_FALSE(fs::exists(run.path() + "/config.1.ini"));
+  EXPECT_EQ(text("config.ini"), "# default\na = 1\n");
+  run.write_config("a = 2\n");
+  run.write_config("a = 3\n");
+  EXPECT_EQ(text("config.1.ini"), "# default\na = 1\n");
+  EXPECT_EQ(text("config.2.ini"), "a = 2\n");
+  EXPECT_EQ(text("config.ini"), "a = 3\n");
+  // Killed between the two writes of a change: the kept file is there already.
+  write_file_atomically(run.path() + "/config.3.ini", "a = 3\n");
+  run.write_config("a = 4\n");
+  EXPECT_FALSE(fs::exists(run.path() + "/config.4.ini"));
+  EXPECT_EQ(text("config.3.ini"), "a = 3\n");
 }
 
 TEST_F(RunFolders, a_folder_of_other_files_is_never_overwritten) {
   fs::create_directories(in("precious"));
   write_file_atomically(in("precious/thesis.txt"), "text");
-  EXPECT_EQ(code_of({.path = in("precious"), .existing = ExistingRun::overwrite}), ExitCode::usage);
+  for (const ExistingRun existing :
+       {ExistingRun::refuse, ExistingRun::overwrite, ExistingRun::resume, ExistingRun::open_or_create}) {
+    EXPECT_EQ(code_of({.path = in("precious"), .existing = existing}), ExitCode::usage);
+    EXPECT_EQ(names_in(in("precious")), std::vector<std::string>{"thesis.txt"});
+  }
   EXPECT_EQ(read_file(in("precious/thesis.txt")), "text");
-  EXPECT_EQ(code_of({.path = in("precious"), .existing = ExistingRun::resume}), ExitCode::usage);
 }
 
 TEST_F(RunFolders, names_cannot_leave_the_parent_and_files_are_no_folders) {

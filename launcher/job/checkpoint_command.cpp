@@ -1,21 +1,21 @@
 #include "launcher/job/checkpoint_command.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
-#include "core/io/file.hpp"
 #include "core/io/json.hpp"
+#include "datasets/progress.hpp"
 #include "datasets/summary.hpp"
 #include "launcher/job/checkpoint_place.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/job/text_table.hpp"
-#include "launcher/run/metrics.hpp"
 #include "launcher/run/print.hpp"
 
 namespace trireme {
@@ -80,42 +80,18 @@ Json list_json(const CheckpointPlace& place, const std::vector<CheckpointLook>& 
           {"leftovers", place.leftovers}};
 }
 
-/// How far the checking is, as one refreshed line where standard error is a terminal.
-class Progress {
- public:
-  explicit Progress(std::string name) : name_(std::move(name)), shown_(terminal_columns(STDERR_FILENO) > 0) {}
-  ~Progress() { show(""); }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
-  void operator()(std::int64_t done, std::int64_t all) {
-    const int percent = all > 0 ? static_cast<int>(100 * (static_cast<double>(done) / static_cast<double>(all))) : 100;
-    if (percent == percent_) return;
-    percent_ = percent;
-    show(fmt::format("{}: {} % of {}", name_, percent, bytes_text(all)));
-  }
-
- private:
-  void show(const std::string& text) const {
-    if (!shown_) return;
-    const std::string line = fmt::format("\r{}\x1b[K", text);
-    // A progress line that cannot be written is not worth ending for.
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
-  }
-
-  std::string name_;
-  bool shown_;
-  int percent_ = -1;
-};
-
 enum class Verdict { whole, damaged, removed };
 
 Verdict verify_one(const CheckpointStore::Entry& entry) {
   const CheckpointLook look = look_at(entry);
   std::vector<std::string> problems;
   {
-    Progress progress("checking " + checkpoint_name(entry.step));
-    problems = verify_checkpoint(entry.path, [&](std::int64_t done, std::int64_t all) { progress(done, all); });
+    std::optional<Progress> progress;
+    std::int64_t before = 0;
+    problems = verify_checkpoint(entry.path, [&](std::int64_t done, std::int64_t all) {
+      if (!progress) progress.emplace("checking " + checkpoint_name(entry.step), all, "bytes");
+      progress->advance(done - std::exchange(before, done));
+    });
   }
   if (problems.empty() && look.reader != nullptr) {
     const CheckpointManifest& manifest = look.reader->manifest();

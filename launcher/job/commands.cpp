@@ -3,21 +3,20 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <string_view>
 #include <vector>
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "launcher/job/checkpoint_command.hpp"
 #include "launcher/job/data_command.hpp"
 #include "launcher/job/launch_command.hpp"
 #include "launcher/job/plot_command.hpp"
 #include "launcher/job/rank_exec.hpp"
 #include "launcher/job/version.hpp"
 #include "launcher/run/options.hpp"
+#include "launcher/run/print.hpp"
 
 namespace trireme {
 namespace {
@@ -36,26 +35,17 @@ int version_command(Arguments args);
 constexpr Command commands[] = {
     {"launch", "start a program on N ranks: trireme launch -n 2 -- PROGRAM ARGS", launch_command},
     {"data", "import data sets, look into them, check them", data_command},
+    {"checkpoint", "list, check, look into, compare and remove checkpoints", checkpoint_command},
     {"plot", "draw the training curve of a run folder", plot_command},
     {"help", "say more about a command: trireme help launch", help_command},
     {"version", "list version, features and libraries", version_command},
     {"rank-exec", "", rank_exec_command},
 };
 
-void print(std::string_view text) {
-  // A reader that has seen enough (| head) is no failure.
-  while (!text.empty()) {
-    const ssize_t done = ::write(STDOUT_FILENO, text.data(), text.size());
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return;
-    text.remove_prefix(static_cast<std::size_t>(done));
-  }
-}
-
 std::string overview() {
   std::string out = "trireme: trains neural networks on one or many machines\n\nUsage: trireme COMMAND [options]\n\n";
   for (const Command& one : commands) {
-    if (*one.summary != '\0') out += fmt::format("  {:<10} {}\n", one.name, one.summary);
+    if (*one.summary != '\0') out += fmt::format("  {:<11} {}\n", one.name, one.summary);
   }
   return out + "\nEvery command has --help. Example:\n  trireme launch -n 2 -- ./image_classification --epochs 3\n";
 }
@@ -73,12 +63,12 @@ const Command& find_command(const std::string& name) {
 
 int help_command(Arguments args) {
   if (args.empty()) {
-    print(overview());
+    print_out(overview());
     return 0;
   }
   const Command& command = find_command(args[0]);
   if (command.run == help_command || command.run == version_command) {
-    print(fmt::format("trireme {}: {}\n", command.name, command.summary));
+    print_out(fmt::format("trireme {}: {}\n", command.name, command.summary));
     return 0;
   }
   const std::string ask[] = {"--help"};
@@ -86,13 +76,13 @@ int help_command(Arguments args) {
 }
 
 int version_command(Arguments) {
-  print(version_text());
+  print_out(version_text());
   return 0;
 }
 
 int dispatch(Arguments args) {
   if (args.empty()) {
-    print(overview());
+    print_out(overview());
     return static_cast<int>(ExitCode::usage);
   }
   if (args[0] == "--help" || args[0] == "-h") return help_command(args.subspan(1));

@@ -170,14 +170,19 @@ void CheckpointStore::abandon(std::int64_t step) const noexcept {
   }
 }
 
+std::vector<CheckpointStore::Entry> CheckpointStore::beyond(const KeepRule& rule) const {
+  auto entries = list();
+  const auto kept = static_cast<std::size_t>(std::max(rule.last, always_kept));
+  entries.resize(entries.size() - std::min(entries.size(), kept));
+  if (rule.every > 0) std::erase_if(entries, [&](const Entry& entry) { return entry.step % rule.every == 0; });
+  return entries;
+}
+
 std::vector<std::int64_t> CheckpointStore::prune(const KeepRule& rule) const {
   const auto entries = list();
-  const auto kept = static_cast<std::size_t>(std::max(rule.last, always_kept));
-  if (entries.size() <= kept) return {};
-  if (!whole(entries.back()) || !whole(entries[entries.size() - 2])) return {};
+  if (entries.size() < 2 || !whole(entries.back()) || !whole(entries[entries.size() - 2])) return {};
   std::vector<std::int64_t> removed;
-  for (const auto& entry : std::span(entries).first(entries.size() - kept)) {
-    if (rule.every > 0 && entry.step % rule.every == 0) continue;
+  for (const auto& entry : beyond(rule)) {
     const std::string trash = hidden(folder_, entry.step, trash_suffix);
     remove_tree(trash);
     rename_or_fail(entry.path, trash);
@@ -189,13 +194,22 @@ std::vector<std::int64_t> CheckpointStore::prune(const KeepRule& rule) const {
   return removed;
 }
 
-void CheckpointStore::clean() const {
+std::vector<std::string> CheckpointStore::leftovers() const {
   std::vector<std::string> names;
   std::error_code error;
   for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
-    names.push_back(it->path().filename().string());
+    const std::string name = it->path().filename().string();
+    for (const auto suffix : {partial_suffix, trash_suffix, replaced_suffix}) {
+      if (hidden_step(name, suffix) >= 0) names.push_back(name);
+    }
   }
   if (error && error != std::errc::no_such_file_or_directory) storage_error("list", folder_, error.message());
+  std::ranges::sort(names);
+  return names;
+}
+
+void CheckpointStore::clean() const {
+  const auto names = leftovers();
   for (const auto& name : names) {
     const std::int64_t step = hidden_step(name, replaced_suffix);
     if (step < 0 || exists(published(folder_, step))) continue;
@@ -203,11 +217,7 @@ void CheckpointStore::clean() const {
     rename_or_fail(folder_ + "/" + name, published(folder_, step));
     sync_folder(folder_);
   }
-  for (const auto& name : names) {
-    for (const auto suffix : {partial_suffix, trash_suffix, replaced_suffix}) {
-      if (hidden_step(name, suffix) >= 0) remove_tree(folder_ + "/" + name);
-    }
-  }
+  for (const auto& name : names) remove_tree(folder_ + "/" + name);
 }
 
 }  // namespace trireme

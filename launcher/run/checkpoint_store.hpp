@@ -40,9 +40,13 @@ class CheckpointStore {
   std::string commit(const CheckpointManifest& manifest) const;
   /// Removes what begin() made; never throws.
   void abandon(std::int64_t step) const noexcept;
+  /// What the rule does not keep, oldest first.
+  std::vector<Entry> beyond(const KeepRule& rule) const;
   /// Removes checkpoints the rule does not keep, oldest first, each by rename to .trash and then removal. Removes
   /// nothing unless the two newest are whole as far as manifest and file sizes tell. Returns the steps removed.
   std::vector<std::int64_t> prune(const KeepRule& rule) const;
+  /// The hidden names, in order: of a process at work, or left behind by a killed one.
+  std::vector<std::string> leftovers() const;
   /// Removes what a killed process left behind under hidden names. Only the holder of the run folder's lock may.
   void clean() const;
 

@@ -13,8 +13,10 @@ namespace {
 
 template <class T>
 std::string range_text(const char* kind, T low, T high) {
-  const bool from = low != std::numeric_limits<T>::lowest() && low != -std::numeric_limits<T>::infinity();
-  const bool to = high != std::numeric_limits<T>::max() && high != std::numeric_limits<T>::infinity();
+  // An integer's infinity() is 0.
+  constexpr bool endless = std::numeric_limits<T>::has_infinity;
+  const bool from = low != (endless ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest());
+  const bool to = high != (endless ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max());
   if (from && to) return fmt::format("{} from {} to {}", kind, low, high);
   if (from) return fmt::format("{} of at least {}", kind, low);
   if (to) return fmt::format("{} of at most {}", kind, high);

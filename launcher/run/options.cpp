@@ -2,13 +2,10 @@
 // them from the weakest source to the strongest, so that a value that loses is still checked.
 #include "launcher/run/options.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <boost/version.hpp>
 #include <cctype>
-#include <cerrno>
 #include <cstdlib>
 #include <string_view>
 
@@ -16,6 +13,7 @@
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
 #include "launcher/run/option_value.hpp"
+#include "launcher/run/print.hpp"
 
 extern char** environ;
 
@@ -48,17 +46,6 @@ std::vector<std::string> with_empty_values(const std::vector<std::string>& argum
     if (empty_value) out.emplace_back();
   }
   return out;
-}
-
-void print(const std::string& text) {
-  // A reader that has seen enough (| head) is no failure of --help.
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const ssize_t done = ::write(STDOUT_FILENO, rest.data(), rest.size());
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return;
-    rest.remove_prefix(static_cast<std::size_t>(done));
-  }
 }
 
 }  // namespace
@@ -250,7 +237,7 @@ ParseOutcome OptionSet::parse(const std::vector<std::string>& arguments) {
     }
   }
   if (help_asked_) {
-    if (speaks_for_job()) print(help());
+    if (speaks_for_job()) print_out(help());
     return ParseOutcome::exit_done;
   }
   if (!config_file_.empty()) apply(read_ini(config_file_));
@@ -260,7 +247,7 @@ ParseOutcome OptionSet::parse(const std::vector<std::string>& arguments) {
     for (const std::string& warning : warnings_) log::warning("{}", warning);
   }
   if (!print_asked_) return ParseOutcome::run;
-  if (speaks_for_job()) print(to_ini());
+  if (speaks_for_job()) print_out(to_ini());
   return ParseOutcome::exit_done;
 }
 

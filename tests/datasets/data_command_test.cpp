@@ -82,13 +82,18 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   };
   wrong({}, "import, generate, info or verify");
   wrong({"improt"}, "improt");
-  wrong({"import", "csv"}, "idx");
-  wrong({"import", "idx", "--imgaes", "x"}, "--imgaes");
-  wrong({"import", "idx", "--images"}, "wants a value");
+  wrong({"improt"}, "did you mean 'import'?");
+  wrong({"import"}, "trireme data import wants idx");
+  wrong({"import", "csv"}, "trireme data import has no 'csv'; it has idx");
+  wrong({"import", "idx", "--imgaes", "x"}, "did you mean 'images'?");
+  wrong({"import", "idx", "--images"}, "argument for option '--images' is missing");
   wrong({"import", "idx", "--images", "x"}, "--labels");
   wrong({"import", "idx", "stray", "--images", "x"}, "stray");
   wrong({"generate", "shapes", "--out", "x", "--count", "ten"}, "ten");
-  wrong({"generate", "shapes", "--out", "x", "--shard-rows", "0"}, "--shard-rows");
+  wrong({"generate", "shapes", "--out", "x", "--shard-rows=-1"}, "shard-rows");
+  wrong({"generate", "shapes", "--out", "x", "--noise", "2"}, "a number from 0 to 1");
+  wrong({"import", "idx", "--images", "x", "--labels", "y", "--out", "z", "--classes", "a,,b"},
+        "an empty name in 'a,,b'");
   wrong({"info"}, "takes 1 argument");
   wrong({"verify", "a", "b"}, "a b");
   expect_error(ExitCode::corrupt_input, {"index.json"}, [] { run({"info", "/nowhere"}); });

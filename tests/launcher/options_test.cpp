@@ -107,6 +107,13 @@ TEST_F(Options, every_kind_is_read) {
   EXPECT_TRUE(other.values.shuffle);
 }
 
+TEST_F(Options, a_bound_of_zero_is_said_too) {
+  std::int64_t steps = 0;
+  OptionSet options({.name = "train", .summary = "trains"});
+  options.group("Training").add("max-steps", &steps, "limit", {.low = 0});
+  EXPECT_TRUE(has(options.help(), "a whole number of at least 0"));
+}
+
 TEST_F(Options, mistakes_name_option_origin_found_and_wanted) {
   EXPECT_EQ(usage_error({"--epochs", "0"}),
             "train: option 'epochs' (command line): found '0', wanted a whole number from 1 to 1000");

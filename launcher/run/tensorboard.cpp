@@ -177,10 +177,10 @@ void TensorBoardWriter::image(std::string_view tag, std::int64_t step, const Ima
 
 void TensorBoardWriter::text(std::string_view tag, std::int64_t step, std::string_view markdown) {
   if (!on()) return;
-  constexpr int string_type = 7, tensor_class = 2;
+  constexpr int string_type = 7;
   // An empty shape is a scalar; a list of texts would be shown as a table.
   const Message tensor = Message().integer(1, string_type).bytes(2, "").bytes(8, markdown);
-  const Message metadata = Message().bytes(1, Message().bytes(1, "text").text()).integer(4, tensor_class);
+  const Message metadata = Message().bytes(1, Message().bytes(1, "text").text());
   const Message value = Message().bytes(1, tag).bytes(8, tensor.text()).bytes(9, metadata.text());
   record(event_at(step).bytes(5, Message().bytes(1, value.text()).text()).text());
 }

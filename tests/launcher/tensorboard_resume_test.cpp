@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "launcher/run/tensorboard.hpp"
 #include "tests/launcher/event_file.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -64,28 +66,44 @@ TEST_F(ResumedTensorBoard, a_run_from_its_beginning_keeps_nothing) {
   write(0, 3, "1");
   write(0, 2, "2");
   EXPECT_EQ(everything(), (std::vector<std::string>{"options 0", "loss 1", "loss 2"}));
+  const auto first = read_events(event_file::files_in(folder()).at(0));
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(first[0].version, "brain.Event:2");  // without it TensorBoard would take the file for one of an old form
 }
 
-TEST_F(ResumedTensorBoard, only_event_files_are_cut_and_rests_of_a_killed_cut_removed) {
+TEST_F(ResumedTensorBoard, rests_of_a_kill_are_removed) {
   write(0, 5, "1");
   const std::string mine = event_file::files_in(folder()).at(0), whole = read_file(mine);
-  write_file_atomically(mine, whole + whole.substr(0, 20));  // half a record
+  std::string endless(7, '\0');
+  endless += '\x10';  // a length of 2^60
+  const std::uint32_t sum = event_file::masked_sum(endless);
+  endless.append(reinterpret_cast<const char*>(&sum), 4);
+  std::string damaged = whole.substr(0, whole.find("brain.Event:2") + 17);
+  damaged.back() ^= 1;
+  for (const std::string& rest : {whole.substr(0, 5), whole.substr(0, 20), endless + "text", damaged}) {
+    write_file_atomically(mine, whole + rest);
+    write_file_atomically(mine + ".77.tmp", whole);  // half of a cut like this one
+    { writer(4); }
+    std::size_t bytes = 0;
+    std::int64_t last = 0;
+    for (const auto& message : event_file::records_of(read_file(mine))) {
+      bytes += message.size() + 16;
+      last = std::max(last, event_file::parse_event(message).step);
+    }
+    EXPECT_EQ(bytes, read_file(mine).size());
+    EXPECT_EQ(last, 4);
+    EXPECT_FALSE(std::filesystem::exists(mine + ".77.tmp"));
+  }
+}
+
+TEST_F(ResumedTensorBoard, other_files_are_left_alone) {
   const std::string foreign = folder() + "/events.out.tfevents.0000000001.other.1", note = folder() + "/note";
+  std::filesystem::create_directories(folder());
   write_file_atomically(foreign, "no record at all, but longer than a frame");
   write_file_atomically(note, "text");
-  write_file_atomically(mine + ".77.tmp", whole);
   { writer(4); }
   EXPECT_EQ(read_file(foreign), "no record at all, but longer than a frame");
   EXPECT_EQ(read_file(note), "text");
-  EXPECT_FALSE(std::filesystem::exists(mine + ".77.tmp"));
-  std::size_t bytes = 0;
-  std::int64_t last = 0;
-  for (const auto& message : event_file::records_of(read_file(mine))) {
-    bytes += message.size() + 16;
-    last = std::max(last, event_file::parse_event(message).step);
-  }
-  EXPECT_EQ(bytes, read_file(mine).size()) << "half a record is left";
-  EXPECT_EQ(last, 4);
 }
 
 TEST_F(ResumedTensorBoard, real_one_shows_each_step_once) {
@@ -104,17 +122,21 @@ TEST_F(ResumedTensorBoard, real_one_shows_each_step_once) {
 /// Files put back as they were before each resumption stand for what a TensorBoard that ran all the time has read.
 TEST_F(ResumedTensorBoard, one_that_has_read_the_dropped_steps_forgets_them) {
   if (!event_file::tensorboard_there()) GTEST_SKIP() << "skipped: no tensorboard";
+  const auto put_back = [](const std::map<std::string, std::string>& texts) {
+    for (const auto& [file, text] : texts) write_file_atomically(file, text);
+  };
   write(0, 20, "1");
-  std::vector<std::pair<std::string, std::string>> read_before;
-  for (const char* value : {"2", "3"}) {
-    for (const auto& file : event_file::files_in(folder())) read_before.emplace_back(file, read_file(file));
-    write(6, value[0] == '2' ? 11 : 8, value);
-  }
-  // The longest text of each file is the one from before it was cut.
-  std::sort(read_before.begin(), read_before.end(),
-            [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
-  for (const auto& [file, text] : read_before) write_file_atomically(file, text);
-  const Json shown = event_file::read_by_tensorboard(folder());
+  std::map<std::string, std::string> read_before;
+  for (const auto& file : event_file::files_in(folder())) read_before[file] = read_file(file);
+  write(6, 11, "2");
+  put_back(read_before);
+  Json shown = event_file::read_by_tensorboard(folder());
+  EXPECT_EQ(shown["server_steps"]["loss"], Json::parse("[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]"));
+  EXPECT_EQ(shown["server_steps"]["h"], Json::parse("[5, 10]"));
+  for (const auto& file : event_file::files_in(folder())) read_before[file] = read_file(file);
+  write(6, 8, "3");
+  put_back(read_before);
+  shown = event_file::read_by_tensorboard(folder());
   EXPECT_EQ(shown["server_steps"]["loss"], Json::parse("[1, 2, 3, 4, 5, 6, 7, 8]"));
   EXPECT_EQ(shown["server_steps"]["h"], Json::parse("[5]"));
   EXPECT_EQ(shown["server_steps"]["options"], Json::parse("[0, 7]"));

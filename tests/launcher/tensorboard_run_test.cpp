@@ -118,6 +118,8 @@ class ImagesOfRun : public TensorBoardOfRun {
 TEST_F(ImagesOfRun, bytes_stand_side_by_side_as_they_are) {
   const std::vector<std::uint8_t> two = {1, 2, 3, 4, 0x51, 0x52, 0x53, 0x54};
   EXPECT_EQ(show(Tensor::from(two, {2, 2, 2, 1})), "6x2 L 010200005152030400005354");
+  const std::vector<std::uint8_t> clear = {1, 2, 3, 0, 5, 6, 7, 255};
+  EXPECT_EQ(show(Tensor::from(clear, {1, 1, 2, 4})), "2x1 RGBA 01020300050607ff");
 }
 
 TEST_F(ImagesOfRun, floats_are_stretched_over_all_images) {

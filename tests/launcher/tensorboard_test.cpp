@@ -9,7 +9,6 @@
 
 #include <cmath>
 #include <csignal>
-#include <fstream>
 
 #include "tests/launcher/event_file.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -120,14 +119,9 @@ TEST_F(TensorBoard, values_read_back) {
 
 TEST_F(TensorBoard, each_record_is_one_write) {
   const auto writes = [] {
-    std::ifstream file("/proc/self/io");
-    for (std::string word; file >> word;)
-      if (word == "syscw:") {
-        long long count = 0;
-        file >> count;
-        return count;
-      }
-    return -1LL;
+    const std::string counters = std::filesystem::exists("/proc/self/io") ? read_file("/proc/self/io") : "";
+    const std::size_t at = counters.find("syscw: ");
+    return at == std::string::npos ? -1 : std::stoll(counters.substr(at + 7));
   };
   auto to = writer();
   const long long before = writes();

@@ -29,6 +29,15 @@ trireme_require(HDF5_FOUND "HDF5" libhdf5-dev)
 find_path(TRIREME_XXHASH_INCLUDE xxhash.h)
 trireme_require(TRIREME_XXHASH_INCLUDE "xxHash" libxxhash-dev)
 
+set(TRIREME_HAS_PNG OFF)
+find_package(PNG 1.6 QUIET)
+if(PNG_FOUND)
+  set(TRIREME_HAS_PNG ON)
+  list(APPEND TRIREME_FEATURES "png-${PNG_VERSION_STRING}")
+else()
+  list(APPEND TRIREME_LOST "PNG: libpng was not found (no images in TensorBoard files, on Debian: apt-get install libpng-dev)")
+endif()
+
 if(TRIREME_SANITIZE STREQUAL thread)
   # OpenMP's barriers are invisible to ThreadSanitizer, which then reports falsely.
   list(APPEND TRIREME_LOST "OpenMP: left out under ThreadSanitizer, kernels run on one thread")

@@ -5,6 +5,9 @@
 #include <hdf5.h>
 #include <xxhash.h>
 #include <zlib.h>
+#ifdef TRIREME_HAS_PNG
+#include <png.h>
+#endif
 
 #include "core/io/json.hpp"
 
@@ -17,6 +20,14 @@ std::string hdf5_version() {
 }
 
 std::string json_version() { return Json::meta()["version"]["string"].get<std::string>(); }
+
+std::string png_version() {
+#ifdef TRIREME_HAS_PNG
+  return png_get_libpng_ver(nullptr);
+#else
+  return "";
+#endif
+}
 
 std::string zlib_library_version() { return zlibVersion(); }
 

@@ -7,6 +7,7 @@ namespace trireme {
 
 std::string hdf5_version();
 std::string json_version();
+std::string png_version();
 std::string zlib_library_version();
 std::string xxhash_version();
 

@@ -5,6 +5,7 @@
 
 #include "comm/mpi_version.hpp"
 #include "core/io/library_versions.hpp"
+#include "core/io/png.hpp"
 #include "core/ops/onednn_version.hpp"
 #include "launcher/run/options.hpp"
 
@@ -16,7 +17,9 @@ std::string version_text() {
 #else
   const char* cuda = "no (CPU only)";
 #endif
-  std::string out = fmt::format("trireme {}\nfeatures:\n  cuda       {}\nlibraries:\n", TRIREME_VERSION, cuda);
+  const char* png = png_available() ? "yes" : "no (no images in TensorBoard files)";
+  std::string out =
+      fmt::format("trireme {}\nfeatures:\n  cuda       {}\n  png        {}\nlibraries:\n", TRIREME_VERSION, cuda, png);
   const auto add = [&out](const char* name, const std::string& version) {
     if (!version.empty()) out += fmt::format("  {:<10} {}\n", name, version);
   };
@@ -28,6 +31,7 @@ std::string version_text() {
   add("JSON", json_version());
   add("xxHash", xxhash_version());
   add("zlib", zlib_library_version());
+  add("libpng", png_version());
   return out;
 }
 

@@ -76,7 +76,7 @@ void write_manifest(const std::string& path, const std::string& text) {
   Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) storage_error("create", path, std::strerror(errno));
   write_all(file.get(), text, path);
-  if (::fsync(file.get()) != 0) storage_error("write to disk", path, std::strerror(errno));
+  sync_file(file, path);
   if (file.close() != 0) storage_error("close", path, std::strerror(errno));
 }
 

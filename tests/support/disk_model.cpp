@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <set>
@@ -106,7 +107,10 @@ DiskModel::DiskModel(const DiskImage& before, const std::vector<DiskOperation>& 
   }
   now_ = before_;
   for (std::size_t at = 0; at < operations.size(); ++at) {
-    if (operations[at].record.error == 0) enter(operations[at], at);
+    const IoRecord& record = operations[at].record;
+    if (record.error == 0) enter(operations[at], at);
+    if (record.kind == IoKind::sync && record.error != 0 && record.error != EINTR)
+      doom(find(now_, operations[at].path));
   }
 }
 
@@ -182,9 +186,15 @@ void DiskModel::keep(const Change& change) {
   changes_.push_back(change);
 }
 
+void DiskModel::doom(int node) {
+  for (Change& change : changes_) {
+    if (!change.is_name() && change.node == node && change.durable == ~std::size_t{0}) change.doomed = true;
+  }
+}
+
 void DiskModel::cover(int node, std::size_t at) {
   for (Change& change : changes_) {
-    if (change.durable <= at) continue;
+    if (change.durable <= at || change.doomed) continue;
     if (!change.is_name()) {
       if (change.node == node) change.durable = at;
       continue;

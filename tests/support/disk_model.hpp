@@ -6,7 +6,8 @@
 //     what the files hold; a rename between two folders lasts when both were synced, and is never half done;
 //   - until then any subset of the names' changes may be there, changes of one name in their order;
 //   - unsynced bytes may be there or not in any order, in pieces of a sector, or be zeros under the new size.
-// The limit of the model: it believes fsync.
+//   - bytes that an fsync failed to write may be lost for good: what is never written again no later fsync brings back.
+// The limit of the model: it believes an fsync that succeeds.
 #pragma once
 
 #include <cstdint>
@@ -60,6 +61,7 @@ class DiskModel {
     std::string other = {};
     bool synced = false;        ///< Whether `folder` was synced since,
     bool other_synced = false;  ///< and `other_folder`.
+    bool doomed = false;        ///< An fsync of these bytes failed.
     std::int64_t offset = 0;
     std::int64_t length = 0;
     std::string data = {};
@@ -97,6 +99,7 @@ class DiskModel {
   void enter(const DiskOperation& operation, std::size_t at);
   void keep(const Change& change);
   void cover(int node, std::size_t at);
+  void doom(int node);
   static void apply(Nodes& nodes, const Change& change, std::uint64_t sectors);
   static void collect(const Nodes& nodes, const std::pair<int, std::string>& from, DiskImage& image);
 

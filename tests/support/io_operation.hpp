@@ -35,6 +35,7 @@ struct Settings {
   long half = number_from("TRIREME_SHIM_HALF");
   long fail_at = number_from("TRIREME_SHIM_FAIL_AT");
   long lasting = number_from("TRIREME_SHIM_LASTING");
+  long no_exchange = number_from("TRIREME_SHIM_NO_EXCHANGE");
   int journal = -1;
 
   Settings() {

@@ -5,7 +5,8 @@
 //   is
 //                               a write, after half of its bytes;
 //   TRIREME_SHIM_FAIL_AT=N      lets the N-th fail, with TRIREME_SHIM_LASTING=1 all from there on, by
-//   TRIREME_SHIM_ERROR=...      EIO, ENOSPC, EINTR, or `short`: a write takes half of its bytes.
+//   TRIREME_SHIM_ERROR=...      EIO, ENOSPC, EINTR, or `short`: a write takes half of its bytes;
+//   TRIREME_SHIM_NO_EXCHANGE=1  is a file system that cannot exchange two names.
 // A lasting ENOSPC is a full disk: what needs no space (close, unlink, rmdir) goes on working.
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -280,9 +281,14 @@ int renameat2_of_shim(int folder, const char* path, int other_folder, ...) {
   const char* const other = va_arg(arguments, const char*);
   const unsigned flags = va_arg(arguments, unsigned);
   va_end(arguments);
-  const IoKind kind = (flags & RENAME_EXCHANGE) != 0 ? IoKind::exchange : IoKind::rename;
-  return move(kind, {folder, path, other_folder, other},
-              [&] { return static_cast<int>(::syscall(SYS_renameat2, folder, path, other_folder, other, flags)); });
+  const bool exchanges = (flags & RENAME_EXCHANGE) != 0;
+  return move(exchanges ? IoKind::exchange : IoKind::rename, {folder, path, other_folder, other}, [&] {
+    if (!exchanges || settings().no_exchange == 0) {
+      return static_cast<int>(::syscall(SYS_renameat2, folder, path, other_folder, other, flags));
+    }
+    errno = EINVAL;
+    return -1;
+  });
 }
 
 int link(const char* path, const char* other) noexcept {

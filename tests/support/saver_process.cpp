@@ -42,7 +42,8 @@ fs::path scratch_parent() {
   for (const std::string& setting : order.shim) ::putenv(const_cast<char*>(setting.c_str()));
   if (!order.shim.empty()) ::setenv("LD_PRELOAD", shim.c_str(), 1);
   const std::string step = std::to_string(order.sample.step), samples = std::to_string(order.sample.samples);
-  ::execl(saver.c_str(), saver.c_str(), order.folder.c_str(), step.c_str(), samples.c_str(), nullptr);
+  const char* const clean = order.start == Start::clean ? "clean" : nullptr;
+  ::execl(saver.c_str(), saver.c_str(), order.folder.c_str(), step.c_str(), samples.c_str(), clean, nullptr);
   ::_exit(126);
 }
 
@@ -81,26 +82,51 @@ SaverEnd run_saver(const SaverOrder& order) {
 
 std::vector<SaveCase> save_cases() {
   const Sample one{1, 100}, two{2, 200}, other_two{2, 222}, three{3, 300};
-  return {{.name = "first", .before = {}, .next = one, .always = {}},
-          {.name = "second", .before = {one}, .next = two, .always = {one}},
-          {.name = "same_step", .before = {one, two}, .next = other_two, .always = {one}},
-          {.name = "after_a_kill",
-           .before = {one},
-           .next = two,
-           .always = {one},
-           .leftovers = SaveCase::Leftovers::partial},
-          {.name = "with_removal", .before = {one, two}, .next = three, .always = {two}}};
+  std::vector<SaveCase> cases{{.name = "first", .before = {}, .next = one, .always = {}},
+                              {.name = "second", .before = {one}, .next = two, .always = {one}},
+                              {.name = "with_removal", .before = {one, two}, .next = three, .always = {two}},
+                              {.name = "same_step", .before = {one, two}, .next = other_two, .always = {one}}};
+  const SaveCase second = cases[1], with_removal = cases[2], same_step = cases[3];
+  cases.push_back(same_step);
+  cases.back().name = "same_step_without_exchange";
+  cases.back().exchange = Exchange::missing;
+  cases.push_back(second);
+  cases.back().name = "after_a_kill";
+  cases.back().leftovers = Leftovers::partial;
+  cases.push_back(with_removal);
+  cases.back().name = "after_a_kill_without_exchange";
+  cases.back().leftovers = Leftovers::replaced;
+  return cases;
 }
 
-std::string broken_promise(const std::string& folder, const SaveCase& save, Moment moment) {
+namespace {
+
+/// All that are listed, or in `problem` what is wrong with one of them.
+std::vector<Sample> find_samples(const std::string& folder, const SaveCase& save, std::string& problem) {
   std::vector<Sample> found;
   for (const auto& entry : CheckpointStore(folder).list()) {
     const FoundSample here = find_sample(entry.path);
-    if (!here.problem.empty()) return fmt::format("{} is listed and not whole: {}", entry.path, here.problem);
     const bool known = here.sample == save.next || std::ranges::count(save.before, here.sample) == 1;
-    if (!known) return fmt::format("{} holds {}, which nobody saved", entry.path, here.sample.text());
+    if (!here.problem.empty()) {
+      problem = fmt::format("{} is listed and not whole: {}", entry.path, here.problem);
+    } else if (!known) {
+      problem = fmt::format("{} holds {}, which nobody saved", entry.path, here.sample.text());
+    }
     found.push_back(here.sample);
   }
+  return found;
+}
+
+}  // namespace
+
+std::string broken_promise(const std::string& folder, const SaveCase& save, Moment moment) {
+  std::string problem;
+  std::vector<Sample> found = find_samples(folder, save, problem);
+  if (problem.empty() && save.promised_after_clean()) {
+    CheckpointStore(folder).clean();
+    found = find_samples(folder, save, problem);
+  }
+  if (!problem.empty()) return problem;
   const Sample* const newest = found.empty() ? nullptr : &found.back();
   if (moment == Moment::saved && (newest == nullptr || *newest != save.next)) return "the new one is lost";
   if (!save.before.empty() && newest == nullptr) return "none is left";
@@ -117,31 +143,48 @@ SaveStage::SaveStage(const SaveCase& save) : save_(save), scratch_(scratch_paren
   fs::create_directories(run());
   const CheckpointStore store(checkpoints());
   for (const Sample& sample : save_.before) save_sample(store, sample);
-  if (save_.leftovers == SaveCase::Leftovers::partial) {
+  if (save_.leftovers == Leftovers::partial) {
     const std::string left = store.begin(save_.next.step);
     write_file_atomically(left + "/rank_0.h5", "half of it");
     write_file_atomically(left + "/" + manifest_file, "{");
   }
+  if (save_.leftovers == Leftovers::replaced) {
+    const std::string newest = checkpoint_name(save_.before.back().step);
+    fs::copy(checkpoints() + "/" + newest, fmt::format("{}/.{}.trash", checkpoints(), checkpoint_name(0)));
+    fs::rename(checkpoints() + "/" + newest, fmt::format("{}/.{}.replaced", checkpoints(), newest));
+  }
   before_ = read_image(run());
 }
 
-SaverEnd SaveStage::run_with(std::vector<std::string> shim_settings) const {
+SaverEnd SaveStage::run_with(const std::vector<std::string>& shim_settings) const {
   reset();
-  SaverOrder order{.folder = checkpoints(), .sample = save_.next, .shim = std::move(shim_settings)};
+  return go_on_with(shim_settings, save_.start());
+}
+
+SaverEnd SaveStage::go_on_with(const std::vector<std::string>& shim_settings, Start start) const {
+  SaverOrder order{.folder = checkpoints(), .sample = save_.next, .start = start, .shim = shim_settings};
   order.shim.push_back("TRIREME_SHIM_ROOT=" + run());
+  if (save_.exchange == Exchange::missing) order.shim.push_back("TRIREME_SHIM_NO_EXCHANGE=1");
   return run_saver(order);
 }
 
+std::string SaveStage::new_journal() const {
+  fs::remove(journal_file());
+  return "TRIREME_SHIM_JOURNAL=" + journal_file();
+}
+
 std::vector<DiskOperation> SaveStage::journal() const {
-  const std::string file = scratch_ / "journal";
-  fs::remove(file);
-  const SaverEnd end = run_with({"TRIREME_SHIM_JOURNAL=" + file});
-  require(end.code == 0, "the undisturbed save ended with {}: {}", end.code, end.message);
-  auto operations = read_journal(file);
+  auto operations = read_journal(journal_file());
   const DiskModel model(before_, operations);
   const DiskImage all = model.state(model.size(), [](const auto&) { return DiskModel::Fate{}; });
   require(hash_image(all) == hash_image(read_image(run())), "the journal does not explain what is in {}", run());
   return operations;
+}
+
+std::vector<DiskOperation> SaveStage::peaceful_journal() const {
+  const SaverEnd end = run_with({new_journal()});
+  require(end.code == 0, "the undisturbed save ended with {}: {}", end.code, end.message);
+  return journal();
 }
 
 }  // namespace trireme

@@ -11,6 +11,9 @@
 
 namespace trireme {
 
+/// In bytes; a thousand ranks with ten thousand tensors stay well below.
+inline constexpr std::int64_t largest_manifest = std::int64_t{1} << 30;
+
 /// An object inside a JSON text, with its place for messages; the values must outlive it.
 class JsonObject {
  public:

@@ -66,7 +66,10 @@ void write_all(int descriptor, std::string_view text, const std::string& what) {
   while (!text.empty()) {
     const ssize_t done = ::write(descriptor, text.data(), text.size());
     if (done < 0 && errno == EINTR) continue;
-    if (done < 0) storage_error("write", what, errno);
+    if (done < 0) {
+      fail(ExitCode::storage, "cannot write {} bytes of '{}': {}{}", text.size(), what, std::strerror(errno),
+           advice(errno));
+    }
     text.remove_prefix(static_cast<std::size_t>(done));
   }
 }
@@ -118,8 +121,11 @@ std::size_t read_at(const Descriptor& file, std::int64_t offset, std::span<std::
 void sync_folder(const std::string& path) {
   const Descriptor folder(::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) storage_error("open folder", path, errno);
-  // Some network file systems refuse fsync on folders (EINVAL); there the rename itself is what they promise.
-  if (::fsync(folder.get()) != 0 && errno != EINVAL) storage_error("write to disk", path, errno);
+  while (::fsync(folder.get()) != 0) {
+    // Some network file systems refuse fsync on folders (EINVAL); there the rename itself is what they promise.
+    if (errno == EINVAL) return;
+    if (errno != EINTR) storage_error("write to disk", path, errno);
+  }
 }
 
 void write_file_atomically(const std::string& path, std::string_view text, FileAccess access) {

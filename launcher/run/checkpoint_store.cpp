@@ -54,6 +54,14 @@ void remove_tree(const std::string& path) {
   if (error) storage_error("remove", path, error.message());
 }
 
+/// Removes a hidden folder, if it is there. It may be a checkpoint that was renamed just now, perhaps by a process that
+/// is dead: until that is on the disk, a power cut could give the name back to a folder that has lost its files.
+void remove_hidden(const std::string& path) {
+  if (!exists(path)) return;
+  sync_folder(fs::path(path).parent_path().string());
+  remove_tree(path);
+}
+
 void rename_or_fail(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) storage_error("rename a folder to", to, std::strerror(errno));
 }
@@ -129,7 +137,7 @@ std::string CheckpointStore::begin(std::int64_t step) const {
   if (!folder.has_filename()) folder = folder.parent_path();
   make_folders(folder);
   const std::string partial = hidden(folder_, step, partial_suffix);
-  remove_tree(partial);
+  remove_hidden(partial);
   if (::mkdir(partial.c_str(), 0700) != 0) storage_error("make the folder", partial, std::strerror(errno));
   return partial;
 }
@@ -148,7 +156,7 @@ std::string CheckpointStore::commit(const CheckpointManifest& manifest) const {
   const bool replaces = exists(target);
   const std::string replaced = hidden(folder_, manifest.step, replaced_suffix);
   if (replaces && !exchanged(partial, target)) {
-    remove_tree(replaced);
+    remove_hidden(replaced);
     rename_or_fail(target, replaced);
     rename_or_fail(partial, target);
   } else if (!replaces) {
@@ -164,9 +172,8 @@ std::string CheckpointStore::commit(const CheckpointManifest& manifest) const {
 
 void CheckpointStore::abandon(std::int64_t step) const noexcept {
   try {
-    std::error_code ignored;
-    fs::remove_all(hidden(folder_, step, partial_suffix), ignored);
-  } catch (...) {  // no memory for a name: clean() removes it later
+    remove_hidden(hidden(folder_, step, partial_suffix));
+  } catch (...) {  // clean() removes it later
   }
 }
 
@@ -184,7 +191,7 @@ std::vector<std::int64_t> CheckpointStore::prune(const KeepRule& rule) const {
   std::vector<std::int64_t> removed;
   for (const auto& entry : beyond(rule)) {
     const std::string trash = hidden(folder_, entry.step, trash_suffix);
-    remove_tree(trash);
+    remove_hidden(trash);
     rename_or_fail(entry.path, trash);
     removed.push_back(entry.step);
   }
@@ -213,11 +220,11 @@ void CheckpointStore::clean() const {
   for (const auto& name : names) {
     const std::int64_t step = hidden_step(name, replaced_suffix);
     if (step < 0 || exists(published(folder_, step))) continue;
-    // Killed between the two renames of a commit: the old one gets its name back.
+    // Killed between the two renames of a commit: the old one gets its name back. Where a power cut takes that from it,
+    // this is done again.
     rename_or_fail(folder_ + "/" + name, published(folder_, step));
-    sync_folder(folder_);
   }
-  for (const auto& name : names) remove_tree(folder_ + "/" + name);
+  for (const auto& name : names) remove_hidden(folder_ + "/" + name);
 }
 
 }  // namespace trireme

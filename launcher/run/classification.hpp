@@ -31,6 +31,7 @@ class Classification : public Task {
   Loss loss(Context& context, const Batch& batch) override;
   std::vector<double> evaluate(Context& context, const Batch& batch) override;
   Evaluation interpret(std::vector<double> sums) const override;
+  const char* shown_field() const override { return "image"; }
   std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const override;
   ConfusionMatrix confusion(const Evaluation& evaluation) const;
 

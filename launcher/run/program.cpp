@@ -36,6 +36,12 @@ void Run::open_metrics(const Trainer& trainer, const std::optional<LoadedCheckpo
   metrics_->line(fmt::format("{} parameters, {} steps of {} samples on {} rank(s); run folder {}",
                              trainer.layout().parameters(), trainer.total_steps(), training_.batch,
                              session_.world().size(), folder_->path()));
+  if (training_.tensorboard) {
+    board_ = std::make_unique<TensorBoardRun>(TensorBoardRunSettings{.folder = folder_->tensorboard_folder(),
+                                                                     .first_step = trainer.steps_done(),
+                                                                     .every = training_.tensorboard_every});
+    board_->hyperparameters(options_.resolved());
+  }
   if (!from) return;
   metrics_->event(trainer.steps_done(), "resume", fmt::format("from {}", from->path));
   metrics_->line(fmt::format("going on after step {} from {}", trainer.steps_done(), from->path));
@@ -46,6 +52,7 @@ void Run::fit(Trainer& trainer) {
   open_metrics(trainer, checkpoints_.restore(trainer, folder));
   checkpoints_.start(trainer, folder, metrics_.get());
   trainer.fit({.metrics = metrics_.get(),
+               .board = board_.get(),
                .wishes = [&](std::int64_t step) { return checkpoints_.wishes(step); },
                .after_step = [&](const Trainer::Step& step) { checkpoints_.after_step(step); }});
   checkpoints_.finish();

@@ -38,6 +38,7 @@ class Run {
   RunCheckpoints checkpoints_;
   std::optional<RunFolder> folder_;
   std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<TensorBoardRun> board_;
 };
 
 /// The confusion matrix and the scores of each class.

@@ -1,5 +1,6 @@
 #include "launcher/run/session.hpp"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -114,6 +115,8 @@ int run_ranks(OptionSet& options, const SessionOptions& wanted, const std::funct
 
 int run_program(OptionSet& options, const Arguments& arguments, const std::function<void(Session&)>& job) {
   try {
+    // A file size limit (ulimit -f) shall be an error of the write that meets it, not the end of the process.
+    ::signal(SIGXFSZ, SIG_IGN);
     wait_passively(arguments.values);
     check_processor();
     SessionOptions session;

@@ -31,6 +31,8 @@ class Task {
   /// Sums over the batch, always as many; rows of weight 0 count nothing. The first two are the loss and the targets.
   virtual std::vector<double> evaluate(Context& context, const Batch& batch) = 0;
   virtual Evaluation interpret(std::vector<double> sums) const = 0;
+  /// The field of a batch that is worth looking at as images; null: none.
+  virtual const char* shown_field() const { return nullptr; }
   /// How the data set's fields become the batch's, in training and in evaluation.
   virtual std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const = 0;
 };

@@ -129,6 +129,7 @@ Trainer::Sums Trainer::micro_batches() {
   for (std::int64_t k = 0; k < options_.accumulate; ++k) {
     const Batch batch = loader_->next();
     if (k + 1 == options_.accumulate) parallel_->send();
+    if (k == 0) show_images(batch);
     const Task::Loss loss = forward(batch, *tape_, *session_.data());
     sums.loss += loss.sum.tensor().item();
     sums.targets += loss.targets;
@@ -161,11 +162,25 @@ Trainer::Step Trainer::finish(const Sums& sums) {
   state_.skip = step.skipped ? 1 : 0;
   const double clip = options_.clip > 0 && step.gradient_norm > options_.clip ? options_.clip / step.gradient_norm : 1;
   state_.gradient_scale = clip * exact;
+  show_gradients(exact);
   if (!step.skipped) optimizer_->step(session_.stream(), &state_);
   count_skip(step, all[3]);
   ++counts_.steps;
   counts_.samples += options_.batch;
   return step;
+}
+
+void Trainer::show_images(const Batch& batch) {
+  const std::int64_t number = counts_.steps + 1;
+  if (hooks_.board && hooks_.board->details_due(number) && task_.shown_field() != nullptr)
+    hooks_.board->images(number, batch.field(task_.shown_field()));
+}
+
+/// After flush() the plane holds the sums over all ranks until the next step writes into it.
+void Trainer::show_gradients(double scale) {
+  const std::int64_t number = counts_.steps + 1;
+  if (hooks_.board && hooks_.board->details_due(number))
+    hooks_.board->gradients(number, layout_, {.plane = planes_.grad, .scale = scale});
 }
 
 Trainer::Step Trainer::step() {
@@ -191,15 +206,17 @@ void Trainer::report(const Step& step, Progress& progress) {
   if (!hooks_.metrics || (counts_.steps % options_.log_every != 0 && counts_.steps != total_)) return;
   const double time = now(), waited = loader_->waited_seconds(), passed = time - progress.last_time;
   const auto done = static_cast<double>(counts_.steps - progress.last_step);
-  hooks_.metrics->step({.step = counts_.steps,
-                        .epoch = epoch(),
-                        .loss = step.loss,
-                        .samples_per_second = done * static_cast<double>(options_.batch) / passed,
-                        .learning_rate = step.rate,
-                        .gradient_norm = step.gradient_norm,
-                        .waiting_percent = 100 * (waited - progress.last_waited) / passed,
-                        .communication_percent = 100 * progress.exposed / passed,
-                        .elapsed_seconds = time - progress.started});
+  const StepRecord record{.step = counts_.steps,
+                          .epoch = epoch(),
+                          .loss = step.loss,
+                          .samples_per_second = done * static_cast<double>(options_.batch) / passed,
+                          .learning_rate = step.rate,
+                          .gradient_norm = step.gradient_norm,
+                          .waiting_percent = 100 * (waited - progress.last_waited) / passed,
+                          .communication_percent = 100 * progress.exposed / passed,
+                          .elapsed_seconds = time - progress.started};
+  hooks_.metrics->step(record);
+  if (hooks_.board) hooks_.board->step(record);
   progress.last_time = time;
   progress.last_step = counts_.steps;
   progress.last_waited = waited;
@@ -211,12 +228,13 @@ void Trainer::validate(Progress& progress) {
   const Task::Evaluation result = evaluate(*data_.validation);
   counts_.validation_loss = result.loss;
   counts_.validation_accuracy = result.accuracy;
-  if (hooks_.metrics)
-    hooks_.metrics->validation({.step = counts_.steps,
+  const ValidationRecord record{.step = counts_.steps,
                                 .epoch = epoch(),
                                 .loss = result.loss,
                                 .accuracy = result.accuracy,
-                                .elapsed_seconds = now() - progress.started});
+                                .elapsed_seconds = now() - progress.started};
+  if (hooks_.metrics) hooks_.metrics->validation(record);
+  if (hooks_.board) hooks_.board->validation(record);
   progress.last_time += now() - paused;  // rates are those of training
 }
 

@@ -13,6 +13,7 @@
 #include "launcher/run/metrics.hpp"
 #include "launcher/run/session.hpp"
 #include "launcher/run/task.hpp"
+#include "launcher/run/tensorboard_run.hpp"
 #include "launcher/run/training_options.hpp"
 
 namespace trireme {
@@ -57,6 +58,7 @@ class Trainer {
   /// What fit() tells and asks; each may be empty.
   struct Hooks {
     MetricsWriter* metrics = nullptr;  ///< Null elsewhere than on the leading rank.
+    TensorBoardRun* board = nullptr;   ///< Null where nothing is to be shown.
     /// This rank's wishes after step number `step`.
     std::function<Wishes(std::int64_t step)> wishes = nullptr;
     /// After the records of a step are written.
@@ -100,6 +102,8 @@ class Trainer {
   std::string find_culprit();
   std::string replay(Peers& peers);
   void report(const Step& step, Progress& progress);
+  void show_images(const Batch& batch);
+  void show_gradients(double scale);
   void validate(Progress& progress);
   void watch_profile();
 

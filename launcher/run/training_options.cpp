@@ -41,6 +41,9 @@ void TrainingOptions::declare(OptionSet& options) {
       .add("run-dir", &run_dir, "folder for configuration, metrics and logs")
       .add("overwrite", &overwrite, "replace the run folder if it is there")
       .add("log-every", &log_every, "steps between lines of progress and records", {.low = 1})
+      .add("tensorboard", &tensorboard, "write event files for TensorBoard into the run folder")
+      .add("tensorboard-every", &tensorboard_every, "steps between histograms of gradients and images; 0: none",
+           {.low = 0})
       .add("loader-threads", &loader_threads, "threads that prepare batches, per rank; 0: none",
            {.low = 0, .high = 256})
       .add("bucket-mib", &bucket_mib, "size of the pieces in which gradients are reduced", {.low = 0.001, .high = 4096})

@@ -37,6 +37,8 @@ struct TrainingOptions {
   std::string run_dir = {};  ///< Empty: runs/DATE-TIME.
   bool overwrite = false;
   std::int64_t log_every = 50;
+  bool tensorboard = false;
+  std::int64_t tensorboard_every = 500;  ///< Steps between histograms and images; 0: none.
   CheckpointOptions checkpoint = {};
 
   void declare(OptionSet& options);

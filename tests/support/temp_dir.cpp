@@ -6,8 +6,8 @@
 
 namespace trireme {
 
-TempDir::TempDir() {
-  std::string name = (std::filesystem::temp_directory_path() / "trireme-test-XXXXXX").string();
+TempDir::TempDir(const std::filesystem::path& parent) {
+  std::string name = (std::filesystem::canonical(parent) / "trireme-test-XXXXXX").string();
   require(mkdtemp(name.data()) != nullptr, "making a temporary folder {} failed", name);
   path_ = name;
 }

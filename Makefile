@@ -40,8 +40,8 @@ test-cpu-only: ## configure without CUDA, build, train one step
 bench: ## the benchmarks
 	@$(setup)/bench.sh $(ARGS)
 
-soak: ## the tests again and again
-	@$(setup)/soak.sh
+soak: ## the tests again and again; ARGS=faults: many kills, power cuts, damaged files
+	@$(setup)/soak.sh $(ARGS)
 
 format: ## clang-format 14 over all sources
 	@$(setup)/format.sh

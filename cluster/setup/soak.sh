@@ -1,9 +1,19 @@
 #!/usr/bin/env bash
-# soak.sh: repeats all tests for SOAK_MINUTES (30) or until one fails: what goes wrong once in a hundred times.
+# soak.sh [faults]: repeats all tests for SOAK_MINUTES (30) or until one fails: what goes wrong once in a hundred times.
+# With the word faults: the tests of kills, power cuts and damaged checkpoints once, with the numbers of a long run
+# (KILLS=1000 takes about an hour).
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 cluster/setup/packages.sh test
 timed "building into build/release" build release
+if [[ "${1:-}" == faults ]]; then
+  export TRIREME_KILLS="${KILLS:-1000}" TRIREME_POWER_STATES="${POWER_STATES:-20000}"
+  export TRIREME_MUTATIONS="${MUTATIONS:-100000}"
+  say "$TRIREME_MUTATIONS mutations, $TRIREME_POWER_STATES power cuts"
+  build/release/tests/tests_launcher --gtest_filter='Damaged.*:*CheckpointCrash.*:*CheckpointPower*'
+  say "$TRIREME_KILLS kills"
+  exec build/release/tests/tests_law --gtest_filter='Kill.*'
+fi
 end=$((SECONDS + 60 * ${SOAK_MINUTES:-30}))
 round=0
 while [[ $SECONDS -lt $end ]]; do

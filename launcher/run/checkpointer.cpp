@@ -126,7 +126,7 @@ std::optional<SaveReport> Checkpointer::begin(CheckpointManifest head, const std
   const std::string folder = fmt::format("{}/.{}.partial", settings_.folder, checkpoint_name(head_.step));
   const std::string made = leads() ? answer_of([&] { return store_.begin(head_.step); }) : "y";
   if (std::string error = first_complaint(*ranks_, complaint_of(made)); !error.empty()) return end(std::move(error));
-  std::string file = fmt::format("{}/rank_{:04}.h5", folder, ranks_->rank());
+  std::string file = fmt::format("{}/rank_{:05}.h5", folder, ranks_->rank());
   start([file = std::move(file), step = head_.step, pieces = take_share(tensors)] {
     return write_checkpoint_file(file, step, pieces).to_text();
   });

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """run.py [--build build/release] [--data FOLDER] [--rounds N] [SECTION...]: runs the benchmarks and prints one table.
 
-Sections: machine training all_reduce loader profile overhead hidden (default: all of them). Only a whole run is written
+Sections: machine training all_reduce loader profile overhead hidden checkpoint (default: all of them). Only a whole run is written
 to tests/bench/results and into docs/performance.md (or any with --publish): figures compare only within one run.
 TRIREME_PEER_PYTHON names a Python that has torch and h5py; without one the peer's columns say so.
 """
@@ -177,7 +177,22 @@ def hidden(bench):
                     f"without {spread(off, 1e3)} ms, communication alone {spread(alone, 1e3)} ms", "", "85 %")
 
 
-SECTIONS = (machine, training, all_reduce, loader, profile, overhead, hidden)
+def checkpoint(bench):
+    mebibytes = 384
+    found = bench.program("checkpoint_bench", bench.scratch, mebibytes, env=environment(OMP_NUM_THREADS="1"))
+    for name, peer, wanted in (("save", "raw write + fsync", "0.95"), ("load", "raw read", "0.95"),
+                               ("load cold", "raw read", "0.95"), ("stall", "memcpy", "at most 1.2")):
+        ours, floor = found[name], found[f"{name} floor"]
+        ratio = ours["median"] / floor["median"] if name == "stall" else floor["median"] / ours["median"]
+        bench.table.add(f"checkpoint of {mebibytes} MiB: {name}", f"{spread(ours, 1e3)} ms",
+                        f"{peer} {spread(floor, 1e3)} ms", f"{ratio:.2f}", wanted)
+    bench.table.add("checkpoint: bytes of files / state", f"{found['file bytes / state bytes']['median']:.4f}", "", "",
+                    "about 1")
+    times = report.of_values([bench.example.seconds_to_resume(4) for _ in range(bench.rounds)])
+    bench.table.add("kill of a rank to first new step, 4 ranks", f"{spread(times)} s", "", "", "at most 5 s")
+
+
+SECTIONS = (machine, training, all_reduce, loader, profile, overhead, hidden, checkpoint)
 
 
 def run_section(bench, section):

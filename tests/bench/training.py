@@ -4,9 +4,11 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -36,6 +38,19 @@ def call(command, timeout=600, env=None):
     return done.stdout
 
 
+def wait_for(condition, job):
+    """Until the condition holds; an error where the job ends before."""
+    while not condition():
+        if job.poll() is not None:
+            raise RuntimeError(f"the job ended with {job.returncode} before it came so far")
+        time.sleep(0.002)
+
+
+def ranks_of(mpirun):
+    """Process ids of mpirun's children."""
+    return [int(pid) for pid in pathlib.Path(f"/proc/{mpirun}/task/{mpirun}/children").read_text().split()]
+
+
 class Skipped(Exception):
     """This machine cannot run that; the text says why."""
 
@@ -53,10 +68,35 @@ class Example:
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.scratch)) / "run"
         starter = starter if starter is not None else (["mpirun", "-n", ranks, "--bind-to", "none"] if ranks > 1 else [])
         command = [*starter, self.program, "--data", self.data, "--run-dir", folder, "--validation", 0,
-                   "--log-every", 10, *options]
+                   "--log-every", 10, "--checkpoint-every", "off", *options]
         try:
             call(command)
             return self.read(folder)
+        finally:
+            shutil.rmtree(folder.parent)
+
+    def seconds_to_resume(self, ranks):
+        """From killing one rank with SIGKILL to the record of the first new step of the same command started again."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.scratch)) / "run"
+        command = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", str(self.program), "--data",
+                   str(self.data), "--run-dir", str(folder), "--model", "seed-cnn", "--threads", "1", "--validation",
+                   "0", "--log-every", "1", "--checkpoint-every", "20", "--max-steps", "100000"]
+        start = lambda: subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
+        metrics = folder / "metrics.jsonl"
+        try:
+            job = start()
+            wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b'"kind":"step"') > 50, job)
+            victim = ranks_of(job.pid)[-1]
+            killed = time.monotonic()
+            os.kill(victim, signal.SIGKILL)
+            job.wait()
+            job = start()
+            wait_for(lambda: b'"kind":"step"' in metrics.read_bytes().partition(b'"event":"resume"')[2], job)
+            seconds = time.monotonic() - killed
+            os.kill(ranks_of(job.pid)[0], signal.SIGUSR1)
+            job.wait()
+            return seconds
         finally:
             shutil.rmtree(folder.parent)
 

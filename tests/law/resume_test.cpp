@@ -87,7 +87,7 @@ TEST_F(Resume, InTheBackgroundSavesTheSame) {
 TEST_F(Resume, ADamagedCheckpointIsNamedAndTheOneBeforeIsTaken) {
   ASSERT_EQ(run.run(2, to_forty + "--keep-last 3"), 0);
   ASSERT_EQ(run.checkpoints(), (std::vector<std::int64_t>{24, 32, 40}));
-  for (const char* file : {"rank_0001.h5", "manifest.json"}) {
+  for (const char* file : {"rank_00001.h5", "manifest.json"}) {
     SCOPED_TRACE(file);
     std::fstream bytes(run.checkpoint(40) + "/" + file, std::ios::in | std::ios::out | std::ios::binary);
     bytes.seekg(-100, std::ios::end);
@@ -99,9 +99,9 @@ TEST_F(Resume, ADamagedCheckpointIsNamedAndTheOneBeforeIsTaken) {
     expect_words(run.log_text(), {"step_00000040", file, "damaged", "going on after step 32"});
     expect_same(run, whole());
   }
-  for (const std::int64_t step : run.checkpoints()) fs::resize_file(run.checkpoint(step) + "/rank_0000.h5", 100);
+  for (const std::int64_t step : run.checkpoints()) fs::resize_file(run.checkpoint(step) + "/rank_00000.h5", 100);
   EXPECT_EQ(run.run(2, to_forty), 15);
-  expect_words(run.log_text(), {"none of 3 checkpoints", "rank_0000.h5", "--run-dir"});
+  expect_words(run.log_text(), {"none of 3 checkpoints", "rank_00000.h5", "--run-dir"});
 }
 
 TEST_F(Resume, AFinishedRunStartedAgainChangesNothing) {

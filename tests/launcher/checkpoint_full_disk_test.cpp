@@ -1,18 +1,14 @@
 // A disk that fills up during a save, and a limit on the size of files: the save ends with the exit code of storage and
 // a message that says where and how much, what was there before is whole, and with enough room it goes through.
 #include <gtest/gtest.h>
-#include <sched.h>
-#include <sys/mount.h>
-#include <sys/statvfs.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
-#include <functional>
 #include <regex>
 
 #include "core/base/error.hpp"
+#include "tests/support/child_process.hpp"
 #include "tests/support/saver_process.hpp"
 
 namespace trireme {
@@ -46,80 +42,39 @@ Outcome judge(const SaverEnd& end, const std::string& folder) {
   return outcome;
 }
 
-/// A disk of `bytes` at `folder`; "" or what went wrong.
-std::string mount_disk(const std::string& folder, std::uintmax_t bytes) {
-  const std::string options = fmt::format("size={}", bytes);
-  const bool done = ::mount("none", folder.c_str(), "tmpfs", 0, options.c_str()) == 0;
-  return done ? "" : fmt::format("mounting {} bytes failed: {}", bytes, std::strerror(errno));
+/// How a disk in memory counts, its own size, too.
+std::uintmax_t whole_pages(std::uintmax_t bytes) {
+  constexpr std::uintmax_t page = 4096;
+  return (bytes + page - 1) / page * page;
 }
 
-std::uintmax_t used_bytes(const std::string& folder) {
-  const fs::space_info space = fs::space(folder);
-  return space.capacity - space.free;
-}
-
-/// The sweep, within a mount namespace of its own. Gives its troubles, a line each.
-std::string sweep(const SaveStage& stage) {
-  const std::string disk = stage.run();
-  const SaverOrder order{.folder = stage.checkpoints(), .sample = the_case().next};
-  if (auto trouble = mount_disk(disk, 64 << 20); !trouble.empty()) return trouble;
-  fill_image(stage.before(), disk);
-  const std::uintmax_t before = used_bytes(disk);
-  if (const SaverEnd end = run_saver(order); end.code != 0) return "on a large disk: " + end.message;
-  const std::uintmax_t needed = used_bytes(disk) - before;
-  ::umount(disk.c_str());
-  std::string troubles;
-  constexpr unsigned steps = 20;
-  for (unsigned step = 0; step < steps; ++step) {
-    const std::uintmax_t room = needed * 110 * step / (steps - 1) / 100;
-    if (auto trouble = mount_disk(disk, before + room); !trouble.empty()) return trouble;
-    fill_image(stage.before(), disk);
-    Outcome outcome = judge(run_saver(order), order.folder);
-    const bool enough = step + 1 == steps;
-    if (outcome.trouble.empty() && step == 0 && outcome.saved) outcome.trouble = "it saved without any room";
-    if (outcome.trouble.empty() && enough && !outcome.saved) outcome.trouble = "it did not save";
-    if (!outcome.trouble.empty()) troubles += fmt::format("{} of {} bytes: {}\n", room, needed, outcome.trouble);
-    ::umount(disk.c_str());
-  }
-  return troubles;
-}
-
-constexpr int no_namespace = 77;
-
-/// Runs `work` in a child that sees mounts of its own; its text, or nothing where the system does not allow that.
-std::optional<std::string> in_private_mounts(const std::function<std::string()>& work) {
-  int ends[2];
-  require(::pipe(ends) == 0, "making a pipe failed");
-  const pid_t child = ::fork();
-  if (child == 0) {
-    const bool alone = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-    if (!alone) ::_exit(no_namespace);
-    std::string text;
-    try {
-      text = work();
-    } catch (const std::exception& error) {
-      text = error.what();
-    }
-    const ssize_t sent = ::write(ends[1], text.data(), text.size());
-    ::_exit(sent == static_cast<ssize_t>(text.size()) ? 0 : 1);
-  }
-  ::close(ends[1]);
-  std::string text;
-  char piece[4096];
-  for (ssize_t got = 0; (got = ::read(ends[0], piece, sizeof piece)) > 0;)
-    text.append(piece, static_cast<std::size_t>(got));
-  ::close(ends[0]);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == no_namespace) return std::nullopt;
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? text : text + "the sweep ended early";
+std::uintmax_t pages_of(const DiskImage& image) {
+  std::uintmax_t bytes = 0;
+  for (const auto& [path, content] : image) bytes += content ? whole_pages(content->size()) : 0;
+  return bytes;
 }
 
 TEST(CheckpointFullDisk, keeps_the_old_one_at_every_fill) {
   const SaveStage stage(the_case());
-  const auto troubles = in_private_mounts([&] { return sweep(stage); });
-  if (!troubles) GTEST_SKIP() << "skipped: no right to mount a small disk of our own";
-  EXPECT_EQ(*troubles, "");
+  const SaverOrder order{.folder = stage.checkpoints(), .sample = the_case().next};
+  stage.reset();
+  ASSERT_EQ(run_saver(order).code, 0);
+  const std::uintmax_t before = pages_of(stage.before());
+  const std::uintmax_t needed = pages_of(read_image(stage.run())) - before;
+  constexpr unsigned steps = 20;
+  for (unsigned step = 0; step < steps; ++step) {
+    const std::uintmax_t room = needed * 110 * step / (steps - 1) / 100;
+    const int status = in_child([&] {
+      mount_small(stage.run().c_str(), static_cast<long>(before + room));
+      fill_image(stage.before(), stage.run());
+      const Outcome outcome = judge(run_saver(order), order.folder);
+      require(outcome.trouble.empty(), "{} of {} bytes: {}", room, needed, outcome.trouble);
+      if (!outcome.saved) std::exit(static_cast<int>(ExitCode::storage));
+    });
+    if (status == child_cannot) GTEST_SKIP() << "skipped: no right to mount a small disk of our own";
+    const bool enough = whole_pages(room) >= needed;
+    EXPECT_EQ(status, static_cast<int>(enough ? ExitCode::done : ExitCode::storage)) << room << " of " << needed;
+  }
 }
 
 TEST(CheckpointFullDisk, keeps_the_old_one_under_a_limit_on_file_sizes) {

@@ -75,12 +75,12 @@ Allocator& system_allocator(Device device) {
 struct StepAllocator::Pool {
   struct Live {
     std::size_t bytes;
-    std::string label;
+    std::shared_ptr<const std::string> label;  // shared by the blocks of a layer
   };
   std::mutex guard;
   std::multimap<std::size_t, std::shared_ptr<Buffer>> free_blocks;
   std::map<const void*, Live> live;
-  std::string label;
+  std::shared_ptr<const std::string> label = std::make_shared<const std::string>();
   std::size_t in_use = 0, peak = 0, reserved = 0;
 
   void give_back(const std::shared_ptr<Buffer>& block) {
@@ -135,7 +135,7 @@ std::shared_ptr<Buffer> StepAllocator::allocate(std::size_t bytes) {
 
 void StepAllocator::set_label(const std::string& label) {
   const std::lock_guard lock(pool_->guard);
-  pool_->label = label;
+  pool_->label = std::make_shared<const std::string>(label);
 }
 std::size_t StepAllocator::bytes_in_use() const {
   const std::lock_guard lock(pool_->guard);
@@ -157,7 +157,7 @@ std::string StepAllocator::report(int count) const {
   std::stable_sort(blocks.begin(), blocks.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
   std::string out;
   for (std::size_t i = 0; i < blocks.size() && i < static_cast<std::size_t>(count); ++i)
-    out += fmt::format("{:>12} bytes  {}\n", blocks[i].bytes, blocks[i].label.empty() ? "?" : blocks[i].label);
+    out += fmt::format("{:>12} bytes  {}\n", blocks[i].bytes, blocks[i].label->empty() ? "?" : *blocks[i].label);
   return out;
 }
 

@@ -42,7 +42,7 @@ struct LayoutBuilder {
   void use(const Parameter* parameter) {
     const auto found = at.find(parameter);
     require(found != at.end(), "a parameter {} is used by forward but not named by parts() of its module",
-            parameter->shape().text());
+            parameter->shape());
     if (!placed[found->second]) order.push_back(found->second);
     placed[found->second] = 1;
   }

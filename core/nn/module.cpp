@@ -14,10 +14,17 @@ void Visitor::operator()(std::string_view name, Module& child) {
   prefix_ = outer;
 }
 
+const std::string& Sequential::label(std::size_t layer, const Shape& shape) {
+  labels_.resize(layers_.size());
+  Label& label = labels_[layer];
+  if (label.text.empty() || !(label.shape == shape)) label = {shape, fmt::format("layer {} on {}", layer, shape)};
+  return label.text;
+}
+
 Value Sequential::forward(Context& context, const Value& x) {
   Value value = x;
   for (std::size_t k = 0; k < layers_.size(); ++k) {
-    context.set_label(fmt::format("layer {} on {}", k, value.shape().text()));
+    context.set_label(label(k, value.shape()));
     value = layers_[k]->forward(context, value);
   }
   return value;

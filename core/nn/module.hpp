@@ -60,7 +60,13 @@ class Sequential : public Module {
   void parts(Visitor& visitor) override;
 
  private:
+  const std::string& label(std::size_t layer, const Shape& shape);
+  struct Label {
+    Shape shape;
+    std::string text;
+  };
   std::vector<std::unique_ptr<Module>> layers_;
+  std::vector<Label> labels_;  // of the last pass: the text of a label costs more than a small layer
 };
 
 struct NamedParameter {

@@ -12,15 +12,15 @@ using kernels::NormExtents;
 
 void check(const Value& x, const BatchNormParameters& parameters) {
   require(x.shape().dims() >= 2 && x.shape()[-1] > 0, "batch_norm: the input is {}, not (rows, ..., channels)",
-          x.shape().text());
+          x.shape());
   const Shape wanted{x.shape()[-1]};
   const std::pair<const char*, const Tensor&> vectors[] = {{"gain", parameters.gain.tensor()},
                                                            {"bias", parameters.bias.tensor()},
                                                            {"running mean", parameters.running.mean},
                                                            {"running variance", parameters.running.variance}};
   for (const auto& [name, tensor] : vectors) {
-    require(tensor.shape() == wanted, "batch_norm: the {} is {}, but the input {} wants {}", name,
-            tensor.shape().text(), x.shape().text(), wanted.text());
+    require(tensor.shape() == wanted, "batch_norm: the {} is {}, but the input {} wants {}", name, tensor.shape(),
+            x.shape(), wanted);
     require(tensor.dtype() == x.dtype(), "batch_norm: the {} is {}, but the input is {}", name, name_of(tensor.dtype()),
             name_of(x.dtype()));
   }

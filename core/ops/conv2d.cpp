@@ -27,16 +27,16 @@ void check_options(const Conv2dOptions& o) {
 }
 
 void check_shapes(const Shape& x, const Shape& filter, const Conv2dOptions& o) {
-  require(x.dims() == 4, "conv2d: the input is {}, not (batch, height, width, channels)", x.text());
+  require(x.dims() == 4, "conv2d: the input is {}, not (batch, height, width, channels)", x);
   require(filter.dims() == 4 && filter.elements() > 0,
-          "conv2d: the filter is {}, not (outputs, height, width, channels / groups)", filter.text());
+          "conv2d: the filter is {}, not (outputs, height, width, channels / groups)", filter);
   require(filter[3] * o.groups == x[3], "conv2d: the filter {} in {} groups wants {} channels, but the input is {}",
-          filter.text(), o.groups, filter[3] * o.groups, x.text());
+          filter, o.groups, filter[3] * o.groups, x);
   require(filter[0] % o.groups == 0, "conv2d: {} outputs cannot be shared by {} groups; the groups must divide them",
           filter[0], o.groups);
   require(x[1] + 2 * o.padding.height >= filter[1] && x[2] + 2 * o.padding.width >= filter[2],
-          "conv2d: the filter {} is larger than the input {} with padding ({}, {})", filter.text(), x.text(),
-          o.padding.height, o.padding.width);
+          "conv2d: the filter {} is larger than the input {} with padding ({}, {})", filter, x, o.padding.height,
+          o.padding.width);
 }
 
 void check_types(const Value& x, const Conv2dParameters& p) {
@@ -44,8 +44,8 @@ void check_types(const Value& x, const Conv2dParameters& p) {
           name_of(x.dtype()));
   if (!p.bias.tensor()) return;
   require(p.bias.shape() == Shape{p.filter.shape()[0]} && p.bias.dtype() == x.dtype(),
-          "conv2d: the bias is {} of {}, but the filter {} of {} wants ({})", p.bias.shape().text(),
-          name_of(p.bias.dtype()), p.filter.shape().text(), name_of(x.dtype()), p.filter.shape()[0]);
+          "conv2d: the bias is {} of {}, but the filter {} of {} wants ({})", p.bias.shape(), name_of(p.bias.dtype()),
+          p.filter.shape(), name_of(x.dtype()), p.filter.shape()[0]);
 }
 
 ConvExtents extents_of(const Value& input, const Conv2dParameters& p, const Conv2dOptions& o) {

@@ -32,13 +32,13 @@ struct Task {
 
 void check_shapes(const Value& logits, const Tensor& labels, const CrossEntropyOptions& options) {
   const Shape& shape = logits.shape();
-  require(shape.dims() == 2 && shape[1] > 0, "cross_entropy: the logits are {}, wanted (rows, classes)", shape.text());
+  require(shape.dims() == 2 && shape[1] > 0, "cross_entropy: the logits are {}, wanted (rows, classes)", shape);
   const Shape rows{shape[0]};
   require(labels.shape() == rows && labels.dtype() == DType::i32,
-          "cross_entropy: the labels are {} of {}, but logits {} want {} of i32", labels.shape().text(),
-          name_of(labels.dtype()), shape.text(), rows.text());
+          "cross_entropy: the labels are {} of {}, but logits {} want {} of i32", labels.shape(),
+          name_of(labels.dtype()), shape, rows);
   require(!options.weights || (options.weights.shape() == rows && options.weights.dtype() == DType::f32),
-          "cross_entropy: the weights are not {} of f32", rows.text());
+          "cross_entropy: the weights are not {} of f32", rows);
   require(options.smoothing >= 0 && options.smoothing < 1,
           "cross_entropy: the label smoothing {} must be at least 0 and below 1", options.smoothing);
 }

@@ -43,7 +43,7 @@ Value dropout(Context& context, const Value& x, const DropoutOptions& options) {
   require(x.shape().dims() > 0, "dropout: a scalar has no dim of samples");
   const std::int64_t rows = x.shape()[0], each = options.rows_per_sample;
   require(each > 0 && rows % each == 0, "dropout: the {} rows of {} do not divide into samples of {} rows", rows,
-          x.shape().text(), each);
+          x.shape(), each);
   const std::int64_t samples = rows / each;
   const Draws draws{.state = &context.state(),
                     .samples = samples,

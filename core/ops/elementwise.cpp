@@ -38,7 +38,7 @@ Layout layout_of(const char* op, const Value& a, const Value& b) {
   require(one || is_trailing(small, large),
           "{}: the shapes {} and {} do not fit; they must be equal, or the smaller one must be the last dims of the "
           "larger or have one element: reshape or permute one of them",
-          op, left.text(), right.text());
+          op, left, right);
   Layout out{.shape = large, .features = small.elements()};
   if (!(left == right)) (b_repeats ? out.b : out.a) = one ? Cover::one : Cover::row;
   return out;

@@ -58,12 +58,11 @@ void parameter_gradients(Context& context, Gradients& g, const Kept& kept) {
 }
 
 void check(const Value& x, const GainBias& parameters) {
-  require(x.shape().dims() > 0 && x.shape()[-1] > 0, "layer_norm: {} has no last dim to normalise over",
-          x.shape().text());
+  require(x.shape().dims() > 0 && x.shape()[-1] > 0, "layer_norm: {} has no last dim to normalise over", x.shape());
   const Shape wanted{x.shape()[-1]};
   for (const auto& [name, value] : {std::pair{"gain", parameters.gain}, std::pair{"bias", parameters.bias}}) {
-    require(value.shape() == wanted, "layer_norm: the {} is {}, but the last dim of {} wants {}", name,
-            value.shape().text(), x.shape().text(), wanted.text());
+    require(value.shape() == wanted, "layer_norm: the {} is {}, but the last dim of {} wants {}", name, value.shape(),
+            x.shape(), wanted);
     require(value.dtype() == x.dtype(), "layer_norm: the {} is {}, but the input is {}", name, name_of(value.dtype()),
             name_of(x.dtype()));
   }

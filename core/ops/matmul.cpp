@@ -21,13 +21,13 @@ struct Plan {
 Shape leading(const Shape& shape) { return Shape(shape.extents().first(static_cast<std::size_t>(shape.dims() - 2))); }
 
 void check_operands(const Value& a, const Value& b) {
-  require(a.shape().dims() >= 2 && b.shape().dims() >= 2, "matmul: {} and {} must both have at least 2 dims",
-          a.shape().text(), b.shape().text());
+  require(a.shape().dims() >= 2 && b.shape().dims() >= 2, "matmul: {} and {} must both have at least 2 dims", a.shape(),
+          b.shape());
   require(a.dtype() == b.dtype(), "matmul: the operands are {} and {}; give both the same type", name_of(a.dtype()),
           name_of(b.dtype()));
   require(b.shape().dims() == 2 || leading(a.shape()) == leading(b.shape()),
-          "matmul: the leading dims of {} and {} differ; make them equal or give the right operand 2 dims",
-          a.shape().text(), b.shape().text());
+          "matmul: the leading dims of {} and {} differ; make them equal or give the right operand 2 dims", a.shape(),
+          b.shape());
 }
 
 Plan plan_of(const Value& a, const Value& b, const MatmulOptions& options) {
@@ -35,8 +35,8 @@ Plan plan_of(const Value& a, const Value& b, const MatmulOptions& options) {
   const bool ta = options.transpose_a == Transpose::yes, tb = options.transpose_b == Transpose::yes;
   const std::int64_t m = a.shape()[ta ? -1 : -2], k = a.shape()[ta ? -2 : -1];
   const std::int64_t n = b.shape()[tb ? -2 : -1], k_of_b = b.shape()[tb ? -1 : -2];
-  require(k == k_of_b, "matmul: {}{} times {}{}: the inner extents {} and {} differ", a.shape().text(),
-          ta ? " transposed" : "", b.shape().text(), tb ? " transposed" : "", k, k_of_b);
+  require(k == k_of_b, "matmul: {}{} times {}{}: the inner extents {} and {} differ", a.shape(),
+          ta ? " transposed" : "", b.shape(), tb ? " transposed" : "", k, k_of_b);
   const std::int64_t batches = leading(a.shape()).elements();
   const Shape out = a.shape().with(-2, m).with(-1, n);
   const bool shared = b.shape().dims() == 2 && a.shape().dims() > 2;
@@ -129,15 +129,15 @@ namespace {
 
 void check_linear(const Value& x, const LinearParameters& p) {
   const Shape& weight = p.weight.shape();
-  require(weight.dims() == 2, "linear: the weight is {}, not (outputs, inputs)", weight.text());
+  require(weight.dims() == 2, "linear: the weight is {}, not (outputs, inputs)", weight);
   require(x.shape().dims() >= 1 && x.shape()[-1] == weight[1],
-          "linear: the input is {}, but the weight {} wants {} inputs", x.shape().text(), weight.text(), weight[1]);
+          "linear: the input is {}, but the weight {} wants {} inputs", x.shape(), weight, weight[1]);
   require(p.weight.dtype() == x.dtype(), "linear: the weight is {}, but the input is {}", name_of(p.weight.dtype()),
           name_of(x.dtype()));
   if (!p.bias.tensor()) return;
   require(p.bias.shape() == Shape{weight[0]} && p.bias.dtype() == x.dtype(),
-          "linear: the bias is {} of {}, but {} outputs of {} want ({})", p.bias.shape().text(),
-          name_of(p.bias.dtype()), weight[0], name_of(x.dtype()), weight[0]);
+          "linear: the bias is {} of {}, but {} outputs of {} want ({})", p.bias.shape(), name_of(p.bias.dtype()),
+          weight[0], name_of(x.dtype()), weight[0]);
 }
 
 struct LinearKept {

@@ -9,7 +9,7 @@ namespace {
 using kernels::PoolExtents;
 
 void check(const char* name, const Shape& x, const Pool2dOptions& o) {
-  require(x.dims() == 4, "{}: the input is {}, not (batch, height, width, channels)", name, x.text());
+  require(x.dims() == 4, "{}: the input is {}, not (batch, height, width, channels)", name, x);
   require(o.window.height > 0 && o.window.width > 0 && o.stride.height > 0 && o.stride.width > 0,
           "{}: the window ({}, {}) and the stride ({}, {}) must be positive", name, o.window.height, o.window.width,
           o.stride.height, o.stride.width);
@@ -20,7 +20,7 @@ void check(const char* name, const Shape& x, const Pool2dOptions& o) {
   require(x[1] + 2 * o.padding.height >= o.window.height && x[2] + 2 * o.padding.width >= o.window.width && x[1] > 0 &&
               x[2] > 0,
           "{}: the window ({}, {}) is larger than the input {} with padding ({}, {})", name, o.window.height,
-          o.window.width, x.text(), o.padding.height, o.padding.width);
+          o.window.width, x, o.padding.height, o.padding.width);
 }
 
 PoolExtents extents_of(const char* name, const Shape& x, const Pool2dOptions& o) {
@@ -119,7 +119,7 @@ Value average_pool2d(Context& context, const Value& x, const Pool2dOptions& opti
 Value global_average_pool(Context& context, const Value& x) {
   const Shape& shape = x.shape();
   require(shape.dims() == 4 && shape[1] * shape[2] > 0,
-          "global_average_pool: the input is {}, not (batch, height, width, channels) with pixels", shape.text());
+          "global_average_pool: the input is {}, not (batch, height, width, channels) with pixels", shape);
   const std::int64_t pixels = shape[1] * shape[2], channels = shape[3], batch = shape[0];
   const Tensor y = context.empty({batch, channels}, x.dtype());
   with_floating(x.dtype(), "global_average_pool", [&](auto zero) {

@@ -92,7 +92,7 @@ void column_sum_into(Context& context, const Tensor& x, const Destination& to, d
   if (features == 0) return;
   if (features == 1) return total_into(context, x, to, alpha);
   const std::int64_t rows = x.elements() / features;
-  require(rows * features == x.elements(), "column sum: {} does not consist of rows of {} elements", x.shape().text(),
+  require(rows * features == x.elements(), "column sum: {} does not consist of rows of {} elements", x.shape(),
           features);
   const Stripes stripes = stripes_for(rows);
   const Tensor partial = context.empty({stripes.count, features}, x.dtype());
@@ -112,12 +112,12 @@ Value mean(Context& context, const Value& x, Over over) {
   const Shape& shape = x.shape();
   const std::int64_t left = reduced("mean", shape, over).elements();
   const std::int64_t count = over == Over::all ? shape.elements() : (over == Over::first_dim ? shape[0] : shape[-1]);
-  require(count > 0 || left == 0, "mean: {} has no elements to average over", shape.text());
+  require(count > 0 || left == 0, "mean: {} has no elements to average over", shape);
   return reduce(context, x, over, count > 0 ? 1 / static_cast<double>(count) : 0);
 }
 
 Tensor argmax(Context& context, const Tensor& x) {
-  require(x.shape().dims() > 0 && x.shape()[-1] > 0, "argmax: {} has no last dim to search", x.shape().text());
+  require(x.shape().dims() > 0 && x.shape()[-1] > 0, "argmax: {} has no last dim to search", x.shape());
   require(x.shape()[-1] <= INT32_MAX, "argmax: a last dim of {} does not fit the result's i32", x.shape()[-1]);
   const Tensor out = context.empty(reduced("argmax", x.shape(), Over::last_dim), DType::i32);
   with_floating(x.dtype(), "argmax", [&](auto zero) {

@@ -14,7 +14,7 @@ namespace {
 
 int positive_dim(const char* op, int dim, const Shape& shape) {
   const int at = dim < 0 ? dim + shape.dims() : dim;
-  require(at >= 0 && at < shape.dims(), "{}: dim {} of {} does not exist", op, dim, shape.text());
+  require(at >= 0 && at < shape.dims(), "{}: dim {} of {} does not exist", op, dim, shape);
   return at;
 }
 
@@ -50,7 +50,7 @@ std::vector<int> checked_order(const Shape& shape, std::span<const int> order) {
   std::sort(seen.begin(), seen.end());
   std::iota(all.begin(), all.end(), 0);
   require(seen == all, "permute: the order ({}) does not hold each of the {} dims of {} once", fmt::join(order, ", "),
-          shape.dims(), shape.text());
+          shape.dims(), shape);
   return {order.begin(), order.end()};
 }
 
@@ -83,7 +83,7 @@ Shape concat_shape(std::span<const Value> inputs, int dim) {
   for (std::size_t k = 0; k < inputs.size(); ++k) {
     const Shape& shape = inputs[k].shape();
     require(shape.dims() == first.dims() && shape.with(dim, 0) == first.with(dim, 0),
-            "concat: input {} is {}, which differs from input 0 {} outside dim {}", k, shape.text(), first.text(), dim);
+            "concat: input {} is {}, which differs from input 0 {} outside dim {}", k, shape, first, dim);
     require(inputs[k].dtype() == inputs[0].dtype(), "concat: input {} is {}, but input 0 is {}", k,
             name_of(inputs[k].dtype()), name_of(inputs[0].dtype()));
     total = checked_add(total, shape[dim]);
@@ -101,8 +101,8 @@ std::int64_t rows_before(const Shape& shape, int dim) {
 }  // namespace
 
 Value reshape(Context& context, const Value& x, const Shape& shape) {
-  require(shape.elements() == x.elements(), "reshape: {} has {} elements, but {} wants {}", x.shape().text(),
-          x.elements(), shape.text(), shape.elements());
+  require(shape.elements() == x.elements(), "reshape: {} has {} elements, but {} wants {}", x.shape(), x.elements(),
+          shape, shape.elements());
   return context.record({"reshape", {&x, 1}, [](Context&, Gradients& g) { g.hand_over(0, g.output()); }},
                         x.tensor().reshape(shape));
 }
@@ -124,7 +124,7 @@ Value permute(Context& context, const Value& x, std::span<const int> order) {
 
 Value transpose(Context& context, const Value& x) {
   const int dims = x.shape().dims();
-  require(dims >= 2, "transpose: {} does not have two dims to exchange", x.shape().text());
+  require(dims >= 2, "transpose: {} does not have two dims to exchange", x.shape());
   std::vector<int> order(to_size(dims));
   std::iota(order.begin(), order.end(), 0);
   std::swap(order[order.size() - 1], order[order.size() - 2]);
@@ -163,8 +163,7 @@ Value slice(Context& context, const Value& x, const Range& range) {
   const Shape& shape = x.shape();
   const int at = positive_dim("slice", range.dim, shape);
   require(range.first >= 0 && range.count >= 0 && range.first <= shape[at] && range.count <= shape[at] - range.first,
-          "slice: elements [{}, {}) of dim {} of {} do not exist", range.first, range.first + range.count, at,
-          shape.text());
+          "slice: elements [{}, {}) of dim {} of {} do not exist", range.first, range.first + range.count, at, shape);
   const std::int64_t inner = shape.elements_from(at + 1), rows = rows_before(shape, at);
   const Blocks blocks{.rows = rows,
                       .count = range.count * inner,

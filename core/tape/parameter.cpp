@@ -17,13 +17,13 @@ Initializer Initializer::kaiming_normal(std::int64_t fan_in) { return normal(std
 Initializer Initializer::kaiming_uniform(std::int64_t fan_in) { return {Kind::uniform, std::sqrt(6.0 / fan(fan_in))}; }
 
 const Tensor& Parameter::value() const {
-  require(static_cast<bool>(value_), "a parameter {} was used before materialize() gave it storage", shape_.text());
+  require(static_cast<bool>(value_), "a parameter {} was used before materialize() gave it storage", shape_);
   return value_;
 }
 
 void Parameter::bind(Tensor value, std::string name, int index) {
-  require(value.shape() == shape_, "binding the parameter {} {}: the storage has the shape {}", name, shape_.text(),
-          value.shape().text());
+  require(value.shape() == shape_, "binding the parameter {} {}: the storage has the shape {}", name, shape_,
+          value.shape());
   value_ = std::move(value);
   name_ = std::move(name);
   index_ = index;
@@ -31,8 +31,7 @@ void Parameter::bind(Tensor value, std::string name, int index) {
 }
 
 const Tensor& State::value() const {
-  require(static_cast<bool>(value_), "a module's state {} was used before materialize() gave it storage",
-          shape_.text());
+  require(static_cast<bool>(value_), "a module's state {} was used before materialize() gave it storage", shape_);
   return value_;
 }
 

@@ -10,7 +10,7 @@ namespace trireme {
 const Tensor& Saved::get() const {
   if (!value_.parameter() && value_.tensor().version() != version_)
     fail(ExitCode::failure, "backward needs a tensor {} that was changed in place after it was recorded",
-         value_.shape().text());
+         value_.shape());
   return value_.tensor();
 }
 

@@ -1,11 +1,14 @@
 // The extents of a tensor, outermost dim first. At most 6 dims; a scalar has none and one element.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace trireme {
 
@@ -38,3 +41,12 @@ class Shape {
 };
 
 }  // namespace trireme
+
+/// As its text(): give checks the shape itself, so that the text is made only where it is shown.
+template <>
+struct fmt::formatter<trireme::Shape> : fmt::formatter<std::string_view> {
+  template <class FormatContext>
+  auto format(const trireme::Shape& shape, FormatContext& context) const {
+    return fmt::formatter<std::string_view>::format(shape.text(), context);
+  }
+};

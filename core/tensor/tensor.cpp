@@ -28,7 +28,7 @@ Shape::Shape(std::span<const std::int64_t> extents) {
 
 std::int64_t Shape::operator[](int dim) const {
   const int at = dim < 0 ? dim + dims_ : dim;
-  require(at >= 0 && at < dims_, "dim {} of the shape {} does not exist", dim, text());
+  require(at >= 0 && at < dims_, "dim {} of the shape {} does not exist", dim, *this);
   return extents_[static_cast<std::size_t>(at)];
 }
 
@@ -41,7 +41,7 @@ std::int64_t Shape::elements_from(int first) const {
 Shape Shape::with(int dim, std::int64_t extent) const {
   std::array<std::int64_t, max_dims> out = extents_;
   const int at = dim < 0 ? dim + dims_ : dim;
-  require(at >= 0 && at < dims_, "dim {} of the shape {} does not exist", dim, text());
+  require(at >= 0 && at < dims_, "dim {} of the shape {} does not exist", dim, *this);
   out[static_cast<std::size_t>(at)] = extent;
   return Shape(std::span<const std::int64_t>(out.data(), static_cast<std::size_t>(dims_)));
 }
@@ -60,7 +60,7 @@ bool operator==(const Shape& a, const Shape& b) {
 Tensor::Tensor(std::shared_ptr<Buffer> buffer, std::size_t offset, Shape shape, DType dtype)
     : buffer_(std::move(buffer)), offset_(offset), shape_(shape), dtype_(dtype) {
   require(offset_ + bytes() <= buffer_->bytes(), "a tensor {} of {} at byte {} does not fit in a buffer of {} bytes",
-          shape_.text(), name_of(dtype_), offset_, buffer_->bytes());
+          shape_, name_of(dtype_), offset_, buffer_->bytes());
   require(offset_ % size_of(dtype_) == 0, "a tensor of {} at byte {} is not aligned to its elements", name_of(dtype_),
           offset_);
 }
@@ -77,8 +77,8 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
 }
 
 void Tensor::fill_from_host(const void* values, std::size_t count) const {
-  require(static_cast<std::int64_t>(count) == elements(), "a tensor {} wants {} values, but {} were given",
-          shape_.text(), elements(), count);
+  require(static_cast<std::int64_t>(count) == elements(), "a tensor {} wants {} values, but {} were given", shape_,
+          elements(), count);
   copy_bytes({raw(), device()}, {values, Device::cpu()}, bytes());
 }
 
@@ -102,19 +102,18 @@ void Tensor::check_host() const {
 }
 
 void Tensor::check_has_elements() const {
-  require(!device().is_meta(), "a tensor {} on the meta device has a shape but no elements", shape_.text());
+  require(!device().is_meta(), "a tensor {} on the meta device has a shape but no elements", shape_);
 }
 
 void Tensor::copy_to_host(void* out) const { copy_bytes({out, Device::cpu()}, {raw(), device()}, bytes()); }
 
 double Tensor::item() const {
-  require(elements() == 1, "item() of a tensor {}: it must have one element", shape_.text());
+  require(elements() == 1, "item() of a tensor {}: it must have one element", shape_);
   return with_floating(dtype_, "item", [&](auto zero) { return static_cast<double>(to_vector<decltype(zero)>()[0]); });
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  require(shape.elements() == elements(), "reshaping {} into {}: the element counts differ", shape_.text(),
-          shape.text());
+  require(shape.elements() == elements(), "reshaping {} into {}: the element counts differ", shape_, shape);
   Tensor out = *this;
   out.shape_ = shape;
   return out;
@@ -123,7 +122,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
 Tensor Tensor::slice(std::int64_t first, std::int64_t count) const {
   require(shape_.dims() > 0, "slicing a scalar: it has no dim 0");
   require(first >= 0 && count >= 0 && first + count <= shape_[0], "slicing rows [{}, {}) of a tensor {}", first,
-          first + count, shape_.text());
+          first + count, shape_);
   Tensor out = *this;
   out.shape_ = shape_.with(0, count);
   out.offset_ += to_size(first * shape_.elements_from(1)) * size_of(dtype_);
@@ -132,7 +131,7 @@ Tensor Tensor::slice(std::int64_t first, std::int64_t count) const {
 
 void Tensor::copy_from(const Tensor& other) const {
   require(other.dtype() == dtype_ && other.elements() == elements(), "copying a tensor {} of {} into {} of {}",
-          other.shape().text(), name_of(other.dtype()), shape_.text(), name_of(dtype_));
+          other.shape(), name_of(other.dtype()), shape_, name_of(dtype_));
   copy_bytes({raw(), device()}, {other.raw(), other.device()}, bytes());
   buffer_->bump_version();
 }

@@ -51,6 +51,7 @@ class Checkpointer {
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;
 
+  const std::string& folder() const { return settings_.folder; }
   bool busy() const { return phase_ != Phase::idle; }
   /// Starts to save `tensors`; not while busy(). `head` needs no files and tensors. Written at once, the report comes
   /// with the call. The tensors may change afterwards.

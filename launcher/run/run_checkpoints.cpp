@@ -86,6 +86,7 @@ std::optional<LoadedCheckpoint> RunCheckpoints::restore(Trainer& trainer, const 
   if (from) {
     check_options(*from);
     check_data(*from, trainer);
+    if (!named) saved_step_ = from->manifest.step;
     trainer.restore(TrainerState::from_json(from->manifest.trainer));
     return from;
   }
@@ -222,6 +223,8 @@ void RunCheckpoints::after_step(const Trainer::Step& step) {
 
 void RunCheckpoints::finish() {
   if (checkpointer_) save_or_fail("at the end");
+  if (checkpointer_ && metrics_)
+    metrics_->line(fmt::format("the last checkpoint is {}/{}", checkpointer_->folder(), checkpoint_name(saved_step_)));
   signals_.reset();
 }
 

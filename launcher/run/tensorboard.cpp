@@ -114,7 +114,8 @@ TensorBoardWriter::~TensorBoardWriter() {
 }
 
 void TensorBoardWriter::open(const std::string& folder) {
-  fs::create_directories(folder);
+  // Like the rest of a run: for its owner alone.
+  if (fs::create_directories(folder)) fs::permissions(folder, fs::perms::owner_all);
   drop_events_from(folder, start_step_);
   path_ = fmt::format("{}/{}{:010}.{}.{}", folder, event_file_prefix, name_seconds(folder), host_name(), ::getpid());
   file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);

@@ -1,3 +1,4 @@
+// The trainer's counts as JSON, as they stand in the manifest of a checkpoint.
 #include <cmath>
 
 #include "core/base/error.hpp"

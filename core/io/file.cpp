@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "core/base/error.hpp"
+#include "core/io/descriptor.hpp"
 
 namespace trireme {
 namespace {
@@ -35,29 +36,9 @@ const char* advice(int error) {
   fail(ExitCode::storage, "cannot {} '{}': {}{}", action, path, std::strerror(error), advice(error));
 }
 
-/// Closes on every way out; close() reports late write errors of network file systems, so the good way calls it itself.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  int close() {
-    const int fd = fd_;
-    fd_ = -1;
-    return ::close(fd);
-  }
-
- private:
-  int fd_;
-};
-
 void write_temporary(const std::string& temporary, std::string_view text, mode_t mode) {
   Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-  if (file.get() < 0) storage_error("create", temporary, errno);
+  if (!file) storage_error("create", temporary, errno);
   write_all(file.get(), text, temporary);
   if (::fsync(file.get()) != 0) storage_error("write to disk", temporary, errno);
   if (file.close() != 0) storage_error("close", temporary, errno);
@@ -66,8 +47,8 @@ void write_temporary(const std::string& temporary, std::string_view text, mode_t
 }  // namespace
 
 std::string read_file(const std::string& path) {
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) {
     fail(ExitCode::storage, "cannot open '{}' for reading: {}", path, std::strerror(errno));
   }
   std::string text;
@@ -90,9 +71,39 @@ void write_all(int descriptor, std::string_view text, const std::string& what) {
   }
 }
 
+void write_at(const Descriptor& file, std::int64_t offset, std::span<const std::byte> data, const std::string& what) {
+  while (!data.empty()) {
+    const ssize_t done = ::pwrite(file.get(), data.data(), data.size(), offset);
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) {
+      const int error = done < 0 ? errno : EIO;
+      fail(ExitCode::storage, "cannot write bytes [{}, {}) of '{}': {}{}", offset,
+           offset + static_cast<std::int64_t>(data.size()), what, std::strerror(error), advice(error));
+    }
+    data = data.subspan(static_cast<std::size_t>(done));
+    offset += done;
+  }
+}
+
+std::size_t read_at(const Descriptor& file, std::int64_t offset, std::span<std::byte> out, const std::string& what) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const auto at = offset + static_cast<std::int64_t>(done);
+    const ssize_t got = ::pread(file.get(), out.data() + done, out.size() - done, at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      fail(ExitCode::storage, "cannot read bytes [{}, {}) of '{}': {}", at,
+           offset + static_cast<std::int64_t>(out.size()), what, std::strerror(errno));
+    }
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
 void sync_folder(const std::string& path) {
-  Descriptor folder(::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.get() < 0) storage_error("open folder", path, errno);
+  const Descriptor folder(::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) storage_error("open folder", path, errno);
   // Some network file systems refuse fsync on folders (EINVAL); there the rename itself is what they promise.
   if (::fsync(folder.get()) != 0 && errno != EINVAL) storage_error("write to disk", path, errno);
 }

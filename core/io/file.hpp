@@ -2,10 +2,15 @@
 // whole. Failures of the file system (full, read-only, no permission) are Errors with ExitCode::storage.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace trireme {
+
+class Descriptor;
 
 /// Who may read a new file: its owner (0600), or everyone the umask lets (0644).
 enum class FileAccess { owner_only, readable };
@@ -22,5 +27,9 @@ void sync_folder(const std::string& path);
 
 /// Writes all of `text` to an open descriptor, whatever the pieces the system takes; `what` names the file in errors.
 void write_all(int descriptor, std::string_view text, const std::string& what);
+/// The same at a place of the file.
+void write_at(const Descriptor& file, std::int64_t offset, std::span<const std::byte> data, const std::string& what);
+/// Fills `out` from a place of the file and returns how much there was: less than asked for only where the file ends.
+std::size_t read_at(const Descriptor& file, std::int64_t offset, std::span<std::byte> out, const std::string& what);
 
 }  // namespace trireme

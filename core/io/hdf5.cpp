@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "core/base/checked.hpp"
@@ -15,20 +16,6 @@
 
 namespace trireme::hdf5 {
 namespace {
-
-constexpr hsize_t data_alignment = 64;  // a cache line: vector loads from a mapped dataset never straddle two
-
-/// How files are opened: newest format (its metadata has checksums), no advisory locks when only reading, because
-/// network file systems often refuse them.
-Id access_properties(const Blame& blame) {
-  Id list = checked(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, blame);
-  checked(H5Pset_libver_bounds(list.get(), H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), blame);
-  checked(H5Pset_alignment(list.get(), 1, data_alignment), blame);
-  checked(H5Pset_file_locking(list.get(), 0, 1), blame);
-  // Objects left open keep a file open behind the caller's back; semi would turn that into an error at close.
-  checked(H5Pset_fclose_degree(list.get(), H5F_CLOSE_STRONG), blame);
-  return list;
-}
 
 Shape shape_of(hid_t space, const Blame& blame) {
   const int dims = checked(H5Sget_simple_extent_ndims(space), blame);
@@ -76,8 +63,7 @@ File File::create(const std::string& path) {
   const Lock lock;
   const Blame blame{path, "", "create", ExitCode::storage};
   const Id access = access_properties(blame);
-  const Id creation = checked(H5Pcreate(H5P_FILE_CREATE), H5Pclose, blame);
-  checked(H5Pset_obj_track_times(creation.get(), 0), blame);  // of the root group
+  const Id creation = creation_properties(blame);
   return {path, checked(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), blame), Mode::write};
 }
 
@@ -119,8 +105,8 @@ void File::close() {
   if (id_ < 0) return;
   {
     const Lock lock;
-    const Blame blame{path_, "", "finish", mode_ == Mode::write ? ExitCode::storage : ExitCode::corrupt_input};
-    if (mode_ == Mode::write) checked(H5Fflush(id_, H5F_SCOPE_GLOBAL), blame);
+    const Blame blame{path_, "", "finish", mode_ == Mode::read ? ExitCode::corrupt_input : ExitCode::storage};
+    if (mode_ != Mode::read) checked(H5Fflush(id_, H5F_SCOPE_GLOBAL), blame);
     checked(H5Fclose(std::exchange(id_, -1)), blame);
   }
   if (mode_ == Mode::write) sync_file(path_);
@@ -203,7 +189,8 @@ std::int64_t File::contiguous_offset(const std::string& name) const {
   const DatasetInfo layout = info(name);
   if (layout.shape.elements() == 0) return 0;
   const std::size_t bytes = static_cast<std::size_t>(layout.shape.elements()) * size_of(layout.dtype);
-  const std::size_t size = file_bytes(path_);
+  // One that is laid out in memory has its size at the end only.
+  const std::size_t size = mode_ == Mode::lay_out ? std::numeric_limits<std::size_t>::max() : file_bytes(path_);
   const Lock lock;
   const Blame blame{path_, name, "map", ExitCode::corrupt_input};
   const Id dataset = checked(H5Dopen2(id_, name.c_str(), H5P_DEFAULT), H5Dclose, blame);

@@ -21,6 +21,8 @@ struct DatasetInfo {
   Shape shape;
 };
 
+class FileImage;
+
 /// An open HDF5 file. `object` in its functions is "/" for the file itself or the name of a dataset. Move-only.
 class File {
  public:
@@ -28,6 +30,10 @@ class File {
   static File create(const std::string& path);
   /// An existing file, for reading. A missing, truncated or foreign file is an Error that says which.
   static File open(const std::string& path);
+
+  /// A new file in memory, for a caller who writes the elements of its datasets and then the image to the disk himself.
+  /// The image must outlive the file and is complete after close(); `path` is for messages.
+  static File lay_out(FileImage& image, const std::string& path);
 
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
@@ -40,6 +46,7 @@ class File {
 
   void write_string(const std::string& object, const std::string& name, std::string_view value);
   void write_i64(const std::string& object, const std::string& name, std::int64_t value);
+  void write_i64s(const std::string& object, const std::string& name, std::span<const std::int64_t> values);
   void write_f64(const std::string& object, const std::string& name, double value);
   void write_strings(const std::string& object, const std::string& name, const std::vector<std::string>& values);
   bool has_attribute(const std::string& object, const std::string& name) const;
@@ -60,7 +67,7 @@ class File {
   std::int64_t contiguous_offset(const std::string& name) const;
 
  private:
-  enum class Mode { read, write };
+  enum class Mode { read, write, lay_out };
   struct Rows;
   File(std::string path, std::int64_t id, Mode mode) : path_(std::move(path)), id_(id), mode_(mode) {}
   void close_quietly() noexcept;

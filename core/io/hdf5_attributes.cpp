@@ -136,6 +136,15 @@ void File::write_i64(const std::string& object, const std::string& name, std::in
   write_scalar(id_, name, value, writing(path_, object));
 }
 
+void File::write_i64s(const std::string& object, const std::string& name, std::span<const std::int64_t> values) {
+  const Lock lock;
+  const Blame blame = writing(path_, object);
+  const Id type = make_type(DType::i64);
+  const hsize_t count = values.size();
+  const Id space = checked(H5Screate_simple(1, &count, nullptr), H5Sclose, blame);
+  write_value(id_, {name, type.get(), space.get(), values.empty() ? nullptr : values.data()}, blame);
+}
+
 void File::write_f64(const std::string& object, const std::string& name, double value) {
   const Lock lock;
   write_scalar(id_, name, value, writing(path_, object));

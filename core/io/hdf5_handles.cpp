@@ -64,6 +64,23 @@ void fail_call(const Blame& blame) {
   fail(blame.code, "cannot {} {}{}: {}{}", blame.action, object, blame.path, library_error(), advice);
 }
 
+Id access_properties(const Blame& blame) {
+  constexpr hsize_t data_alignment = 64;  // a cache line: vector loads from a mapped dataset never straddle two
+  Id list = checked(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, blame);
+  checked(H5Pset_libver_bounds(list.get(), H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), blame);
+  checked(H5Pset_alignment(list.get(), 1, data_alignment), blame);
+  checked(H5Pset_file_locking(list.get(), 0, 1), blame);
+  // Objects left open keep a file open behind the caller's back; semi would turn that into an error at close.
+  checked(H5Pset_fclose_degree(list.get(), H5F_CLOSE_STRONG), blame);
+  return list;
+}
+
+Id creation_properties(const Blame& blame) {
+  Id list = checked(H5Pcreate(H5P_FILE_CREATE), H5Pclose, blame);
+  checked(H5Pset_obj_track_times(list.get(), 0), blame);  // of the root group
+  return list;
+}
+
 Id make_type(DType dtype) {
   switch (dtype) {
     case DType::f64:

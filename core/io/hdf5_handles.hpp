@@ -58,6 +58,12 @@ Result checked(Result result, const Blame& blame) {
 }
 inline Id checked(hid_t id, Id::Close close, const Blame& blame) { return {checked(id, blame), close}; }
 
+/// How files are opened: newest format (its metadata has checksums), no advisory locks when only reading, because
+/// network file systems often refuse them.
+Id access_properties(const Blame& blame);
+/// How files are made: no time stamps.
+Id creation_properties(const Blame& blame);
+
 /// The file type of a dtype: little-endian; f16 is IEEE binary16, bf16 a float of 8 exponent and 7 fraction bits.
 Id make_type(DType dtype);
 /// The dtype of a file type; ExitCode::corrupt_input for types without one.

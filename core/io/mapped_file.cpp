@@ -10,27 +10,16 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/io/descriptor.hpp"
 
 namespace trireme {
 namespace {
 
-class FileDescriptor {
- public:
-  explicit FileDescriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
+Descriptor open_to_read(const std::string& path) { return Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
 
- private:
-  int fd_;
-};
-
-std::size_t size_of_open_file(const FileDescriptor& file, const std::string& path) {
+std::size_t size_of_open_file(const Descriptor& file, const std::string& path) {
   struct stat info {};
-  if (file.get() < 0 || ::fstat(file.get(), &info) != 0) {
+  if (!file || ::fstat(file.get(), &info) != 0) {
     fail(ExitCode::corrupt_input, "cannot open {}: {}", path, std::strerror(errno));
   }
   if (!S_ISREG(info.st_mode)) {
@@ -42,7 +31,7 @@ std::size_t size_of_open_file(const FileDescriptor& file, const std::string& pat
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path, std::size_t expected_bytes) {
-  const FileDescriptor file(path);
+  const Descriptor file = open_to_read(path);
   const std::size_t found = size_of_open_file(file, path);
   if (found != expected_bytes) {
     fail(ExitCode::corrupt_input, "{} has {} bytes where {} are expected: it was cut off or changed; write it again",
@@ -76,6 +65,6 @@ void MappedFile::release() noexcept {
   data_ = nullptr;
 }
 
-std::size_t file_bytes(const std::string& path) { return size_of_open_file(FileDescriptor(path), path); }
+std::size_t file_bytes(const std::string& path) { return size_of_open_file(open_to_read(path), path); }
 
 }  // namespace trireme

@@ -31,12 +31,15 @@ struct WrittenFile {
   static WrittenFile from_text(const std::string& text);
 };
 
-/// Writes and syncs the file; when it returns, every byte is on the disk and its structure was read back and hashed.
-/// ExitCode::storage with path, bytes wanted and the system's words otherwise. A rank without pieces writes a file
-/// without datasets. `step` becomes an attribute, so files of different steps differ even in equal weights.
+/// Writes and syncs the file (0600); when it returns, every byte is on the disk and its structure was read back and
+/// hashed. ExitCode::storage with path, bytes wanted and the system's words otherwise; what is there of the file then
+/// stays. A process with a limit on file sizes must ignore SIGXFSZ to get that error. A rank without pieces writes a
+/// file without datasets; a piece of no elements gets a dataset and no place in the manifest. `step` becomes an
+/// attribute, so files of different steps differ even in equal weights.
 WrittenFile write_checkpoint_file(const std::string& path, std::int64_t step, std::span<const PieceSource> pieces);
 
-/// Joins what the ranks wrote: tensors in the order of their first appearance, pieces in order of `first`.
+/// Joins what the ranks wrote: tensors in the order of their first appearance, pieces in order of `first`. disagree
+/// where a tensor has two shapes or types.
 void merge_written(CheckpointManifest& manifest, std::span<const WrittenFile> files);
 
 }  // namespace trireme

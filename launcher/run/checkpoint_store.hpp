@@ -1,6 +1,7 @@
 // The folder of a run's checkpoints: step_NNNNNNNN for whole ones, .step_NNNNNNNN.partial while one is written,
-// .step_NNNNNNNN.trash while one is removed. One process of a job calls this; whatever instant it dies or the power
-// goes, a step_ folder that is there is whole. Errors: storage with the path and the system's words.
+// .step_NNNNNNNN.trash while one is removed (.replaced where a file system cannot exchange old and new). One process of
+// a job calls this; whatever instant it dies or the power goes, a step_ folder that is there is whole. Errors: storage
+// with the path and the system's words.
 #pragma once
 
 #include <cstdint>
@@ -33,15 +34,16 @@ class CheckpointStore {
   /// An empty folder to write the files of `step` into (0700), with what an earlier attempt left removed. The folder's
   /// own entry in its parent is on the disk when it returns.
   std::string begin(std::int64_t step) const;
-  /// Writes the manifest, syncs, renames, syncs. The files must be on the disk already. An older checkpoint of the same
-  /// step is replaced. Returns the path.
+  /// Writes the manifest, syncs, renames, syncs. The files must be on the disk already; a manifest that no reader would
+  /// take (corrupt_input), or a file that is not there with its size, publishes nothing. An older checkpoint of the
+  /// same step is replaced. Returns the path.
   std::string commit(const CheckpointManifest& manifest) const;
   /// Removes what begin() made; never throws.
   void abandon(std::int64_t step) const noexcept;
   /// Removes checkpoints the rule does not keep, oldest first, each by rename to .trash and then removal. Removes
   /// nothing unless the two newest are whole as far as manifest and file sizes tell. Returns the steps removed.
   std::vector<std::int64_t> prune(const KeepRule& rule) const;
-  /// Removes .partial and .trash folders left by a killed process. Only the holder of the run folder's lock may.
+  /// Removes what a killed process left behind under hidden names. Only the holder of the run folder's lock may.
   void clean() const;
 
  private:

@@ -40,7 +40,7 @@ void write_temporary(const std::string& temporary, std::string_view text, mode_t
   Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
   if (!file) storage_error("create", temporary, errno);
   write_all(file.get(), text, temporary);
-  if (::fsync(file.get()) != 0) storage_error("write to disk", temporary, errno);
+  sync_file(file, temporary);
   if (file.close() != 0) storage_error("close", temporary, errno);
 }
 
@@ -86,6 +86,20 @@ void write_at(const Descriptor& file, std::int64_t offset, std::span<const std::
     }
     data = data.subspan(static_cast<std::size_t>(done));
     offset += done;
+  }
+}
+
+void reserve_bytes(const Descriptor& file, std::int64_t bytes, const std::string& what) {
+  while (bytes > 0 && ::fallocate(file.get(), 0, 0, bytes) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL) return;
+    fail(ExitCode::storage, "cannot reserve {} bytes for '{}': {}{}", bytes, what, std::strerror(errno), advice(errno));
+  }
+}
+
+void sync_file(const Descriptor& file, const std::string& what) {
+  while (::fsync(file.get()) != 0) {
+    if (errno != EINTR) storage_error("write to disk", what, errno);
   }
 }
 

@@ -31,6 +31,10 @@ void sync_folder(const std::string& path);
 void write_all(int descriptor, std::string_view text, const std::string& what);
 /// The same at a place of the file.
 void write_at(const Descriptor& file, std::int64_t offset, std::span<const std::byte> data, const std::string& what);
+/// Takes space for the first `bytes` of a file, where its file system can: a full disk shows before the work is done.
+void reserve_bytes(const Descriptor& file, std::int64_t bytes, const std::string& what);
+/// Returns when the bytes of the file are on the disk.
+void sync_file(const Descriptor& file, const std::string& what);
 /// Fills `out` from a place of the file and returns how much there was: less than asked for only where the file ends.
 std::size_t read_at(const Descriptor& file, std::int64_t offset, std::span<std::byte> out, const std::string& what);
 

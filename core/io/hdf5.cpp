@@ -2,15 +2,14 @@
 #include "core/io/hdf5.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <limits>
 #include <vector>
 
 #include "core/base/checked.hpp"
+#include "core/io/descriptor.hpp"
+#include "core/io/file.hpp"
 #include "core/io/hdf5_handles.hpp"
 #include "core/io/mapped_file.hpp"
 
@@ -41,12 +40,10 @@ Shape shape_of(hid_t space, const Blame& blame) {
 
 std::vector<hsize_t> extents_of(const Shape& shape) { return {shape.extents().begin(), shape.extents().end()}; }
 
-void sync_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool done = fd >= 0 && ::fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) ::close(fd);
-  if (!done) fail(ExitCode::storage, "cannot write {} to the disk: {}", path, std::strerror(error));
+void sync_path(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) fail(ExitCode::storage, "cannot open {} to write it to the disk: {}", path, std::strerror(errno));
+  sync_file(file, path);
 }
 
 }  // namespace
@@ -109,10 +106,10 @@ void File::close() {
     if (mode_ != Mode::read) checked(H5Fflush(id_, H5F_SCOPE_GLOBAL), blame);
     checked(H5Fclose(std::exchange(id_, -1)), blame);
   }
-  if (mode_ == Mode::write) sync_file(path_);
+  if (mode_ == Mode::write) sync_path(path_);
 }
 
-void File::create_dataset(const std::string& name, DType dtype, const Shape& shape) {
+std::int64_t File::create_dataset(const std::string& name, DType dtype, const Shape& shape) {
   require(shape.dims() > 0, "a dataset needs at least one dim: '{}' of {} has none", name, path_);
   const Lock lock;
   const Blame blame{path_, name, "create", ExitCode::storage};
@@ -124,8 +121,12 @@ void File::create_dataset(const std::string& name, DType dtype, const Shape& sha
   checked(H5Pset_fill_time(list.get(), H5D_FILL_TIME_NEVER), blame);
   checked(H5Pset_obj_track_times(list.get(), 0), blame);
   const Id type = make_type(dtype);
-  checked(H5Dcreate2(id_, name.c_str(), type.get(), space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT), H5Dclose,
-          blame);
+  const Id dataset = checked(
+      H5Dcreate2(id_, name.c_str(), type.get(), space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT), H5Dclose, blame);
+  if (shape.elements() == 0) return 0;
+  const haddr_t offset = H5Dget_offset(dataset.get());
+  if (offset == HADDR_UNDEF) fail_call(blame);
+  return narrow<std::int64_t>(offset);
 }
 
 void File::transfer(const std::string& name, const Rows& rows) const {
@@ -189,8 +190,7 @@ std::int64_t File::contiguous_offset(const std::string& name) const {
   const DatasetInfo layout = info(name);
   if (layout.shape.elements() == 0) return 0;
   const std::size_t bytes = static_cast<std::size_t>(layout.shape.elements()) * size_of(layout.dtype);
-  // One that is laid out in memory has its size at the end only.
-  const std::size_t size = mode_ == Mode::lay_out ? std::numeric_limits<std::size_t>::max() : file_bytes(path_);
+  const std::size_t size = file_bytes(path_);
   const Lock lock;
   const Blame blame{path_, name, "map", ExitCode::corrupt_input};
   const Id dataset = checked(H5Dopen2(id_, name.c_str(), H5P_DEFAULT), H5Dclose, blame);

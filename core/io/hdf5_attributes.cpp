@@ -28,21 +28,38 @@ struct Value {
   const void* data;
 };
 
-void write_value(hid_t file, const Value& value, const Blame& blame) {
-  const Id object = checked(H5Oopen(file, blame.object.c_str(), H5P_DEFAULT), H5Oclose, blame);
-  if (checked(H5Aexists(object.get(), value.name.c_str()), blame) > 0) {
-    checked(H5Adelete(object.get(), value.name.c_str()), blame);
+Id open_object(hid_t file, const Blame& blame) {
+  return checked(H5Oopen(file, blame.object.c_str(), H5P_DEFAULT), H5Oclose, blame);
+}
+
+void write_value(hid_t object, const Value& value, const Blame& blame) {
+  if (checked(H5Aexists(object, value.name.c_str()), blame) > 0) {
+    checked(H5Adelete(object, value.name.c_str()), blame);
   }
   const Id attribute = checked(
-      H5Acreate2(object.get(), value.name.c_str(), value.type, value.space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, blame);
+      H5Acreate2(object, value.name.c_str(), value.type, value.space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, blame);
   if (value.data != nullptr) checked(H5Awrite(attribute.get(), value.type, value.data), blame);
 }
 
 template <class T>
-void write_scalar(hid_t file, const std::string& name, T value, const Blame& blame) {
+void write_scalar(hid_t object, const std::string& name, T value, const Blame& blame) {
   const Id type = make_type(dtype_of<T>);
   const Id space = checked(H5Screate(H5S_SCALAR), H5Sclose, blame);
-  write_value(file, {name, type.get(), space.get(), &value}, blame);
+  write_value(object, {name, type.get(), space.get(), &value}, blame);
+}
+
+void write_text(hid_t object, const std::string& name, std::string_view value, const Blame& blame) {
+  const std::string text = value.empty() ? std::string(1, '\0') : std::string(value);
+  const Id type = text_type(text.size(), blame);
+  const Id space = checked(H5Screate(H5S_SCALAR), H5Sclose, blame);
+  write_value(object, {name, type.get(), space.get(), text.data()}, blame);
+}
+
+void write_integers(hid_t object, const std::string& name, std::span<const std::int64_t> values, const Blame& blame) {
+  const Id type = make_type(DType::i64);
+  const hsize_t count = values.size();
+  const Id space = checked(H5Screate_simple(1, &count, nullptr), H5Sclose, blame);
+  write_value(object, {name, type.get(), space.get(), values.empty() ? nullptr : values.data()}, blame);
 }
 
 /// An open attribute with its type and element count.
@@ -122,32 +139,37 @@ Blame reading(const std::string& path, const std::string& object) {
 
 }  // namespace
 
+void File::write_attributes(const std::string& object, std::span<const Attribute> attributes) {
+  const Lock lock;
+  const Blame blame = writing(path_, object);
+  const Id opened = open_object(id_, blame);
+  for (const auto& attribute : attributes) {
+    if (const auto* text = std::get_if<std::string>(&attribute.value)) {
+      write_text(opened.get(), attribute.name, *text, blame);
+    } else if (const auto* number = std::get_if<std::int64_t>(&attribute.value)) {
+      write_scalar(opened.get(), attribute.name, *number, blame);
+    } else {
+      write_integers(opened.get(), attribute.name, std::get<std::vector<std::int64_t>>(attribute.value), blame);
+    }
+  }
+}
+
 void File::write_string(const std::string& object, const std::string& name, std::string_view value) {
   const Lock lock;
   const Blame blame = writing(path_, object);
-  const std::string text = value.empty() ? std::string(1, '\0') : std::string(value);
-  const Id type = text_type(text.size(), blame);
-  const Id space = checked(H5Screate(H5S_SCALAR), H5Sclose, blame);
-  write_value(id_, {name, type.get(), space.get(), text.data()}, blame);
+  write_text(open_object(id_, blame).get(), name, value, blame);
 }
 
 void File::write_i64(const std::string& object, const std::string& name, std::int64_t value) {
   const Lock lock;
-  write_scalar(id_, name, value, writing(path_, object));
-}
-
-void File::write_i64s(const std::string& object, const std::string& name, std::span<const std::int64_t> values) {
-  const Lock lock;
   const Blame blame = writing(path_, object);
-  const Id type = make_type(DType::i64);
-  const hsize_t count = values.size();
-  const Id space = checked(H5Screate_simple(1, &count, nullptr), H5Sclose, blame);
-  write_value(id_, {name, type.get(), space.get(), values.empty() ? nullptr : values.data()}, blame);
+  write_scalar(open_object(id_, blame).get(), name, value, blame);
 }
 
 void File::write_f64(const std::string& object, const std::string& name, double value) {
   const Lock lock;
-  write_scalar(id_, name, value, writing(path_, object));
+  const Blame blame = writing(path_, object);
+  write_scalar(open_object(id_, blame).get(), name, value, blame);
 }
 
 void File::write_strings(const std::string& object, const std::string& name, const std::vector<std::string>& values) {
@@ -160,7 +182,8 @@ void File::write_strings(const std::string& object, const std::string& name, con
   const Id type = text_type(width, blame);
   const hsize_t count = values.size();
   const Id space = checked(H5Screate_simple(1, &count, nullptr), H5Sclose, blame);
-  write_value(id_, {name, type.get(), space.get(), values.empty() ? nullptr : raw.data()}, blame);
+  write_value(open_object(id_, blame).get(), {name, type.get(), space.get(), values.empty() ? nullptr : raw.data()},
+              blame);
 }
 
 bool File::has_attribute(const std::string& object, const std::string& name) const {

@@ -49,7 +49,12 @@ bool has_layout(hid_t type, const FloatLayout& want) {
 
 }  // namespace
 
-Lock::Lock() : guard_(library_mutex()) { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+Lock::Lock() : guard_(library_mutex()) {
+  // At the end of the process the library would try again what a full disk has refused it, and crash. Files are closed
+  // by their owners.
+  [[maybe_unused]] static const herr_t done = H5dont_atexit();
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
 
 std::string library_error() {
   std::string text;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <tuple>
 
 #include "core/io/hdf5.hpp"
 #include "core/io/hdf5_handles.hpp"
@@ -54,13 +55,18 @@ herr_t set_end(H5FD_t* file, H5FD_mem_t, haddr_t address) {
 
 haddr_t get_bytes(const H5FD_t* file, H5FD_mem_t) { return static_cast<haddr_t>(opened(file).image->bytes()); }
 
-herr_t read_image(H5FD_t* file, H5FD_mem_t, hid_t, haddr_t address, size_t bytes, void* out) {
+/// The library passes: the file; the kind of data, a property list, the address, the bytes and the memory.
+template <class... Rest>
+herr_t read_image(H5FD_t* file, Rest... rest) {
+  const auto [kind, list, address, bytes, out] = std::tuple(rest...);
   if (address > largest_address) return -1;
   opened(file).image->read(static_cast<std::int64_t>(address), {static_cast<std::byte*>(out), bytes});
   return 0;
 }
 
-herr_t write_image(H5FD_t* file, H5FD_mem_t, hid_t, haddr_t address, size_t bytes, const void* data) {
+template <class... Rest>
+herr_t write_image(H5FD_t* file, Rest... rest) {
+  const auto [kind, list, address, bytes, data] = std::tuple(rest...);
   if (address > largest_address) return -1;
   try {
     opened(file).image->write(static_cast<std::int64_t>(address), {static_cast<const std::byte*>(data), bytes});

@@ -1,6 +1,6 @@
 // An HDF5 file laid out in memory: all of it but the elements of its datasets, which the caller writes into the real
-// file himself, at contiguous_offset(). The library meets no disk on this way. That matters: it can hide a full disk,
-// and a file it could not write leaves it in a state in which the end of the process crashes.
+// file himself, at the offsets that create_dataset() gives. The library meets no disk on this way. That matters: it can
+// hide a full disk, and a file it could not write leaves it in a state in which the end of the process crashes.
 #pragma once
 
 #include <array>

@@ -28,7 +28,8 @@ SavedPiece decode_piece(const JsonObject& json, const SavedTensor& tensor) {
                    .offset = json.count("offset"),
                    .hash = json.hash("xxh3_128")};
   json.has_only(6);
-  if (!is_plain_file_name(piece.file)) json.refuse("file", fmt::format("'{}' is not a plain file name", piece.file));
+  if (!is_plain_file_name(piece.file))
+    json.refuse("file", fmt::format("{} is not a plain file name", Json(piece.file).dump()));
   const std::int64_t elements = tensor.shape.elements();
   if (piece.count == 0 || piece.first > elements || piece.count > elements - piece.first) {
     json.refuse(fmt::format("has {} elements from {}, {} has {}", piece.count, piece.first, tensor.label(), elements));
@@ -56,7 +57,8 @@ Json encode(const SavedTensor& tensor) {
 SavedFile decode_file(const JsonObject& json) {
   SavedFile file{.name = json.text("name"), .bytes = json.count("bytes"), .structure = json.hash("structure")};
   json.has_only(3);
-  if (!is_plain_file_name(file.name)) json.refuse("name", fmt::format("'{}' is not a plain file name", file.name));
+  if (!is_plain_file_name(file.name))
+    json.refuse("name", fmt::format("{} is not a plain file name", Json(file.name).dump()));
   return file;
 }
 

@@ -9,6 +9,9 @@
 
 namespace trireme {
 
+/// In bytes; a thousand ranks with ten thousand tensors stay well below.
+inline constexpr std::int64_t largest_manifest = std::int64_t{1} << 30;
+
 Json encode(const SavedFile& file);
 Json encode(const SavedTensor& tensor);
 SavedFile decode_file(const JsonObject& json);

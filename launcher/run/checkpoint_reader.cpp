@@ -8,13 +8,13 @@
 #include "core/base/checked.hpp"
 #include "core/io/file.hpp"
 #include "launcher/run/checkpoint_bytes.hpp"
+#include "launcher/run/checkpoint_json.hpp"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t most_manifest_bytes = std::int64_t{1} << 30;
 constexpr std::size_t most_open_files = 64;
 
 OpenedFile open_in(const std::string& folder, const std::string& name) {
@@ -44,8 +44,9 @@ struct CheckpointReader::Files {
 
 CheckpointManifest read_manifest(const std::string& folder) {
   const OpenedFile file = open_in(folder, manifest_file);
-  if (file.bytes > most_manifest_bytes) {
-    fail(ExitCode::corrupt_input, "{} is no manifest of a checkpoint: it has {} bytes", file.name, file.bytes);
+  if (file.bytes > largest_manifest) {
+    fail(ExitCode::corrupt_input, "{} is no manifest of a checkpoint: it has {} bytes, more than {}", file.name,
+         file.bytes, largest_manifest);
   }
   std::string text(to_size(file.bytes), '\0');
   text.resize(read_at(file.descriptor, 0, std::as_writable_bytes(std::span(text)), file.name));

@@ -13,6 +13,7 @@
 #include "core/base/error.hpp"
 #include "core/io/descriptor.hpp"
 #include "core/io/file.hpp"
+#include "launcher/run/checkpoint_json.hpp"
 #include "launcher/run/checkpoint_reader.hpp"
 
 namespace trireme {
@@ -63,7 +64,7 @@ void make_folders(const fs::path& path) {
   const bool there = fs::is_directory(path, error);
   const fs::path parent = path.parent_path();
   if (!there) {
-    if (parent != path) make_folders(parent);
+    if (!fs::is_directory(parent, error)) make_folders(parent);
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
       storage_error("make the folder", path.string(), std::strerror(errno));
     }
@@ -76,7 +77,7 @@ void write_manifest(const std::string& path, const std::string& text) {
   Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) storage_error("create", path, std::strerror(errno));
   write_all(file.get(), text, path);
-  if (::fsync(file.get()) != 0) storage_error("write to disk", path, std::strerror(errno));
+  sync_file(file, path);
   if (file.close() != 0) storage_error("close", path, std::strerror(errno));
 }
 
@@ -137,6 +138,9 @@ std::string CheckpointStore::commit(const CheckpointManifest& manifest) const {
   const std::string partial = hidden(folder_, manifest.step, partial_suffix);
   const std::string target = published(folder_, manifest.step);
   const std::string text = manifest.to_text();
+  if (static_cast<std::int64_t>(text.size()) > largest_manifest) {
+    storage_error("publish", target, fmt::format("its manifest has {} bytes", text.size()));
+  }
   CheckpointManifest::parse(text, partial + "/" + manifest_file);
   check_files(partial, manifest);
   write_manifest(partial + "/" + manifest_file, text);

@@ -2,8 +2,10 @@
 #include "core/io/hdf5.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -11,6 +13,7 @@
 
 #include "core/io/mapped_file.hpp"
 #include "tests/datasets/helpers.hpp"
+#include "tests/support/child_process.hpp"
 
 namespace trireme {
 namespace {
@@ -137,6 +140,25 @@ TEST_F(Hdf5, MissingAndForeignFilesAreNamed) {
   write_bytes(path_, Bytes(5000, 'x'));
   expect_error(ExitCode::corrupt_input, {path_, "not an HDF5 file"}, [&] { hdf5::File::open(path_); });
   expect_error(ExitCode::storage, {"/nowhere/file.h5"}, [&] { hdf5::File::create("/nowhere/file.h5"); });
+}
+
+// The library tries again at the end of a process what a full disk has refused it, and crashes: it must not come to
+// that.
+TEST_F(Hdf5, AFullDiskIsAnErrorAndTheProcessEndsInOrder) {
+  for (const rlim_t limit : {100, 1000, 4000, 20'000}) {
+    const int status = in_child([&] {
+      ::signal(SIGXFSZ, SIG_IGN);
+      const rlimit most{limit, limit};
+      ::setrlimit(RLIMIT_FSIZE, &most);
+      auto file = hdf5::File::create(path_);
+      for (int i = 0; i < 20; ++i) {
+        file.create_dataset(std::to_string(i), DType::f32, Shape{5000});
+        file.write_string(std::to_string(i), "text", "some text");
+      }
+      file.close();
+    });
+    EXPECT_EQ(status, static_cast<int>(ExitCode::storage)) << "limit " << limit;
+  }
 }
 
 TEST_F(Hdf5, DamagedMetadataNeverCrashes) {

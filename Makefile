@@ -1,15 +1,16 @@
 # The short commands. `make demo` and `make test` do the whole set-up on a fresh Debian 12 machine; each target is a
 # script of cluster/setup that says on top what it does.
 #   JOBS=N       compile jobs (all cores)            RANKS=N          ranks of the demo (2)
-#   TEST_JOBS=N  tests at a time (1)                 ARGS="..."       passed on: demo, test, bench
+#   TEST_JOBS=N  tests at a time (1)                 ARGS="..."       passed on: demo, test, bench, fuzz, soak
 #   PREFIX=DIR   where `make install` goes           SOAK_MINUTES=N   how long `make soak` repeats the tests (30)
+#   FUZZ_RUNS=N  of each fuzz target (100000)        SOAK_FUZZ_RUNS=N the same in `make soak ARGS=fuzz` (10000000)
 setup := cluster/setup
 JOBS ?= $(shell nproc)
 PREFIX ?= $(CURDIR)/install
-export JOBS RANKS TEST_JOBS SOAK_MINUTES
+export JOBS RANKS TEST_JOBS SOAK_MINUTES FUZZ_RUNS FUZZ_SEED SOAK_FUZZ_RUNS
 # `make -j` must not start two builds in one folder.
 .NOTPARALLEL:
-.PHONY: help demo demo-seeds build test test-asan test-tsan test-cpu-only bench soak format format-check clean install
+.PHONY: help demo demo-seeds build test test-asan test-tsan test-cpu-only fuzz bench soak format format-check clean install
 
 help: ## this list
 	@sed -n '/^#   /s/^# //p' Makefile
@@ -37,10 +38,13 @@ test-tsan: ## the tests of threads under ThreadSanitizer
 test-cpu-only: ## configure without CUDA, build, train one step
 	@$(setup)/test_cpu_only.sh
 
+fuzz: ## random and forged files for every reader, under clang's sanitizers (ARGS: names of targets)
+	@$(setup)/fuzz.sh $(ARGS)
+
 bench: ## the benchmarks
 	@$(setup)/bench.sh $(ARGS)
 
-soak: ## the tests again and again; ARGS=faults: many kills, power cuts, damaged files
+soak: ## the tests again and again; ARGS=faults or fuzz: kills, power cuts, damaged files, forged ones, many times
 	@$(setup)/soak.sh $(ARGS)
 
 format: ## clang-format 14 over all sources

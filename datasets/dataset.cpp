@@ -8,44 +8,10 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/random.hpp"
-#include "core/io/hdf5.hpp"
+#include "datasets/shard_file.hpp"
 
 namespace trireme {
 namespace {
-
-/// Throws unless a shard's own header says what the index says about it.
-void check_header(const hdf5::File& file, const std::string& split, std::int64_t count) {
-  const std::string advice = "; import the data set again";
-  if (!file.has_attribute("/", "format") || file.read_string("/", "format") != shard_format) {
-    fail(ExitCode::corrupt_input,
-         "{} is an HDF5 file, but not a shard of a data set (its format attribute is not \"{}\"){}", file.path(),
-         shard_format, advice);
-  }
-  const std::int64_t version = file.read_i64("/", "version");
-  if (version != dataset_version) {
-    fail(ExitCode::corrupt_input, "{} has shard version {}, this program reads version {}{}", file.path(), version,
-         dataset_version, advice);
-  }
-  const std::int64_t found = file.read_i64("/", "count");
-  const std::string found_split = file.read_string("/", "split");
-  if (found != count || found_split != split) {
-    fail(ExitCode::corrupt_input, "{} holds {} samples of '{}', the index says {} of '{}'{}", file.path(), found,
-         found_split, count, split, advice);
-  }
-}
-
-/// Throws unless dataset `name` is (count, row...) of `dtype`; count -1 is any. Returns the count.
-std::int64_t check_dataset(const hdf5::File& file, const FieldSpec& want, std::int64_t count) {
-  const auto info = file.info(want.name);
-  const bool fits = info.shape.dims() == want.row.dims() + 1 && info.dtype == want.dtype &&
-                    info.shape.tail() == want.row && (count < 0 || info.shape[0] == count);
-  if (!fits) {
-    fail(ExitCode::corrupt_input, "'{}' of {} is {} {}, the index says {} rows of {} {}", want.name, file.path(),
-         name_of(info.dtype), info.shape.text(), count < 0 ? "any number of" : std::to_string(count),
-         name_of(want.dtype), want.row.text());
-  }
-  return info.shape[0];
-}
 
 std::int64_t load_offset(const std::byte* offsets, std::int64_t i) {
   std::int64_t value = 0;
@@ -57,7 +23,7 @@ std::int64_t load_offset(const std::byte* offsets, std::int64_t i) {
 
 Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEntry& entry)
     : name_(entry.name), fingerprint_(index.fingerprint()), fields_(index.fields), class_names_(index.class_names) {
-  if (entry.count <= 0) {
+  if (entry.count <= 0 || entry.shards.empty()) {
     fail(ExitCode::corrupt_input, "the split '{}' of {} is empty: there is nothing to read", name_, folder);
   }
   for (const auto& shard : entry.shards) open_shard(folder + "/" + shard.file, shard);
@@ -72,31 +38,16 @@ Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEn
 }
 
 void Split::open_shard(const std::string& path, const ShardEntry& entry) {
-  const std::size_t bytes = file_bytes(path);
-  if (bytes != to_size(entry.bytes)) {
-    fail(ExitCode::corrupt_input,
-         "{} has {} bytes, the index says {}: it was cut off or changed; import the data set again", path, bytes,
-         entry.bytes);
-  }
-  hdf5::File file = hdf5::File::open(path);
-  check_header(file, name_, entry.count);
+  ShardFile file(path, entry);
   Shard shard{.first = count_, .count = entry.count, .map = {}, .columns = {}};
-  std::vector<std::int64_t> data_at, offsets_at;
   for (const auto& field : fields_) {
-    const std::int64_t elements = check_dataset(file, field, field.ragged() ? -1 : entry.count);
-    shard.columns.push_back({nullptr, nullptr, field.row_bytes(), elements});
-    data_at.push_back(file.contiguous_offset(field.name));
-    offsets_at.push_back(0);
+    const StoredArray& values = file.find(field, field.ragged() ? -1 : entry.count);
+    shard.columns.push_back({file.data(values), nullptr, field.row_bytes(), values.shape[0]});
     if (!field.ragged()) continue;
-    check_dataset(file, {field.offsets_name(), DType::i64, Shape{}, FieldSpec::Layout::fixed}, entry.count + 1);
-    offsets_at.back() = file.contiguous_offset(field.offsets_name());
+    const FieldSpec offsets{field.offsets_name(), DType::i64, Shape{}, FieldSpec::Layout::fixed};
+    shard.columns.back().offsets = file.data(file.find(offsets, checked_add(entry.count, 1)));
   }
-  file.close();
-  shard.map = MappedFile(path, bytes);
-  for (std::size_t f = 0; f < fields_.size(); ++f) {
-    shard.columns[f].data = shard.map.data() + data_at[f];
-    shard.columns[f].offsets = shard.map.data() + offsets_at[f];
-  }
+  shard.map = std::move(file).release();
   count_ += entry.count;
   shards_.push_back(std::move(shard));
 }

@@ -1,5 +1,5 @@
 // An opened data set: splits of samples whose fields are read by mapping the shard files at the offsets of their
-// contiguous datasets. HDF5 is used only to open and check; afterwards any number of threads may read rows.
+// contiguous datasets, which the index has (see datasets/shard_file.hpp). Any number of threads may read rows.
 #pragma once
 
 #include <cstddef>

@@ -6,94 +6,141 @@
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
 #include "core/io/hash.hpp"
+#include "core/io/json_object.hpp"
 
 namespace trireme {
 namespace {
 
+constexpr std::size_t most_index_bytes = std::size_t{64} << 20;
+constexpr std::int64_t most_shard_bytes = std::int64_t{1} << 40;
+
+/// Whether the index says where the arrays of its shards lie.
+enum class Arrays { with, without };
+
+Json encode(const Shape& shape) {
+  const auto extents = shape.extents();
+  return std::vector<std::int64_t>(extents.begin(), extents.end());
+}
+
 Json encode(const FieldSpec& field) {
-  const auto extents = field.row.extents();
-  return {{"name", field.name},
-          {"dtype", name_of(field.dtype)},
-          {"shape", std::vector<std::int64_t>(extents.begin(), extents.end())},
-          {"ragged", field.ragged()}};
+  return {
+      {"name", field.name}, {"dtype", name_of(field.dtype)}, {"shape", encode(field.row)}, {"ragged", field.ragged()}};
 }
 
-Json encode(const SplitEntry& split) {
-  Json shards = Json::array();
-  for (const auto& shard : split.shards) {
-    shards.push_back(
-        {{"file", shard.file}, {"count", shard.count}, {"bytes", shard.bytes}, {"xxh3_128", shard.checksum}});
-  }
-  return {{"name", split.name}, {"count", split.count}, {"shards", shards}};
+Json encode(const StoredArray& array) {
+  return {{"name", array.name},
+          {"dtype", name_of(array.dtype)},
+          {"shape", encode(array.shape)},
+          {"offset", array.offset},
+          {"xxh3_128", array.checksum}};
 }
 
-Json encode(const DatasetIndex& index) {
+Json encode(const ShardEntry& shard, Arrays arrays) {
+  Json json = {{"file", shard.file}, {"count", shard.count}, {"bytes", shard.bytes}, {"xxh3_128", shard.checksum}};
+  if (arrays == Arrays::without || shard.arrays.empty()) return json;
+  for (const auto& array : shard.arrays) json["arrays"].push_back(encode(array));
+  json["structure"] = shard.structure;
+  return json;
+}
+
+Json encode(const DatasetIndex& index, Arrays arrays) {
   Json fields = Json::array(), splits = Json::array();
   for (const auto& field : index.fields) fields.push_back(encode(field));
-  for (const auto& split : index.splits) splits.push_back(encode(split));
+  for (const auto& split : index.splits) {
+    Json shards = Json::array();
+    for (const auto& shard : split.shards) shards.push_back(encode(shard, arrays));
+    splits.push_back({{"name", split.name}, {"count", split.count}, {"shards", std::move(shards)}});
+  }
   return {{"format", dataset_format}, {"version", dataset_version},       {"name", index.name},
           {"fields", fields},         {"class_names", index.class_names}, {"splits", splits}};
 }
 
-FieldSpec decode_field(const Json& json) {
-  FieldSpec field;
-  field.name = json.at("name").get<std::string>();
-  field.dtype = parse_dtype(json.at("dtype").get<std::string>());
-  const auto extents = json.at("shape").get<std::vector<std::int64_t>>();
-  field.row = Shape(std::span<const std::int64_t>(extents));
-  field.layout = json.at("ragged").get<bool>() ? FieldSpec::Layout::ragged : FieldSpec::Layout::fixed;
-  return field;
+/// For checks that know nothing of the file.
+void judge(const JsonObject& json, const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const Error& error) {
+    json.refuse(fmt::format("is wrong: {}", error.what()));
+  }
 }
 
-SplitEntry decode_split(const Json& json) {
-  SplitEntry split;
-  split.name = json.at("name").get<std::string>();
-  split.count = json.at("count").get<std::int64_t>();
-  check_name("split", split.name);
-  std::int64_t total = 0;
-  for (const Json& entry : json.at("shards")) {
-    ShardEntry shard{.file = entry.at("file").get<std::string>(),
-                     .count = entry.at("count").get<std::int64_t>(),
-                     .bytes = entry.at("bytes").get<std::int64_t>(),
-                     .checksum = entry.at("xxh3_128").get<std::string>()};
-    require(!shard.file.empty() && shard.file.find('/') == std::string::npos && shard.file != "..",
-            "the shard name '{}' is not a plain file name", shard.file);
-    require(shard.count > 0 && shard.bytes > 0, "shard {} has {} samples in {} bytes", shard.file, shard.count,
-            shard.bytes);
-    require(shard.count <= split.count - total, "the shards of '{}' hold more than its {} samples", split.name,
-            split.count);
-    total += shard.count;
-    split.shards.push_back(std::move(shard));
+FieldSpec decode_field(const JsonObject& json) {
+  return {.name = json.text("name"),
+          .dtype = json.dtype("dtype"),
+          .row = json.shape("shape"),
+          .layout = json.flag("ragged") ? FieldSpec::Layout::ragged : FieldSpec::Layout::fixed};
+}
+
+StoredArray decode_array(const JsonObject& json) {
+  return {.name = json.text("name"),
+          .dtype = json.dtype("dtype"),
+          .shape = json.shape("shape"),
+          .offset = json.count("offset"),
+          .checksum = json.hash("xxh3_128").hex()};
+}
+
+ShardEntry decode_shard(const JsonObject& json) {
+  ShardEntry shard{.file = json.text("file"),
+                   .count = json.count("count"),
+                   .bytes = json.count("bytes"),
+                   .checksum = json.hash("xxh3_128").hex()};
+  if (shard.file.empty() || shard.file.find_first_of(std::string_view("/\0", 2)) != std::string::npos ||
+      shard.file.front() == '.') {
+    json.refuse("file", fmt::format("'{}' is not a plain file name", shard.file));
   }
-  require(total == split.count, "split '{}' has {} samples, its shards hold {}", split.name, split.count, total);
+  // A sample has at least a byte; with both limits no sum over shards overflows.
+  if (shard.count == 0 || shard.count > shard.bytes || shard.bytes > most_shard_bytes) {
+    json.refuse(fmt::format("is {} with {} samples in {} bytes", shard.file, shard.count, shard.bytes));
+  }
+  if (!json.has("arrays") && !json.has("structure")) return shard;
+  json.each("arrays", [&](const JsonObject& array) { shard.arrays.push_back(decode_array(array)); });
+  if (shard.arrays.empty()) json.refuse("arrays", "is empty");
+  shard.structure = json.hash("structure").hex();
+  return shard;
+}
+
+SplitEntry decode_split(const JsonObject& json) {
+  SplitEntry split{.name = json.text("name"), .count = json.count("count"), .shards = {}};
+  judge(json, [&] { check_name("split", split.name); });
+  std::int64_t total = 0;
+  json.each("shards", [&](const JsonObject& entry) {
+    split.shards.push_back(decode_shard(entry));
+    const std::int64_t count = split.shards.back().count;
+    if (count > split.count - total) json.refuse(fmt::format("has shards of more than its {} samples", split.count));
+    total += count;
+  });
+  if (total != split.count) json.refuse(fmt::format("has {} samples, its shards hold {}", split.count, total));
   return split;
 }
 
-DatasetIndex decode(const Json& json) {
-  require(json.is_object() && json.value("format", "") == dataset_format, "\"format\" is not \"{}\"", dataset_format);
-  const auto version = json.at("version").get<std::int64_t>();
-  require(version == dataset_version, "it has format version {}, this program reads version {}: import the data again",
-          version, dataset_version);
+DatasetIndex decode(const JsonObject& json) {
+  if (json.text("format") != dataset_format) json.refuse("format", fmt::format("is not \"{}\"", dataset_format));
+  const std::int64_t version = json.count("version");
+  if (version != dataset_version) {
+    json.refuse("version",
+                fmt::format("is {}, this program reads version {}: import the data again", version, dataset_version));
+  }
   DatasetIndex index;
-  index.name = json.at("name").get<std::string>();
-  for (const Json& field : json.at("fields")) index.fields.push_back(decode_field(field));
-  check_fields(index.fields);
-  index.class_names = json.at("class_names").get<std::vector<std::string>>();
-  for (const Json& split : json.at("splits")) index.splits.push_back(decode_split(split));
-  index.provenance = json.value("provenance", Json::object());
+  index.name = json.text("name");
+  index.class_names = json.texts("class_names");
+  json.each("fields", [&](const JsonObject& field) { index.fields.push_back(decode_field(field)); });
+  judge(json, [&] { check_fields(index.fields); });
+  json.each("splits", [&](const JsonObject& split) { index.splits.push_back(decode_split(split)); });
+  index.provenance = json.has("provenance") ? json.value("provenance") : Json::object();
+  if (!index.provenance.is_object()) json.refuse("provenance", "is not an object");
   return index;
 }
 
 }  // namespace
 
 std::string DatasetIndex::to_text() const {
-  Json json = encode(*this);
+  Json json = encode(*this, Arrays::with);
   json["provenance"] = provenance;
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string DatasetIndex::fingerprint() const {
-  return hash_text(encode(*this).dump(-1, ' ', false, Json::error_handler_t::replace)).hex();
+  return hash_text(encode(*this, Arrays::without).dump(-1, ' ', false, Json::error_handler_t::replace)).hex();
 }
 
 DatasetIndex DatasetIndex::read(const std::string& folder) {
@@ -102,14 +149,8 @@ DatasetIndex DatasetIndex::read(const std::string& folder) {
     fail(ExitCode::corrupt_input, "{} is not a data set: there is no {}; make one with `trireme data import`", folder,
          path);
   }
-  const std::string text = read_file(path);
-  try {
-    return decode(Json::parse(text));
-  } catch (const Json::exception& error) {
-    fail(ExitCode::corrupt_input, "{} is not the index of a data set: {}", path, error.what());
-  } catch (const Error& error) {
-    fail(ExitCode::corrupt_input, "{} is not the index of a data set: {}", path, error.what());
-  }
+  const Json json = parse_json(read_file(path, most_index_bytes), path, "the index of a data set");
+  return decode(JsonObject(json, path, ""));
 }
 
 void check_name(std::string_view what, std::string_view name) {

@@ -34,12 +34,30 @@ struct FieldSpec {
   friend bool operator==(const FieldSpec&, const FieldSpec&) = default;
 };
 
+/// A dataset of a shard file: what HDF5 would say about it.
+struct StoredArray {
+  std::string name;
+  DType dtype = DType::u8;
+  /// With the number of samples, elements or offsets in front.
+  Shape shape;
+  /// Byte of the file at which its elements begin.
+  std::int64_t offset = 0;
+  /// XXH3-128 of its elements.
+  std::string checksum;
+
+  std::int64_t bytes() const { return shape.elements() * static_cast<std::int64_t>(size_of(dtype)); }
+};
+
 struct ShardEntry {
   std::string file;
   std::int64_t count = 0;
   std::int64_t bytes = 0;
   /// XXH3-128 of the whole file, 32 hexadecimal digits.
   std::string checksum;
+  /// All datasets of the file: samples are read without HDF5. Empty in an index of an older version.
+  std::vector<StoredArray> arrays = {};
+  /// XXH3-128 of all bytes around the arrays, in file order.
+  std::string structure = {};
 };
 
 struct SplitEntry {
@@ -57,7 +75,8 @@ struct DatasetIndex {
   Json provenance;
 
   std::string to_text() const;
-  /// XXH3-128 over everything but the provenance: equal for equal content, whenever and wherever it was imported.
+  /// XXH3-128 over everything but the provenance and the arrays, which follow from the files: equal for equal content,
+  /// whenever and wherever it was imported.
   std::string fingerprint() const;
   /// Reads DIR/index.json; ExitCode::corrupt_input with the file and the wrong entry otherwise.
   static DatasetIndex read(const std::string& folder);

@@ -46,9 +46,17 @@ class IdxFile {
   std::int64_t row_bytes() const { return row_bytes_; }
   const std::string& path() const { return file_.path(); }
 
+  /// `out` grows with what is really there: the header of a compressed file may claim any size.
   void read_rows(std::int64_t rows, std::vector<std::byte>& out) {
-    out.resize(to_size(rows * row_bytes_));
-    file_.read_exactly(out, fmt::format("the {} (the header says {} of {} bytes)", role_, count(), row_bytes_));
+    const std::size_t wanted = to_size(rows * row_bytes_);
+    for (std::size_t done = 0; done < wanted;) {
+      const std::size_t some = std::min(wanted - done, to_size(block_bytes));
+      if (out.size() < done + some) out.resize(done + some);
+      file_.read_exactly(std::span(out).subspan(done, some),
+                         fmt::format("the {} (the header says {} of {} bytes)", role_, count(), row_bytes_));
+      done += some;
+    }
+    out.resize(wanted);
   }
 
   /// Checks that the file ends here and describes it.

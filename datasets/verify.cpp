@@ -5,8 +5,8 @@
 
 #include "core/base/checked.hpp"
 #include "core/io/hash.hpp"
-#include "core/io/hdf5.hpp"
 #include "datasets/progress.hpp"
+#include "datasets/shard_file.hpp"
 
 namespace trireme {
 namespace {
@@ -23,16 +23,11 @@ Hash128 hash_with_progress(const MappedFile& map, Progress& progress) {
   return hasher.digest();
 }
 
-/// Which datasets of the shard no longer have the checksum they were written with.
-void check_fields_of(const std::string& path, const MappedFile& map, std::vector<std::string>& problems) {
-  const hdf5::File file = hdf5::File::open(path);
-  for (const auto& name : file.dataset_names()) {
-    const auto info = file.info(name);
-    const std::size_t bytes = static_cast<std::size_t>(info.shape.elements()) * size_of(info.dtype);
-    const Hash128 hash = hash_bytes(map.data() + file.contiguous_offset(name), bytes);
-    if (hash.hex() != file.read_string(name, checksum_attribute)) {
-      problems.push_back(fmt::format("the elements of '{}' have changed", name));
-    }
+/// Which arrays of the shard no longer have the checksum they were written with.
+void check_arrays(const MappedFile& map, const std::vector<StoredArray>& arrays, std::vector<std::string>& problems) {
+  for (const auto& array : arrays) {
+    if (hash_bytes(map.data() + array.offset, to_size(array.bytes())).hex() == array.checksum) continue;
+    problems.push_back(fmt::format("the elements of '{}' have changed", array.name));
   }
 }
 
@@ -72,14 +67,19 @@ struct ShardCheck {
       const std::string path = dataset.folder() + "/" + shard.file;
       const MappedFile map(path, to_size(shard.bytes));
       const bool same = hash_with_progress(map, progress).hex() == shard.checksum;
-      if (!same) check_fields_of(path, map, problems);
-      if (!same && problems.empty())
-        problems.push_back("its checksum is not the one in the index: its header has changed");
+      // HDF5 is shown no file that has changed.
+      const auto arrays = shard.arrays.empty() && same ? arrays_of(path) : shard.arrays;
+      structure_of(map, arrays, path);
+      check_arrays(map, arrays, problems);
+      if (!same && problems.empty()) {
+        problems.push_back(fmt::format("its checksum is not the one in the index{}",
+                                       arrays.empty() ? "" : ": its header has changed"));
+      }
+      if (arrays.empty()) return problems;
       // Opened as a split of its own, the shard passes the checks that every reader makes.
       const Split alone(dataset.folder(), dataset.index(), {split.name, shard.count, {shard}});
       check_labels(alone, problems);
       check_ragged(alone);
-      if (same) check_fields_of(path, map, problems);
     } catch (const Error& error) {
       problems.push_back(error.what());
     }

@@ -9,6 +9,7 @@
 #include "core/io/hash.hpp"
 #include "core/io/hdf5.hpp"
 #include "core/io/mapped_file.hpp"
+#include "datasets/shard_file.hpp"
 
 namespace trireme {
 namespace {
@@ -148,6 +149,8 @@ void DatasetWriter::end_shard() {
   entry.bytes = narrow<std::int64_t>(file_bytes(path));
   const MappedFile map(path, to_size(entry.bytes));
   entry.checksum = hash_bytes(map.data(), map.size()).hex();
+  entry.arrays = arrays_of(path);
+  entry.structure = structure_of(map, entry.arrays, path).hex();
 }
 
 void DatasetWriter::end_split() {

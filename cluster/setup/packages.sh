@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# packages.sh build|test: installs the Debian packages that are missing, as root or with sudo that asks for no password.
+# packages.sh build|test|fuzz: installs the Debian packages that are missing, as root or with sudo that asks for no password.
 # Where it may do neither, it prints the missing ones with the line to type and exits 2. No apt call when none is missing.
 # TRIREME_SKIP_PACKAGES=1 leaves everything to CMake, which names what it does not find.
 set -euo pipefail
@@ -8,13 +8,15 @@ for_build=(g++ make cmake ninja-build libopenmpi-dev openmpi-bin libhdf5-dev hdf
   libboost-program-options-dev libdnnl-dev libgtest-dev nlohmann-json3-dev libfmt-dev libxxhash-dev
   zlib1g-dev libpng-dev ocl-icd-opencl-dev)
 for_test=(iproute2 openssh-server git)
+for_fuzz=(clang libclang-rt-dev)
 
 wanted=("${for_build[@]}")
 case "${1:-build}" in
   build) ;;
   test) wanted+=("${for_test[@]}") ;;
+  fuzz) wanted+=("${for_fuzz[@]}") ;;
   *)
-    echo "packages.sh: wanted 'build' or 'test', found '$1'" >&2
+    echo "packages.sh: wanted 'build', 'test' or 'fuzz', found '$1'" >&2
     exit 2
     ;;
 esac

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# soak.sh [faults]: repeats all tests for SOAK_MINUTES (30) or until one fails: what goes wrong once in a hundred times.
+# soak.sh [faults|fuzz]: repeats all tests for SOAK_MINUTES (30) or until one fails: what goes wrong once in a hundred times.
 # With the word faults: the tests of kills, power cuts and damaged checkpoints once, with the numbers of a long run
-# (KILLS=1000 takes about an hour).
+# (KILLS=1000 takes about an hour). `soak.sh fuzz` runs the fuzz targets, SOAK_FUZZ_RUNS (10000000) times each from
+# another seed every time: hours.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
+if [[ "${1:-}" == fuzz ]]; then
+  FUZZ_RUNS="${SOAK_FUZZ_RUNS:-10000000}" FUZZ_SEED="${FUZZ_SEED:-$((RANDOM * 32768 + RANDOM + 1))}" exec cluster/setup/fuzz.sh
+fi
 cluster/setup/packages.sh test
 timed "building into build/release" build release
 if [[ "${1:-}" == faults ]]; then

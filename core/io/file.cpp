@@ -46,7 +46,7 @@ void write_temporary(const std::string& temporary, std::string_view text, mode_t
 
 }  // namespace
 
-std::string read_file(const std::string& path) {
+std::string read_file(const std::string& path, std::size_t most) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) {
     fail(ExitCode::storage, "cannot open '{}' for reading: {}", path, std::strerror(errno));
@@ -58,6 +58,10 @@ std::string read_file(const std::string& path) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail(ExitCode::storage, "cannot read '{}': {}", path, std::strerror(errno));
     if (got == 0) return text;
+    if (static_cast<std::size_t>(got) > most - text.size()) {
+      fail(ExitCode::corrupt_input, "'{}' has more than {} bytes: it is not the kind of file that is wanted here", path,
+           most);
+    }
     text.append(piece, static_cast<std::size_t>(got));
   }
 }

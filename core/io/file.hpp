@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,8 +16,9 @@ class Descriptor;
 /// Who may read a new file: its owner (0600), or everyone the umask lets (0644).
 enum class FileAccess { owner_only, readable };
 
-/// The whole text of `path`; ExitCode::storage where it cannot be read.
-std::string read_file(const std::string& path);
+/// The whole text of `path`; ExitCode::storage where it cannot be read, corrupt_input where it has more than `most`
+/// bytes (a device may have no end).
+std::string read_file(const std::string& path, std::size_t most = std::numeric_limits<std::size_t>::max());
 
 /// Replaces `path` by `text`: temporary file next to it, fsync, rename, fsync of the folder. On failure the old file is
 /// untouched and the temporary one is gone.

@@ -39,17 +39,6 @@ ByteRange bytes_of(const SavedTensor& tensor, const SavedPiece& piece) {
   return {piece.offset, piece.offset + piece.count * static_cast<std::int64_t>(size_of(tensor.dtype))};
 }
 
-std::vector<ByteRange> structure_ranges(std::span<const ByteRange> pieces, std::int64_t bytes) {
-  std::vector<ByteRange> out;
-  std::int64_t at = 0;
-  for (const auto& piece : pieces) {
-    if (piece.begin > at) out.push_back({at, piece.begin});
-    at = piece.end;
-  }
-  if (bytes > at) out.push_back({at, bytes});
-  return out;
-}
-
 std::map<std::string, std::vector<ByteRange>> ranges_of_files(const CheckpointManifest& manifest) {
   std::map<std::string, std::vector<ByteRange>> out;
   for (const auto& file : manifest.files) out[file.name];

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/io/byte_range.hpp"
 #include "core/io/descriptor.hpp"
 #include "launcher/run/checkpoint_manifest.hpp"
 
@@ -18,15 +19,7 @@ namespace trireme {
 /// Hashed and written or read while it is in a core's own cache.
 inline constexpr std::size_t checkpoint_block = std::size_t{1} << 20;
 
-/// Bytes [begin, end) of a file.
-struct ByteRange {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-};
-
 ByteRange bytes_of(const SavedTensor& tensor, const SavedPiece& piece);
-/// What of a file of `bytes` lies in none of `pieces`, which are in order and do not overlap.
-std::vector<ByteRange> structure_ranges(std::span<const ByteRange> pieces, std::int64_t bytes);
 /// The pieces of each file of the manifest, in order.
 std::map<std::string, std::vector<ByteRange>> ranges_of_files(const CheckpointManifest& manifest);
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 
@@ -52,8 +53,9 @@ std::optional<std::vector<std::int64_t>> read_sizes(const std::string& text) {
 }
 
 std::string quote_ini(const std::string& value) {
-  const bool plain = !value.empty() && value.find_first_of("\"\\\n\r") == std::string::npos && value.front() != ' ' &&
-                     value.front() != '\t' && value.back() != ' ' && value.back() != '\t';
+  const auto space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
+  const bool plain = !value.empty() && value.find_first_of("\"\\\n\r") == std::string::npos && !space(value.front()) &&
+                     !space(value.back());
   if (plain) return value;
   std::string out = "\"";
   for (const char c : value) {

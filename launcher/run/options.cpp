@@ -22,6 +22,7 @@ namespace {
 
 namespace po = boost::program_options;
 constexpr std::string_view environment_prefix = "TRIREME_";
+constexpr std::size_t most_file_bytes = std::size_t{1} << 20;
 
 /// Set by the launcher for the processes it starts; never options.
 const std::vector<std::string> reserved_variables = {"TRIREME_JOB", "TRIREME_RANK_LOG_DIR", "TRIREME_TERMINAL"};
@@ -181,7 +182,7 @@ std::vector<OptionSet::Assignment> OptionSet::read_environment() {
 std::vector<OptionSet::Assignment> OptionSet::read_ini(const std::string& path) const {
   std::string text;
   try {
-    text = read_file(path);
+    text = read_file(path, most_file_bytes);
   } catch (const Error& error) {
     fail(ExitCode::usage, "{}: --config: {}", text_.name, error.what());
   }
@@ -275,6 +276,8 @@ std::string nearest_name(const std::string& word, const std::vector<std::string>
   // A third of the letters may differ: beyond that a proposal would be noise.
   std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
+    const auto [shorter, longer] = std::minmax({word.size(), candidate.size()});
+    if (longer - shorter >= best_distance) continue;  // so many letters differ at least
     const std::size_t distance = detail::edit_distance(word, candidate);
     if (distance < best_distance) best_distance = distance, best = candidate;
   }

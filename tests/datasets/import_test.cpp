@@ -182,6 +182,27 @@ int wait_for(pid_t child) {
   return status;
 }
 
+TEST_F(Import, AHeaderThatClaimsAGigabyteTakesNoGigabyte) {
+  const Bytes header = idx_header(8, {1, 1U << 15, 1U << 15});
+  gzFile file = gzopen((dir_ / "images").c_str(), "wb");  // compressed: the true length is only known at the end
+  gzwrite(file, header.data(), static_cast<unsigned>(header.size()));
+  gzclose(file);
+  write_bytes(dir_ / "labels", idx_labels(1));
+  const auto most_memory = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;  // in KiB
+  };
+  const int status = wait_for(in_child([&] {
+    const long before = most_memory();
+    IdxImport wanted = job();
+    wanted.test_images = wanted.test_labels = "";
+    expect_error(ExitCode::corrupt_input, {"images", "cut off"}, [&] { import_idx(wanted); });
+    require(!HasFailure() && most_memory() - before < 256 << 10, "the import took {} KiB", most_memory() - before);
+  }));
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
 TEST_F(Import, KilledAtAnyStageTheOldDataSetStays) {
   const std::string out = dir_ / "set";
   write_small(out, {.rows = 6});

@@ -150,6 +150,7 @@ TEST_F(Options, broken_files_are_refused) {
   EXPECT_TRUE(has(usage_error({"--config", (folder_ / "none.ini").string()}), "none.ini"));
   EXPECT_TRUE(has(usage_error({"--config", ini("epochs\n")}), ":1: found 'epochs', wanted a line"));
   EXPECT_TRUE(has(usage_error({"--config", ini("data = \"open\n")}), "quote that never ends"));
+  EXPECT_TRUE(has(usage_error({"--config", ini(std::string((1 << 20) + 1, '#'))}), "has more than 1048576 bytes"));
 }
 
 TEST_F(Options, unknown_variables_warn_and_reserved_ones_do_not) {
@@ -178,6 +179,17 @@ TEST_F(Options, written_configuration_reads_back_exactly) {
   EXPECT_EQ(second.values.epochs, 7);
   EXPECT_FALSE(second.values.shuffle);
   EXPECT_TRUE(second.values.sizes.empty());
+}
+
+TEST_F(Options, spaces_of_every_kind_at_the_ends_of_a_value_come_back) {
+  for (const char space : {' ', '\t', '\v', '\f', '\r', '\n'}) {
+    for (const std::string& value : {std::string(1, space), space + std::string("x"), std::string("x") + space}) {
+      Program first, second;
+      first.values.data = value;
+      second.options.parse({"--config", ini(first.options.to_ini())});
+      EXPECT_EQ(second.values.data, value) << "character " << static_cast<int>(space);
+    }
+  }
 }
 
 TEST_F(Options, help_and_print_config_end_the_program) {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/base/checked.hpp"
+#include "core/base/profile.hpp"
 #include "core/base/random.hpp"
 
 namespace trireme::detail {
@@ -102,6 +103,7 @@ BatchFiller::BatchFiller(const BatchPlan& plan) : plan_(plan), seed_(random_key(
 }
 
 void BatchFiller::fill(std::uint64_t ticket, LoaderSlot& slot, const std::atomic<bool>& stop) {
+  const ProfileSpan span("fill batch", ProfileSpan::Kind::data);
   choose_rows(ticket, slot);
   for (std::size_t c = 0; c < chains_.size(); ++c) fill_column(c, slot, stop);
 }

@@ -2,6 +2,8 @@
 // slots in order and the lowest one can always be finished: nothing can block for ever.
 #include "datasets/loader.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,6 +14,7 @@
 #include <thread>
 
 #include "core/base/checked.hpp"
+#include "core/base/profile.hpp"
 #include "datasets/batch_filler.hpp"
 
 namespace trireme {
@@ -53,6 +56,7 @@ class LoaderCore {
   }
 
   LoaderSlot* next() {
+    const ProfileSpan span("next batch", ProfileSpan::Kind::data);
     const auto begin = std::chrono::steady_clock::now();
     if (!threads_.empty()) expect_ready();
     std::unique_lock lock(guard_);
@@ -67,6 +71,7 @@ class LoaderCore {
   }
 
   void give_back(LoaderSlot* slot) noexcept {
+    const ProfileSpan span("give batch back", ProfileSpan::Kind::data);
     {
       const std::lock_guard lock(guard_);
       free_.push_back(slot);
@@ -133,6 +138,8 @@ class LoaderCore {
   }
 
   void work(BatchFiller& filler) {
+    const sched_param none{};
+    ::sched_setscheduler(0, SCHED_BATCH, &none);  // being woken, do not take the core from the thread that computes
     std::unique_lock lock(guard_);
     for (;;) {
       work_wanted_.wait(lock, [&] { return stop_ || (!free_.empty() && !failed_); });

@@ -6,6 +6,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
+#include "core/base/profile.hpp"
 
 namespace trireme {
 namespace {
@@ -65,6 +66,7 @@ void Buckets::begin() {
 void Buckets::fill(std::size_t entry) {
   if (std::exchange(filled_.at(entry), char{1})) return;
   const Stopwatch watch(timing_.helping_seconds);
+  const ProfileSpan span("send", ProfileSpan::Kind::communication);
   --missing_[bucket_of_[entry]];
   while (sent_ < plan_.size() && missing_[sent_] == 0) send_next();
   comm_.progress();

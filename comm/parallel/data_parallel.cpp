@@ -5,6 +5,7 @@
 #include "comm/agreement.hpp"
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
+#include "core/base/profile.hpp"
 
 namespace trireme {
 namespace {
@@ -79,6 +80,11 @@ void DataParallel::flush() {
   buckets_.flush();
   state_ = State::idle;
   busy_ = comm_->log().busy_seconds() - busy_before_;
+}
+
+std::vector<double> DataParallel::sum(std::span<const double> values) {
+  const ProfileSpan span("sum of numbers", ProfileSpan::Kind::communication);
+  return comm_->all_reduce_values(values);
 }
 
 void DataParallel::zero_untouched(std::size_t first, std::size_t last) {

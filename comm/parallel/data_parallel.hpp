@@ -36,7 +36,7 @@ class DataParallel final : public GradientStore {
 
   /// The sum over all ranks of the caller's numbers (squared norm, target count, loss, non-finite count): the one
   /// further message of a step.
-  std::vector<double> sum(std::span<const double> values) { return comm_->all_reduce_values(values); }
+  std::vector<double> sum(std::span<const double> values);
 
   Communicator& communicator() const { return *comm_; }
   /// The summed gradient of one entry, after flush().

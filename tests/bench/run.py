@@ -138,8 +138,12 @@ def profile(bench):
             trace = pathlib.Path(tempfile.mkdtemp(dir=bench.scratch)) / "trace.json"
             bench.example.train(ranks, ["--model", model, "--threads", threads, "--schedule", "constant", "--warmup-epochs", "0", "--max-steps", 60, "--profile", trace])
             found = read_trace(trace)
+            kinds = found["kinds"]
             bench.table.add(f"{model}: outside kernels and libraries, {ranks} x {threads}",
-                            f"{100 * found['outside']:.1f} % of {found['step_ms']:.2f} ms", "", "", "5 %")
+                            f"{100 * found['outside']:.1f} % of {found['step_ms']:.2f} ms: "
+                            f"own code {100 * (kinds['phase'] + kinds['op']):.1f}, communication and waiting for the "
+                            f"other rank {100 * kinds['communication']:.1f}, data {100 * kinds['data']:.1f}",
+                            "", "", "5 %")
             bench.table.note(f"{model} {ranks} x {threads}, own ms a step: "
                              + ", ".join(f"{name} {ms:.2f}" for name, ms in found["names"][:14]))
 

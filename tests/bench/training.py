@@ -192,8 +192,9 @@ def read_trace(path):
               and any(s["ts"] <= event["ts"] and event["ts"] + event["dur"] <= s["ts"] + s["dur"] for s in steps)]
     busy = [event for event in inside if event["cat"] in ("kernel", "library")]
     covered = union((event["ts"], event["ts"] + event["dur"]) for event in busy)
-    names = collections.Counter()
+    names, kinds = collections.Counter(), collections.Counter()
     for event, own in own_times(inside):
         names[f"{event['cat']} {event['name']}"] += own
-    return {"step_ms": whole / len(steps) / 1e3, "outside": 1 - covered / whole,
+        kinds[event["cat"]] += own / whole
+    return {"step_ms": whole / len(steps) / 1e3, "outside": 1 - covered / whole, "kinds": kinds,
             "names": [(name, micro / len(steps) / 1e3) for name, micro in names.most_common()]}

@@ -13,6 +13,7 @@ namespace trireme {
 namespace {
 
 constexpr unsigned u8_code = 0x08;
+constexpr std::size_t first_piece = std::size_t{64} << 10;
 constexpr std::int64_t block_bytes = std::int64_t{4} << 20;
 constexpr std::int64_t largest_image = std::int64_t{1} << 30;
 
@@ -50,7 +51,7 @@ class IdxFile {
   void read_rows(std::int64_t rows, std::vector<std::byte>& out) {
     const std::size_t wanted = to_size(rows * row_bytes_);
     for (std::size_t done = 0; done < wanted;) {
-      const std::size_t some = std::min(wanted - done, to_size(block_bytes));
+      const std::size_t some = std::min(wanted - done, std::max(first_piece, done));
       if (out.size() < done + some) out.resize(done + some);
       file_.read_exactly(std::span(out).subspan(done, some),
                          fmt::format("the {} (the header says {} of {} bytes)", role_, count(), row_bytes_));

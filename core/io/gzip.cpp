@@ -27,7 +27,10 @@ struct InputFile::State {
   enum class Kind { plain, gzip };
 
   State(const std::string& path_, std::uint64_t bytes)
-      : path(path_), stored_bytes(bytes), file(std::fopen(path.c_str(), "rbe")) {
+      : path(path_),
+        stored_bytes(bytes),
+        file(std::fopen(path.c_str(), "rbe")),
+        block(std::clamp<std::size_t>(bytes, 1, input_block)) {
     if (!file) fail(ExitCode::corrupt_input, "cannot open {}: {}", path, std::strerror(errno));
     refill();
     if (end - next >= 2 && next[0] == 0x1f && next[1] == 0x8b) start_gzip();
@@ -104,7 +107,7 @@ struct InputFile::State {
   std::string path;
   std::uint64_t stored_bytes;
   std::unique_ptr<std::FILE, CloseFile> file;
-  std::vector<unsigned char> block = std::vector<unsigned char>(input_block);
+  std::vector<unsigned char> block;
   unsigned char* next = nullptr;
   unsigned char* end = nullptr;
   Hasher hasher;

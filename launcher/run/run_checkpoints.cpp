@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <ctime>
+#include <filesystem>
 #include <set>
 
 #include "core/base/log.hpp"
@@ -69,11 +70,39 @@ void RunCheckpoints::check_data(const LoadedCheckpoint& from, const Trainer& tra
   if (session_.leads()) log::warning("going on with other training data than that of {}", from.path);
 }
 
+void RunCheckpoints::clean(const std::string& run_folder) {
+  std::string complaint;
+  try {
+    if (session_.leads()) CheckpointStore(run_folder + "/checkpoints").clean();
+  } catch (const Error& error) {
+    complaint = error.what();
+  }
+  complaint = first_complaint(session_.world(), complaint);
+  if (!complaint.empty()) fail(ExitCode::storage, "{}", complaint);
+}
+
+void RunCheckpoints::check_not_left_behind(const std::string& run_folder, const std::vector<std::string>& own) const {
+  namespace fs = std::filesystem;
+  if (own.empty() || !session_.leads()) return;
+  const fs::path asked = fs::weakly_canonical(wanted_.resume), run = fs::weakly_canonical(run_folder);
+  const fs::path newest = fs::weakly_canonical(own.front());
+  if (asked == run || asked == run / "checkpoints" || asked == newest) return;
+  if (asked.parent_path() == newest.parent_path())
+    fail(ExitCode::usage,
+         "--resume {}: this run has gone on to {}. To train from the older one again give a new --run-dir with the "
+         "same --resume; to go on from the newest leave --resume out",
+         wanted_.resume, newest.filename().string());
+  log::warning("--resume {} began this run; it goes on from its own newest checkpoint, {}", wanted_.resume,
+               newest.string());
+}
+
 std::optional<LoadedCheckpoint> RunCheckpoints::restore(Trainer& trainer, const std::string& run_folder) {
   Communicator& ranks = session_.world();
+  clean(run_folder);
   std::vector<std::string> candidates =
       wanted_.resume == "never" ? std::vector<std::string>{} : checkpoints_at(run_folder);
   const bool named = wanted_.resume != "auto" && wanted_.resume != "never";
+  if (named) check_not_left_behind(run_folder, candidates);
   if (named && candidates.empty()) {
     candidates = checkpoints_at(wanted_.resume);
     const std::string complaint = candidates.empty() && session_.leads() ? "no checkpoint" : "";
@@ -125,7 +154,6 @@ void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, Metr
                                if (metrics) metrics->sync();
                              }});
   clock_->began(last_step_at_);
-  if (session_.leads()) CheckpointStore(run_folder + "/checkpoints").clean();
 }
 
 Wishes RunCheckpoints::wishes(std::int64_t step) {

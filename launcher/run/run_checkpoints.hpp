@@ -40,6 +40,10 @@ class RunCheckpoints {
   void hear(const std::optional<SaveReport>& report);
   void check_options(const LoadedCheckpoint& from) const;
   void check_data(const LoadedCheckpoint& from, const Trainer& trainer) const;
+  /// Takes away what a killed start left half done, before anything is looked for.
+  void clean(const std::string& run_folder);
+  /// Refuses --resume with an older checkpoint of this very run, which would be passed over without a word.
+  void check_not_left_behind(const std::string& run_folder, const std::vector<std::string>& own) const;
 
   Session& session_;
   const OptionSet& options_;

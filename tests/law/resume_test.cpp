@@ -164,6 +164,23 @@ TEST_F(Resume, FromANamedCheckpointIntoAnotherFolder) {
   EXPECT_EQ(second.steps(), (std::vector(all.begin() + 32, all.end())));
 }
 
+TEST_F(Resume, AnOlderCheckpointOfTheSameRunIsNotPassedOverInSilence) {
+  ASSERT_EQ(run.run(2, to_forty + "--max-steps 16"), 0);
+  EXPECT_EQ(run.run(2, to_forty + "--resume " + run.checkpoint(8)), 2) << run.log_text();
+  expect_words(run.log_text(), {"gone on to step_00000016", "--run-dir"});
+  EXPECT_EQ(run.run(2, to_forty + "--max-steps 17 --resume " + run.checkpoint(16)), 0) << run.log_text();
+}
+
+/// Where a file system cannot exchange two folders, a process killed while it replaces a checkpoint leaves it under a
+/// hidden name only.
+TEST_F(Resume, ACheckpointThatWasBeingReplacedIsFound) {
+  ASSERT_EQ(run.run(2, to_forty + "--max-steps 8"), 0);
+  fs::rename(run.checkpoint(8), run.folder() + "/checkpoints/.step_00000008.replaced");
+  ASSERT_EQ(run.run(2, to_forty), 0) << run.log_text();
+  EXPECT_EQ(run.events("resume").size(), 1u) << run.log_text();
+  EXPECT_EQ(run.steps(), whole().steps());
+}
+
 TEST_F(Resume, ASecondJobOnTheSameFolderIsSentAway) {
   StartedJob job = run.start(2, "--epochs 100000 ");
   ASSERT_TRUE(job.wait_until([&] { return run.steps().size() >= 2; })) << job.log_text();

@@ -127,32 +127,55 @@ Value matmul(Context& context, const Value& a, const Value& b, const MatmulOptio
 
 namespace {
 
-void check_linear(const Value& x, const LinearParameters& p) {
+struct LinearExtents {
+  std::int64_t rows, inputs, outputs;
+};
+
+LinearExtents check_linear(const Value& x, const LinearParameters& p) {
   const Shape& weight = p.weight.shape();
-  require(weight.dims() == 2, "linear: the weight is {}, not (outputs, inputs)", weight);
-  require(x.shape().dims() >= 1 && x.shape()[-1] == weight[1],
-          "linear: the input is {}, but the weight {} wants {} inputs", x.shape(), weight, weight[1]);
+  require(weight.dims() == 2, "linear: the weight is {}, not ({})", weight,
+          p.form == WeightForm::inputs_outputs ? "inputs, outputs" : "outputs, inputs");
+  const bool turned = p.form == WeightForm::inputs_outputs;
+  const std::int64_t outputs = weight[turned ? 1 : 0], inputs = weight[turned ? 0 : 1];
+  require(x.shape().dims() >= 1 && x.shape()[-1] == inputs,
+          "linear: the input is {}, but the weight {} wants {} inputs", x.shape(), weight, inputs);
   require(p.weight.dtype() == x.dtype(), "linear: the weight is {}, but the input is {}", name_of(p.weight.dtype()),
           name_of(x.dtype()));
-  if (!p.bias.tensor()) return;
-  require(p.bias.shape() == Shape{weight[0]} && p.bias.dtype() == x.dtype(),
-          "linear: the bias is {} of {}, but {} outputs of {} want ({})", p.bias.shape(), name_of(p.bias.dtype()),
-          weight[0], name_of(x.dtype()), weight[0]);
+  if (p.bias.tensor())
+    require(p.bias.shape() == Shape{outputs} && p.bias.dtype() == x.dtype(),
+            "linear: the bias is {} of {}, but {} outputs of {} want ({})", p.bias.shape(), name_of(p.bias.dtype()),
+            outputs, name_of(x.dtype()), outputs);
+  return {x.elements() / std::max<std::int64_t>(inputs, 1), inputs, outputs};
 }
 
 struct LinearKept {
   Saved x, weight;
   std::optional<Saved> y;  ///< With a fused ReLU.
-  std::int64_t rows, inputs, outputs;
+  LinearExtents extents;
+  WeightForm form;
 };
 
 void linear_gradient(Context& context, Gradients& g, const LinearKept& k) {
   const Tensor dy = k.y ? gradient_before_relu(context, g, k.y->get()) : g.output();
+  const auto [rows, inputs, outputs] = k.extents;
+  const bool turned = k.form == WeightForm::inputs_outputs;
   if (g.wanted(0)) {
-    product_into(context, {.a = dy, .b = k.weight.get(), .m = k.rows, .n = k.inputs, .k = k.outputs}, g.to(0));
+    product_into(context,
+                 {.a = dy,
+                  .b = k.weight.get(),
+                  .m = rows,
+                  .n = inputs,
+                  .k = outputs,
+                  .transpose_b = turned ? Transpose::yes : Transpose::no},
+                 g.to(0));
   }
   if (g.wanted(1)) {
-    const Product p{.a = dy, .b = k.x.get(), .m = k.outputs, .n = k.inputs, .k = k.rows, .transpose_a = Transpose::yes};
+    const Product p{.a = turned ? k.x.get() : dy,
+                    .b = turned ? dy : k.x.get(),
+                    .m = turned ? inputs : outputs,
+                    .n = turned ? outputs : inputs,
+                    .k = rows,
+                    .transpose_a = Transpose::yes};
     product_into(context, p, g.to(1));
   }
   if (g.wanted(2)) column_sum_into(context, dy, g.to(2), 1);
@@ -161,24 +184,22 @@ void linear_gradient(Context& context, Gradients& g, const LinearKept& k) {
 }  // namespace
 
 Value linear(Context& context, const Value& x, const LinearParameters& parameters, Activation activation) {
-  check_linear(x, parameters);
-  const std::int64_t outputs = parameters.weight.shape()[0], inputs = parameters.weight.shape()[1];
-  const std::int64_t rows = x.elements() / std::max<std::int64_t>(inputs, 1);
+  const LinearExtents extents = check_linear(x, parameters);
   const bool relu = activation == Activation::relu;
-  const Tensor y = context.empty(x.shape().with(-1, outputs), x.dtype());
+  const Tensor y = context.empty(x.shape().with(-1, extents.outputs), x.dtype());
   product_into(context,
                {.a = x.tensor(),
                 .b = parameters.weight.tensor(),
-                .m = rows,
-                .n = outputs,
-                .k = inputs,
-                .transpose_b = Transpose::yes,
+                .m = extents.rows,
+                .n = extents.outputs,
+                .k = extents.inputs,
+                .transpose_b = parameters.form == WeightForm::outputs_inputs ? Transpose::yes : Transpose::no,
                 .bias = parameters.bias.tensor(),
                 .finish = relu ? Product::Finish::relu : Product::Finish::none},
                {y, Write::overwrite});
   const Value inputs_of[] = {x, parameters.weight, parameters.bias};
-  const LinearKept kept{
-      Saved(x), Saved(parameters.weight), relu ? std::optional<Saved>(Value(y)) : std::nullopt, rows, inputs, outputs};
+  const LinearKept kept{Saved(x), Saved(parameters.weight), relu ? std::optional<Saved>(Value(y)) : std::nullopt,
+                        extents, parameters.form};
   const Value out =
       context.record({"linear", inputs_of, [kept](Context& c, Gradients& g) { linear_gradient(c, g, kept); }}, y);
   return relu ? out : activate(context, out, activation);

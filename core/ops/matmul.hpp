@@ -16,9 +16,13 @@ struct MatmulOptions {
 /// none and counts for all of a's. With transpose_a a is (..., k, m), with transpose_b b is (..., n, k).
 Value matmul(Context& context, const Value& a, const Value& b, const MatmulOptions& options = {});
 
+/// Which extent of a dense layer's weight comes first.
+enum class WeightForm : std::uint8_t { outputs_inputs, inputs_outputs };
+
 struct LinearParameters {
-  Value weight;     ///< (outputs, inputs).
+  Value weight;     ///< (outputs, inputs), or as `form` says.
   Value bias = {};  ///< (outputs), or nothing.
+  WeightForm form = WeightForm::outputs_inputs;
 };
 
 /// activation(x weight^T + bias): (..., inputs) -> (..., outputs). Bias and ReLU are part of the product; other

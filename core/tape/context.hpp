@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "core/device/memory.hpp"
 #include "core/device/stream.hpp"
@@ -57,6 +58,28 @@ class Context {
   };
   void begin_training(const Training& training);
   void begin_eval();
+  /// Runs a part of a pass on another tape, or on none, with the numbering of random layers from `first_layer` on;
+  /// destroying it goes back.
+  class Detour {
+   public:
+    Detour(Context& context, Tape* tape, std::uint32_t first_layer)
+        : context_(context),
+          tape_(std::exchange(context.tape_, tape)),
+          layer_(std::exchange(context.layer_, first_layer)) {}
+    ~Detour() {
+      context_.tape_ = tape_;
+      context_.layer_ = layer_;
+    }
+    Detour(const Detour&) = delete;
+    Detour& operator=(const Detour&) = delete;
+
+   private:
+    Context& context_;
+    Tape* tape_;
+    std::uint32_t layer_;
+  };
+  std::uint32_t layers_numbered() const { return layer_; }
+  void skip_layers_to(std::uint32_t layer) { layer_ = layer; }
   /// Called with every parameter at each use (the shape-only pass that plans the arena).
   void on_use(std::function<void(Parameter&)> watch) { watch_ = std::move(watch); }
 

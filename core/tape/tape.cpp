@@ -91,6 +91,32 @@ void Tape::backward(Context& context, const Value& loss, double seed) {
                       kernels::Fill<T>{slot.gradient.data<T>(), static_cast<T>(seed)});
     });
   }
+  walk(context);
+}
+
+void Tape::add_gradient(Context& context, Slot& slot, Tensor gradient) {
+  if (!slot.gradient) {
+    slot.gradient = gradient.reshape(slot.shape);
+    return;
+  }
+  with_floating(gradient.dtype(), "gradient sum", [&](auto zero) {
+    using T = decltype(zero);
+    launch_elements(context.stream(), gradient.elements(),
+                    kernels::AddScaled<T>{gradient.data<T>(), slot.gradient.data<T>(), T{1}, T{1}});
+  });
+}
+
+void Tape::backward(Context& context, std::span<const Value> outputs, std::span<Tensor> gradients) {
+  require(outputs.size() == gradients.size(), "backward from {} values with {} gradients: give one for each",
+          outputs.size(), gradients.size());
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    if (outputs[k].slot_ < 0 || !gradients[k]) continue;
+    add_gradient(context, slots_.at(static_cast<std::size_t>(outputs[k].slot_)), std::exchange(gradients[k], {}));
+  }
+  walk(context);
+}
+
+void Tape::walk(Context& context) {
   while (!records_.empty()) {
     Record& record = records_.back();
     if (arrived(record)) {
@@ -119,6 +145,10 @@ const Tensor& Gradients::output(int k) {
   return slot.gradient;
 }
 
+Tensor Gradients::take_output(int k) {
+  return std::exchange(tape_.slots_[static_cast<std::size_t>(tape_.records_[record_].first_output + k)].gradient, {});
+}
+
 bool Gradients::wanted(int k) const { return tape_.records_[record_].inputs.at(static_cast<std::size_t>(k)) >= 0; }
 
 Destination Gradients::to(int k) {
@@ -135,10 +165,7 @@ Destination Gradients::to(int k) {
 void Gradients::hand_over(int k, Tensor gradient) {
   const int input = tape_.records_[record_].inputs.at(static_cast<std::size_t>(k));
   Tape::Slot& slot = tape_.slots_[static_cast<std::size_t>(input)];
-  if (!slot.parameter && !slot.gradient) {
-    slot.gradient = gradient.reshape(slot.shape);
-    return;
-  }
+  if (!slot.parameter) return tape_.add_gradient(context_, slot, std::move(gradient));
   const Destination to_slot = to(k);
   with_floating(gradient.dtype(), "gradient sum", [&](auto zero) {
     using T = decltype(zero);

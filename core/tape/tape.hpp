@@ -55,6 +55,8 @@ class Gradients {
  public:
   /// The gradient that arrived at output k; zeros where none did. The record owns it alone and may overwrite it.
   const Tensor& output(int k = 0);
+  /// The same, given away: a null handle where none arrived.
+  Tensor take_output(int k = 0);
   /// Whether input k wants a gradient at all.
   bool wanted(int k) const;
   /// Where to write the gradient of input k, and how. Call once per input, and then write every element.
@@ -104,6 +106,8 @@ class Tape {
   /// Starts with d(loss) = `seed` for every element of `loss`, walks all records in reverse and drops them. Every
   /// parameter used gets exactly one GradientStore::ready, in an order that depends on the records alone.
   void backward(Context& context, const Value& loss, double seed);
+  /// The same for several values whose gradients are given; null handles stand for zeros. The tape may overwrite them.
+  void backward(Context& context, std::span<const Value> outputs, std::span<Tensor> gradients);
   /// Forgets everything without a backward pass.
   void clear();
 
@@ -125,6 +129,8 @@ class Tape {
   };
   int new_slot(const Shape& shape, DType dtype);
   bool arrived(const Record& record) const;
+  void add_gradient(Context& context, Slot& slot, Tensor gradient);
+  void walk(Context& context);
   void finish(const Record& record);
 
   GradientStore* store_;

@@ -126,8 +126,9 @@ void MetricsWriter::validation(const ValidationRecord& one) {
   ValidationRecord stored = one;
   stored.elapsed_seconds += settings_.elapsed_before;
   record(to_json_line(stored));
-  line(fmt::format("epoch {}  step {}  validation loss {:.4f}  accuracy {:.2f} %  after {}", one.epoch, one.step,
-                   one.loss, 100 * one.accuracy, format_duration(stored.elapsed_seconds)));
+  const std::string perplexity = one.perplexity ? fmt::format("  perplexity {:.2f}", *one.perplexity) : "";
+  line(fmt::format("epoch {}  step {}  validation loss {:.4f}{}  accuracy {:.2f} %  after {}", one.epoch, one.step,
+                   one.loss, perplexity, 100 * one.accuracy, format_duration(stored.elapsed_seconds)));
 }
 
 void MetricsWriter::summary(const Summary& values) {
@@ -179,10 +180,13 @@ std::string format_rate(double per_second) {
 std::string format_step(const StepRecord& one, std::int64_t first_step, std::int64_t total_steps) {
   const std::string of = total_steps > 0 ? fmt::format("/{}", total_steps) : "";
   const double eta = eta_seconds(one.step - first_step, total_steps - first_step, one.elapsed_seconds);
+  std::string rate = format_rate(one.tokens_per_second.value_or(one.samples_per_second));
+  rate += one.tokens_per_second ? " tokens/s" : "/s";
+  if (one.utilisation) rate += fmt::format("  MFU {:.0f} %", 100 * *one.utilisation);
   return fmt::format(
-      "epoch {}  step {}{}  loss {:.4f}  {}/s  lr {:.3g}  |g| {:.3g}  data {:.0f} %  comm {:.0f} %  ETA {}", one.epoch,
-      one.step, of, one.loss, format_rate(one.samples_per_second), one.learning_rate, one.gradient_norm,
-      one.waiting_percent, one.communication_percent, format_duration(eta));
+      "epoch {}  step {}{}  loss {:.4f}  {}  lr {:.3g}  |g| {:.3g}  data {:.0f} %  comm {:.0f} %  ETA {}", one.epoch,
+      one.step, of, one.loss, rate, one.learning_rate, one.gradient_norm, one.waiting_percent,
+      one.communication_percent, format_duration(eta));
 }
 
 }  // namespace trireme

@@ -30,6 +30,10 @@ double read_number(const Json& value) {
   return value.get<double>();
 }
 
+std::optional<double> read_optional(const Json& json, const char* name) {
+  return json.contains(name) ? std::optional(read_number(json[name])) : std::nullopt;
+}
+
 StepRecord read_step(const Json& json) {
   return {.step = json.at("step"),
           .epoch = json.at("epoch"),
@@ -39,6 +43,8 @@ StepRecord read_step(const Json& json) {
           .gradient_norm = read_number(json.at("gradient_norm")),
           .waiting_percent = read_number(json.at("waiting_percent")),
           .communication_percent = read_number(json.at("communication_percent")),
+          .tokens_per_second = read_optional(json, "tokens_per_second"),
+          .utilisation = read_optional(json, "utilisation"),
           .elapsed_seconds = read_number(json.at("elapsed_seconds"))};
 }
 
@@ -47,6 +53,7 @@ ValidationRecord read_validation(const Json& json) {
           .epoch = json.at("epoch"),
           .loss = read_number(json.at("loss")),
           .accuracy = read_number(json.at("accuracy")),
+          .perplexity = read_optional(json, "perplexity"),
           .elapsed_seconds = read_number(json.at("elapsed_seconds"))};
 }
 
@@ -89,27 +96,30 @@ void cut(const std::string& path, std::size_t whole, const std::string& later) {
 }  // namespace
 
 std::string to_json_line(const StepRecord& one) {
-  return Json{{"kind", "step"},
-              {"step", one.step},
-              {"epoch", one.epoch},
-              {"loss", number(one.loss)},
-              {"samples_per_second", number(one.samples_per_second)},
-              {"learning_rate", number(one.learning_rate)},
-              {"gradient_norm", number(one.gradient_norm)},
-              {"waiting_percent", number(one.waiting_percent)},
-              {"communication_percent", number(one.communication_percent)},
-              {"elapsed_seconds", number(one.elapsed_seconds)}}
-      .dump();
+  Json json{{"kind", "step"},
+            {"step", one.step},
+            {"epoch", one.epoch},
+            {"loss", number(one.loss)},
+            {"samples_per_second", number(one.samples_per_second)},
+            {"learning_rate", number(one.learning_rate)},
+            {"gradient_norm", number(one.gradient_norm)},
+            {"waiting_percent", number(one.waiting_percent)},
+            {"communication_percent", number(one.communication_percent)},
+            {"elapsed_seconds", number(one.elapsed_seconds)}};
+  if (one.tokens_per_second) json["tokens_per_second"] = number(*one.tokens_per_second);
+  if (one.utilisation) json["utilisation"] = number(*one.utilisation);
+  return json.dump();
 }
 
 std::string to_json_line(const ValidationRecord& one) {
-  return Json{{"kind", "validation"},
-              {"step", one.step},
-              {"epoch", one.epoch},
-              {"loss", number(one.loss)},
-              {"accuracy", number(one.accuracy)},
-              {"elapsed_seconds", number(one.elapsed_seconds)}}
-      .dump();
+  Json json{{"kind", "validation"},
+            {"step", one.step},
+            {"epoch", one.epoch},
+            {"loss", number(one.loss)},
+            {"accuracy", number(one.accuracy)},
+            {"elapsed_seconds", number(one.elapsed_seconds)}};
+  if (one.perplexity) json["perplexity"] = number(*one.perplexity);
+  return json.dump();
 }
 
 std::string to_json_line(const EventRecord& one) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,8 @@ struct StepRecord {
   double gradient_norm = 0;
   double waiting_percent = 0;
   double communication_percent = 0;
+  std::optional<double> tokens_per_second = {};  // of tasks that count tokens
+  std::optional<double> utilisation = {};        // of the peak rate of arithmetic, 0 to 1 (docs/performance.md)
   double elapsed_seconds = 0;  // of training: given to a writer since this process began, in the file over all starts
 };
 
@@ -27,7 +30,8 @@ struct ValidationRecord {
   std::int64_t step = 0;
   std::int64_t epoch = 0;
   double loss = 0;
-  double accuracy = 0;  // 0 to 1
+  double accuracy = 0;                    // 0 to 1
+  std::optional<double> perplexity = {};  // exp(loss), of language models
   double elapsed_seconds = 0;
 };
 

@@ -28,6 +28,7 @@ std::string Run::open_folder() {
 void Run::open_metrics(const Trainer& trainer, const std::optional<LoadedCheckpoint>& from) {
   if (!folder_) return;
   folder_->write_config(options_.to_ini());
+  for (const auto& [name, text] : kept_) folder_->write_file(name, text);
   metrics_ = std::make_unique<MetricsWriter>(MetricsSettings{.file = folder_->metrics_file(),
                                                              .first_step = trainer.steps_done(),
                                                              .elapsed_before = trainer.state().elapsed_seconds,

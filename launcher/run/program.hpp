@@ -25,6 +25,10 @@ class Run {
   /// Makes or reopens the run folder, stores the resolved options in it, and trains to the end with progress, metrics
   /// and checkpoints. Asked to stop, it saves and throws LeaveJob.
   void fit(Trainer& trainer);
+  /// Another file that fit() stores in the run folder, for programs that read the run.
+  void keep(const std::string& name, const std::string& text) { kept_.emplace_back(name, text); }
+  /// Instead of fit(): takes the weights of --init-from and trains nothing.
+  void load(Trainer& trainer) { checkpoints_.take_weights(trainer); }
   /// Records the result on the test samples and says where things are.
   void finish(const Trainer& trainer, const Task::Evaluation& test);
 
@@ -36,6 +40,7 @@ class Run {
   const OptionSet& options_;
   const TrainingOptions& training_;
   RunCheckpoints checkpoints_;
+  std::vector<std::pair<std::string, std::string>> kept_;
   std::optional<RunFolder> folder_;
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<TensorBoardRun> board_;

@@ -119,16 +119,21 @@ std::optional<LoadedCheckpoint> RunCheckpoints::restore(Trainer& trainer, const 
     trainer.restore(TrainerState::from_json(from->manifest.trainer));
     return from;
   }
-  if (wanted_.init_from.empty()) return std::nullopt;
+  if (!wanted_.init_from.empty()) take_weights(trainer);
+  return std::nullopt;
+}
+
+void RunCheckpoints::take_weights(Trainer& trainer) {
+  Communicator& ranks = session_.world();
+  if (wanted_.init_from.empty()) fail(ExitCode::usage, "there are no weights to take: give --init-from PATH");
   const std::vector<std::string> sources = checkpoints_at(wanted_.init_from);
   if (!first_complaint(ranks, sources.empty() && session_.leads() ? "no checkpoint" : "").empty())
     fail(ExitCode::usage, "--init-from {}: there is no checkpoint; give a run folder or a folder step_NNNNNNNN",
          wanted_.init_from);
-  const std::vector<std::string> mismatches = load_weights(ranks, sources, tensors);
+  const std::vector<std::string> mismatches = load_weights(ranks, sources, trainer.tensors());
   if (session_.leads())
     for (const std::string& line : mismatches) log::warning("--init-from: {}", line);
   trainer.parameters_changed();
-  return std::nullopt;
 }
 
 void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics) {

@@ -24,6 +24,8 @@ class RunCheckpoints {
   /// Fills the trainer from where the options say, given the run's folder (the same on all ranks). Returns the
   /// checkpoint it goes on from; nothing for a fresh start (with weights of --init-from, perhaps).
   std::optional<LoadedCheckpoint> restore(Trainer& trainer, const std::string& run_folder);
+  /// Weights and states of modules from --init-from; Error(usage) without one.
+  void take_weights(Trainer& trainer);
   /// To be called once before training; `metrics` is null elsewhere than on the leading rank.
   void start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics);
   Wishes wishes(std::int64_t step);

@@ -109,7 +109,8 @@ void remove_part(const std::string& path) {
 }
 
 void remove_run(const std::string& path) {
-  for (const char* part : {"metrics.jsonl", "summary.json", "curve.svg", "logs", "checkpoints", "tensorboard"}) {
+  for (const char* part : {"metrics.jsonl", "summary.json", "curve.svg", "logs", "checkpoints", "tensorboard",
+                           "config.json", "tokenizer.json"}) {
     remove_part(path + "/" + part);
   }
   for (const std::string& name : names_in(path)) {

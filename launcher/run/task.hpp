@@ -2,7 +2,10 @@
 // tasks, not networks.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/nn/module.hpp"
@@ -20,7 +23,14 @@ class Task {
   struct Evaluation {
     double loss = 0;
     double accuracy = 0;
-    std::vector<double> sums;  ///< What evaluate() returned, added over batches and parts.
+    std::optional<double> perplexity = {};  ///< exp(loss), of language models.
+    std::vector<double> sums;               ///< What evaluate() returned, added over batches and parts.
+  };
+
+  /// What the work on one sample amounts to, for rates; zeros: it is not counted.
+  struct Work {
+    double tokens = 0;
+    double flops = 0;  ///< Of forward and backward, as the model counts them.
   };
 
   virtual ~Task() = default;
@@ -33,6 +43,11 @@ class Task {
   virtual Evaluation interpret(std::vector<double> sums) const = 0;
   /// The field of a batch that is worth looking at as images; null: none.
   virtual const char* shown_field() const { return nullptr; }
+  virtual Work work() const { return {}; }
+  /// Samples of one call of evaluate() over all parts, where training takes micro-batches of `micro`.
+  virtual std::int64_t evaluation_batch(std::int64_t micro) const { return std::max<std::int64_t>(micro, 256); }
+  /// Something to look at after each validation: printed by the leading rank, which alone calls it. May be empty.
+  virtual std::string sample(Context&) { return {}; }
   /// How the data set's fields become the batch's, in training and in evaluation.
   virtual std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const = 0;
 };

@@ -119,10 +119,13 @@ void TensorBoardRun::step(const StepRecord& one) {
                              {"train/learning_rate", one.learning_rate},
                              {"train/gradient_norm", one.gradient_norm},
                              {"train/samples_per_second", one.samples_per_second}});
+  if (one.tokens_per_second) writer_.scalars(one.step, {{"train/tokens_per_second", *one.tokens_per_second}});
+  if (one.utilisation) writer_.scalars(one.step, {{"train/utilisation", *one.utilisation}});
 }
 
 void TensorBoardRun::validation(const ValidationRecord& one) {
   writer_.scalars(one.step, {{"validation/loss", one.loss}, {"validation/accuracy", one.accuracy}});
+  if (one.perplexity) writer_.scalars(one.step, {{"validation/perplexity", *one.perplexity}});
 }
 
 bool TensorBoardRun::details_due(std::int64_t step) const { return writer_.on() && every_ > 0 && step % every_ == 0; }

@@ -31,9 +31,10 @@ class TensorBoardRun {
 
   /// The options as used, as a table: the text `hyperparameters`.
   void hyperparameters(const std::vector<ResolvedOption>& options);
-  /// train/loss, train/learning_rate, train/gradient_norm, train/samples_per_second.
+  /// train/loss, train/learning_rate, train/gradient_norm, train/samples_per_second; where they are counted
+  /// train/tokens_per_second and train/utilisation.
   void step(const StepRecord& record);
-  /// validation/loss, validation/accuracy (0 to 1).
+  /// validation/loss, validation/accuracy (0 to 1), of language models validation/perplexity.
   void validation(const ValidationRecord& record);
 
   /// Whether this step's gradients and images are wanted.

@@ -5,6 +5,7 @@
 
 #include "comm/agreement.hpp"
 #include "core/base/profile.hpp"
+#include "launcher/run/peak_flops.hpp"
 
 namespace trireme {
 namespace {
@@ -159,6 +160,8 @@ Trainer::Step Trainer::finish(const Sums& sums) {
             .rate = state_.rate,
             .skipped = all[3] > 0 || !(all[1] > 0),
             .wishes = {all[4], all[5], all[6]}};
+  if (!step.skipped) step.outlier = outlier_of(step);
+  step.skipped = step.skipped || !step.outlier.empty();
   state_.skip = step.skipped ? 1 : 0;
   const double clip = options_.clip > 0 && step.gradient_norm > options_.clip ? options_.clip / step.gradient_norm : 1;
   state_.gradient_scale = clip * exact;
@@ -206,15 +209,18 @@ void Trainer::report(const Step& step, Progress& progress) {
   if (!hooks_.metrics || (counts_.steps % options_.log_every != 0 && counts_.steps != total_)) return;
   const double time = now(), waited = loader_->waited_seconds(), passed = time - progress.last_time;
   const auto done = static_cast<double>(counts_.steps - progress.last_step);
-  const StepRecord record{.step = counts_.steps,
-                          .epoch = epoch(),
-                          .loss = step.loss,
-                          .samples_per_second = done * static_cast<double>(options_.batch) / passed,
-                          .learning_rate = step.rate,
-                          .gradient_norm = step.gradient_norm,
-                          .waiting_percent = 100 * (waited - progress.last_waited) / passed,
-                          .communication_percent = 100 * progress.exposed / passed,
-                          .elapsed_seconds = time - progress.started};
+  StepRecord record{.step = counts_.steps,
+                    .epoch = epoch(),
+                    .loss = step.loss,
+                    .samples_per_second = done * static_cast<double>(options_.batch) / passed,
+                    .learning_rate = step.rate,
+                    .gradient_norm = step.gradient_norm,
+                    .waiting_percent = 100 * (waited - progress.last_waited) / passed,
+                    .communication_percent = 100 * progress.exposed / passed,
+                    .elapsed_seconds = time - progress.started};
+  const Task::Work work = task_.work();
+  if (work.tokens > 0) record.tokens_per_second = record.samples_per_second * work.tokens;
+  if (peak_flops_ > 0) record.utilisation = record.samples_per_second * work.flops / peak_flops_;
   hooks_.metrics->step(record);
   if (hooks_.board) hooks_.board->step(record);
   progress.last_time = time;
@@ -232,14 +238,22 @@ void Trainer::validate(Progress& progress) {
                                 .epoch = epoch(),
                                 .loss = result.loss,
                                 .accuracy = result.accuracy,
+                                .perplexity = result.perplexity,
                                 .elapsed_seconds = now() - progress.started};
   if (hooks_.metrics) hooks_.metrics->validation(record);
   if (hooks_.board) hooks_.board->validation(record);
+  if (hooks_.metrics) {
+    context_.begin_eval();
+    if (const std::string text = task_.sample(context_); !text.empty()) hooks_.metrics->line(text);
+  }
   progress.last_time += now() - paused;  // rates are those of training
 }
 
 void Trainer::fit(const Hooks& hooks) {
   hooks_ = hooks;
+  if (task_.work().flops > 0)
+    peak_flops_ = options_.peak_tflops > 0 ? options_.peak_tflops * 1e12
+                                           : parallel_->sum(std::vector{measured_peak_flops(context_)}).front();
   Progress progress;
   progress.last_step = counts_.steps;
   const double elapsed_before = counts_.elapsed_seconds;
@@ -249,7 +263,9 @@ void Trainer::fit(const Hooks& hooks) {
     const Step done = step();
     counts_.training_seconds += now() - started;
     report(done, progress);
-    if (data_.validation && (epoch() != epoch_before || counts_.steps == total_)) validate(progress);
+    const bool due =
+        options_.validate_every > 0 ? counts_.steps % options_.validate_every == 0 : epoch() != epoch_before;
+    if (data_.validation && (due || counts_.steps == total_)) validate(progress);
     // Last: a checkpoint of this step means that all its records are written.
     counts_.elapsed_seconds = elapsed_before + now() - progress.started;
     if (hooks_.after_step) hooks_.after_step(done);
@@ -263,7 +279,7 @@ Task::Evaluation Trainer::evaluate(const SubsetView& view) {
   const auto& ranks = session_.data();
   session_.world().log().set_phase("evaluation");
   context_.begin_eval();
-  Loader loader(view, {.batch = std::max<std::int64_t>(options_.batch, 256),
+  Loader loader(view, {.batch = task_.evaluation_batch(options_.batch / options_.accumulate),
                        .part = ranks->rank(),
                        .parts = ranks->size(),
                        .pass = Pass::evaluate,
@@ -276,6 +292,11 @@ Task::Evaluation Trainer::evaluate(const SubsetView& view) {
     for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += of_batch[k];
   }
   return task_.interpret(ranks->all_reduce_values(sums));
+}
+
+Task::Evaluation Trainer::evaluate_held_out() {
+  if (!data_.validation) fail(ExitCode::usage, "there are no validation samples; hold some out by --validation 0.1");
+  return evaluate(*data_.validation);
 }
 
 }  // namespace trireme

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "comm/parallel/data_parallel.hpp"
+#include "core/optim/outlier.hpp"
 #include "datasets/loader.hpp"
 #include "launcher/run/checkpointer.hpp"
 #include "launcher/run/metrics.hpp"
@@ -38,6 +39,8 @@ struct TrainerState {
   double training_seconds = 0;  ///< Spent in steps, by all starts of the run that led here.
   double elapsed_seconds = 0;   ///< The same with evaluations and saves.
   double loss_scale = 1;
+  std::int64_t outliers = 0;  ///< Steps passed over for their loss or gradient norm.
+  OutlierWindow losses = {}, norms = {};
   std::optional<double> validation_loss = {}, validation_accuracy = {};  ///< Of the last validation.
 
   Json to_json() const;
@@ -52,8 +55,10 @@ class Trainer {
     double loss = 0;           ///< Mean over the targets of the global batch, before the update.
     double gradient_norm = 0;  ///< Of the mean loss, before clipping.
     double rate = 0;
-    bool skipped = false;  ///< Not finite, or no target: weights and optimizer stay as they are.
-    Wishes wishes = {};    ///< Summed over all ranks.
+    /// Not finite, without a target, or an outlier: weights and optimizer stay as they are.
+    bool skipped = false;
+    std::string outlier = {};  ///< What stood out; empty: nothing.
+    Wishes wishes = {};        ///< Summed over all ranks.
   };
   /// What fit() tells and asks; each may be empty.
   struct Hooks {
@@ -74,6 +79,11 @@ class Trainer {
   /// Every sample of the view once, over all ranks; collective.
   Task::Evaluation evaluate(const SubsetView& view);
 
+  /// The validation samples; Error(usage) where there are none.
+  Task::Evaluation evaluate_held_out();
+
+  /// For passes of the program's own.
+  Context& context() { return context_; }
   std::int64_t steps_done() const { return counts_.steps; }
   std::int64_t total_steps() const { return total_; }
   /// Counts, and the tensors a checkpoint needs: parameters, optimizer moments, states of modules.
@@ -99,6 +109,7 @@ class Trainer {
   void plan_steps();
   std::int64_t epoch() const { return counts_.samples / data_.train.count(); }
   void count_skip(const Step& step, double not_finite);
+  std::string outlier_of(const Step& step);
   std::string find_culprit();
   std::string replay(Peers& peers);
   void report(const Step& step, Progress& progress);
@@ -123,6 +134,7 @@ class Trainer {
   StepState state_;
   TrainerState counts_;
   std::int64_t total_ = 0;
+  double peak_flops_ = 0;   // of all ranks together; 0: not asked for
   std::string first_skip_;  // which step, tensor and rank began the present row of skipped steps
   Hooks hooks_;
 };

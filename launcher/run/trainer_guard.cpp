@@ -76,10 +76,27 @@ std::string Trainer::find_culprit() {
   return found.empty() ? "only the sum of the gradients over all ranks" : found;
 }
 
+/// Both windows take every step's numbers in, so that one outlier does not hide behind the other.
+std::string Trainer::outlier_of(const Step& step) {
+  const std::optional<double> of_loss = counts_.losses.score(step.loss);
+  const std::optional<double> of_norm = counts_.norms.score(step.gradient_norm);
+  if (options_.skip_outlier_loss > 0 && of_loss.value_or(0) > options_.skip_outlier_loss)
+    return fmt::format("loss {:.4g}, {:.1f} deviations above the last {}", step.loss, *of_loss, OutlierWindow::length);
+  if (options_.skip_outlier_norm > 0 && of_norm.value_or(0) > options_.skip_outlier_norm)
+    return fmt::format("gradient norm {:.4g}, {:.1f} deviations above the last {}", step.gradient_norm, *of_norm,
+                       OutlierWindow::length);
+  return "";
+}
+
 void Trainer::count_skip(const Step& step, double not_finite) {
-  if (!step.skipped) {
+  if (!step.skipped || !step.outlier.empty()) {
     counts_.skipped_in_a_row = 0;
     first_skip_.clear();
+    if (!step.skipped) return;
+    ++counts_.outliers;
+    const std::string text = fmt::format("step {} is passed over: {}", counts_.steps + 1, step.outlier);
+    if (session_.leads()) log::warning("{}; weights stay as they were", text);
+    if (hooks_.metrics) hooks_.metrics->event(counts_.steps + 1, "outlier", text);
     return;
   }
   ++counts_.skipped;

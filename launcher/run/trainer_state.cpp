@@ -13,7 +13,10 @@ Json TrainerState::to_json() const {
             {"skipped_in_a_row", skipped_in_a_row},
             {"training_seconds", training_seconds},
             {"elapsed_seconds", elapsed_seconds},
-            {"loss_scale", loss_scale}};
+            {"loss_scale", loss_scale},
+            {"outliers", outliers},
+            {"losses", losses.values()},
+            {"norms", norms.values()}};
   // JSON has no word for a value that is not finite; the run goes on without it then.
   if (validation_loss && std::isfinite(*validation_loss)) json["validation_loss"] = *validation_loss;
   if (validation_accuracy) json["validation_accuracy"] = *validation_accuracy;
@@ -29,6 +32,10 @@ TrainerState TrainerState::from_json(const Json& json) {
                      .training_seconds = json.at("training_seconds"),
                      .elapsed_seconds = json.at("elapsed_seconds"),
                      .loss_scale = json.at("loss_scale")};
+    // Checkpoints of version 0.1.0 and before have no windows.
+    if (json.contains("outliers")) out.outliers = json["outliers"];
+    if (json.contains("losses")) out.losses.restore(json["losses"].get<std::vector<double>>());
+    if (json.contains("norms")) out.norms.restore(json["norms"].get<std::vector<double>>());
     if (json.contains("validation_loss")) out.validation_loss = json["validation_loss"].get<double>();
     if (json.contains("validation_accuracy")) out.validation_accuracy = json["validation_accuracy"].get<double>();
     return out;

@@ -22,12 +22,17 @@ struct TrainingOptions {
   double learning_rate = 1e-3;
   Schedule::Kind schedule = Schedule::Kind::constant;
   double warmup_epochs = 0;
-  double final_rate = 0.0;  ///< Of the cosine schedule, as a fraction of learning_rate.
-  double step_epochs = 0;   ///< Of the step schedule.
+  double final_rate = 0.0;      ///< Of the cosine and wsd schedules, as a fraction of learning_rate.
+  double decay_fraction = 0.2;  ///< Of the wsd schedule: the share of all steps in which the rate falls.
+  double step_epochs = 0;       ///< Of the step schedule.
   double step_factor = 0.1;
   double clip = 0;  ///< Largest global gradient norm; 0: no limit.
   double label_smoothing = 0;
-  std::int64_t max_skipped = 10;  ///< Steps in a row that may not be finite.
+  std::int64_t max_skipped = 10;    ///< Steps in a row that may not be finite.
+  double skip_outlier_loss = 0;     ///< Deviations above the last losses at which a step is passed over; 0: none is.
+  double skip_outlier_norm = 0;     ///< The same for the gradient norm.
+  std::int64_t validate_every = 0;  ///< Steps between validations; 0: once an epoch.
+  double peak_tflops = 0;           ///< Of all ranks together, for the utilisation; 0: measured at the start.
 
   std::int64_t loader_threads = 1;
   double bucket_mib = 4;     ///< Size of the pieces in which gradients are reduced.
@@ -42,6 +47,7 @@ struct TrainingOptions {
   CheckpointOptions checkpoint = {};
 
   void declare(OptionSet& options);
+  void declare_optimizer(OptionSet& options);
   /// The learning rate of each step, when an epoch has `steps_per_epoch` steps.
   Schedule schedule_for(double steps_per_epoch) const;
 };

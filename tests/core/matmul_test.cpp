@@ -20,12 +20,14 @@ GradientCase product(const char* variant, std::vector<Shape> shapes, const ops::
           .function = [options](Context& c, const Inputs& x) { return ops::matmul(c, x[0], x[1], options); }};
 }
 
-GradientCase dense(const char* variant, std::vector<Shape> shapes, ops::Activation activation) {
+GradientCase dense(const char* variant, std::vector<Shape> shapes, ops::Activation activation,
+                   ops::WeightForm form = ops::WeightForm::outputs_inputs) {
   return {.op = "linear",
           .variant = variant,
           .shapes = std::move(shapes),
-          .function = [activation](Context& c, const Inputs& x) {
-            return ops::linear(c, x[0], {.weight = x[1], .bias = x.size() > 2 ? x[2] : Value()}, activation);
+          .function = [activation, form](Context& c, const Inputs& x) {
+            return ops::linear(c, x[0], {.weight = x[1], .bias = x.size() > 2 ? x[2] : Value(), .form = form},
+                               activation);
           }};
 }
 
@@ -52,6 +54,8 @@ const GradientCases rows({
     dense("relu", {{4, 5}, {19, 5}, {19}}, ops::Activation::relu),
     dense("relu_without_bias", {{4, 5}, {3, 5}}, ops::Activation::relu),
     dense("tanh", {{2, 3, 5}, {3, 5}, {3}}, ops::Activation::tanh),
+    dense("inputs_first", {{4, 5}, {5, 19}, {19}}, ops::Activation::relu, ops::WeightForm::inputs_outputs),
+    dense("inputs_first_without_bias", {{2, 3, 5}, {5, 3}}, ops::Activation::none, ops::WeightForm::inputs_outputs),
     dense("vector", {{5}, {3, 5}, {3}}, ops::Activation::none),
 });
 

@@ -46,6 +46,16 @@ TEST(RandomKey, DependsOnNameAndSeed) {
   EXPECT_EQ(keys.size(), 300u);
 }
 
+TEST(Schedule, IsStableAndThenDecays) {
+  const Schedule wsd{.kind = Schedule::Kind::wsd, .rate = 2, .warmup = 4, .total = 100, .floor = 0.5, .decay = 20};
+  EXPECT_DOUBLE_EQ(wsd.at(0), 0.5);
+  EXPECT_DOUBLE_EQ(wsd.at(4), 2);
+  EXPECT_DOUBLE_EQ(wsd.at(80), 2);
+  EXPECT_DOUBLE_EQ(wsd.at(90), 1.25);
+  EXPECT_DOUBLE_EQ(wsd.at(100), 0.5);
+  EXPECT_DOUBLE_EQ(wsd.at(1000), 0.5);
+}
+
 TEST(Schedule, RisesThenFalls) {
   const Schedule cosine{.kind = Schedule::Kind::cosine, .rate = 2, .warmup = 4, .total = 104, .floor = 0.2};
   EXPECT_DOUBLE_EQ(cosine.at(0), 0.5);

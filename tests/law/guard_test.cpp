@@ -54,5 +54,27 @@ TEST_F(Guard, TheCountSurvivesAResume) {
   expect_words(run.log_text(), {"3 steps in a row", "up to step 6"});
 }
 
+/// Positions 1560 to 1571 are step 131: the window of 128 is full, and a resumed run has kept it.
+TEST_F(Guard, AnOutlierIsPassedOverOnAllRanksAlsoAfterAResume) {
+  const std::string jump =
+      " --model mlp --checkpoint-every 10 --skip-outlier-loss 8 --poison-first 1560 --poison-last 1571 "
+      "--poison-factor 300";
+  const RunUnderTest whole(dir / "whole");
+  ASSERT_EQ(whole.run(2, "--max-steps 134" + jump), 0) << whole.log_text();
+  ASSERT_EQ(run.run(2, "--max-steps 120" + jump), 0) << run.log_text();
+  EXPECT_EQ(run.events("outlier").size(), 0u);
+  ASSERT_EQ(run.run(2, "--max-steps 134" + jump), 0) << run.log_text();
+  for (const RunUnderTest* one : std::initializer_list<const RunUnderTest*>{&whole, &run}) {
+    const auto events = one->events("outlier");
+    ASSERT_EQ(events.size(), 1u) << one->log_text();
+    expect_words(events[0], {"step 131", "deviations"});
+  }
+  EXPECT_EQ(tensors_of(run.checkpoint(134)), tensors_of(whole.checkpoint(134)));
+  // Without the guard the jump goes into the weights.
+  const RunUnderTest without(dir / "without");
+  ASSERT_EQ(without.run(2, "--max-steps 134" + jump + " --skip-outlier-loss 0"), 0);
+  EXPECT_NE(tensors_of(without.checkpoint(134)), tensors_of(whole.checkpoint(134)));
+}
+
 }  // namespace
 }  // namespace trireme

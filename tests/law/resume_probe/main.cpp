@@ -24,6 +24,7 @@ struct Watch {
   std::string ledger = {};         // folder; empty: none
   std::int64_t poison_first = -1;  // positions of the sample stream whose images become NaN
   std::int64_t poison_last = -1;
+  double poison_factor = 0;  // not 0: they are multiplied by it instead
 };
 
 /// Classification that writes down which samples came, as the hash of their images, and where in the stream.
@@ -49,8 +50,14 @@ class WatchedClassification final : public Classification {
       std::byte* const image = first + static_cast<std::size_t>(row) * bytes;
       const std::int64_t position = static_cast<std::int64_t>(batch.first_row_position()) + row;
       lines += fmt::format("{} {}\n", position, hash_bytes(image, bytes).hex());
-      if (position >= watch_.poison_first && position <= watch_.poison_last)
+      if (position < watch_.poison_first || position > watch_.poison_last) continue;
+      if (watch_.poison_factor == 0) {
         std::fill(image, image + bytes, std::byte{0xff});  // all bits set: a NaN
+      } else {
+        for (float& pixel :
+             images.span<float>().subspan(bytes / sizeof(float) * static_cast<std::size_t>(row), bytes / sizeof(float)))
+          pixel *= static_cast<float>(watch_.poison_factor);
+      }
     }
     if (ledger_ >= 0) write_all(ledger_, lines, "the ledger");
     return Classification::loss(context, batch);
@@ -72,7 +79,8 @@ int main(int argc, char** argv) {
       .add("data", &data, "folder of the data set")
       .add("model", &model_name, "the network", {"norm", "mlp"})
       .add("poison-first", &watch.poison_first, "first position of the stream whose image becomes NaN")
-      .add("poison-last", &watch.poison_last, "last such position");
+      .add("poison-last", &watch.poison_last, "last such position")
+      .add("poison-factor", &watch.poison_factor, "the image is multiplied by it instead; 0: NaN");
   options.group("Run").add("ledger", &watch.ledger, "folder for what each rank saw");
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {

@@ -119,6 +119,15 @@ const Tensor& Gradients::output(int k) {
   return slot.gradient;
 }
 
+bool Gradients::arrived(int k) const {
+  return static_cast<bool>(tape_.slots_[static_cast<std::size_t>(tape_.records_[record_].first_output + k)].gradient);
+}
+
+Tensor Gradients::reusable(int k) {
+  const Tensor& gradient = output(k);
+  return Tape::shared(gradient) ? context_.empty(gradient.shape(), gradient.dtype()) : gradient;
+}
+
 bool Gradients::wanted(int k) const { return tape_.records_[record_].inputs.at(static_cast<std::size_t>(k)) >= 0; }
 
 Destination Gradients::to(int k) {
@@ -127,6 +136,15 @@ Destination Gradients::to(int k) {
           k);
   Tape::Slot& slot = tape_.slots_[static_cast<std::size_t>(input)];
   if (slot.parameter) return tape_.store_->acquire(*slot.parameter);
+  if (slot.gradient && Tape::shared(slot.gradient)) {
+    const Tensor own = context_.empty(slot.shape, slot.dtype);
+    with_floating(slot.dtype, "gradient copy", [&](auto zero) {
+      using T = decltype(zero);
+      launch_elements(context_.stream(), own.elements(),
+                      kernels::AddScaled<T>{slot.gradient.data<T>(), own.data<T>(), T{1}, T{0}});
+    });
+    slot.gradient = own;
+  }
   if (slot.gradient) return {slot.gradient, Write::accumulate};
   slot.gradient = context_.empty(slot.shape, slot.dtype);
   return {slot.gradient, Write::overwrite};

@@ -8,8 +8,23 @@
 
 namespace trireme::kernels {
 
+/// sum = x + residual for one row, and this lane's part of the sum of its elements. Later each lane reads back only
+/// what it wrote itself.
+template <class T, class Team>
+TRIREME_HD Accum<T> add_residual(const Team& team, const T* x, const T* residual, T* sum, std::int64_t features) {
+  Pack<Accum<T>, lane_width<T, Team>> totals;
+  for_each_wide<T>(team, features, [&](std::int64_t c, auto width) {
+    auto v = load(x + c, width);
+    const auto r = load(residual + c, width);
+    for (int k = 0; k < width; ++k) v[k] += r[k];
+    for (int k = 0; k < width; ++k) totals[k] += v[k];
+    store(sum + c, v);
+  });
+  return totals.sum();
+}
+
 /// A row kernel. Shapes: x, y (rows, features); gain, bias (features); mean, rstd (rows), kept for the gradients. y may
-/// equal x.
+/// equal x. With a residual (rows, features) the sum x + residual is written to `sum`, and normalised.
 template <class T>
 struct LayerNormForward {
   static constexpr const char* name = "layer_norm";
@@ -21,19 +36,15 @@ struct LayerNormForward {
   Accum<T>* rstd;
   std::int64_t features;
   Accum<T> epsilon;
+  const T* residual = nullptr;
+  T* sum = nullptr;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
     using A = Accum<T>;
-    const T* in = x + row * features;
+    const T* in = (residual ? sum : x) + row * features;
     T* out = y + row * features;
-
-    Pack<A, lane_width<T, Team>> totals;
-    for_each_wide<T>(team, features, [&](std::int64_t c, auto width) {
-      const auto v = load(in + c, width);
-      for (int k = 0; k < width; ++k) totals[k] += v[k];
-    });
-    const A center = team.sum(totals.sum()) / static_cast<A>(features);
+    const A center = team.sum(lane_total(team, row)) / static_cast<A>(features);
 
     Pack<A, lane_width<T, Team>> squares;
     for_each_wide<T>(team, features, [&](std::int64_t c, auto width) {
@@ -52,6 +63,19 @@ struct LayerNormForward {
       mean[row] = center;
       rstd[row] = scale;
     }
+  }
+
+ private:
+  template <class Team>
+  TRIREME_HD Accum<T> lane_total(const Team& team, std::int64_t row) const {
+    const std::int64_t first = row * features;
+    if (residual) return add_residual(team, x + first, residual + first, sum + first, features);
+    Pack<Accum<T>, lane_width<T, Team>> totals;
+    for_each_wide<T>(team, features, [&](std::int64_t c, auto width) {
+      const auto v = load(x + first + c, width);
+      for (int k = 0; k < width; ++k) totals[k] += v[k];
+    });
+    return totals.sum();
   }
 };
 

@@ -29,4 +29,28 @@ void parallel_ranges(std::int64_t n, std::int64_t grain, F&& f) {
   if (n > 0) f(std::int64_t{0}, n);
 }
 
+/// How many threads parallel_tasks uses at most.
+inline int parallel_threads() {
+#ifdef _OPENMP
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+/// f(task, thread) for each of n tasks of uneven cost, given out one by one in their order; `thread` is below
+/// parallel_threads() and tells scratch memory apart.
+template <class F>
+void parallel_tasks(std::int64_t n, F&& f) {
+#ifdef _OPENMP
+  const int threads = static_cast<int>(n < omp_get_max_threads() ? n : omp_get_max_threads());
+  if (threads > 1) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+    for (std::int64_t task = 0; task < n; ++task) f(task, omp_get_thread_num());
+    return;
+  }
+#endif
+  for (std::int64_t task = 0; task < n; ++task) f(task, 0);
+}
+
 }  // namespace trireme

@@ -110,22 +110,21 @@ void scaled_gradient(Context& context, const Tensor& dy, const Destination& to, 
   });
 }
 
-/// Gradients of a + sign * b. The arrived gradient itself goes to one operand that has its shape, unscaled.
+/// Gradients of a + sign * b. The arrived gradient itself goes to operands of its shape, unscaled.
 void sum_gradient(Context& context, Gradients& g, const Layout& layout, double sign) {
   const Tensor dy = g.output();
-  const bool pass_to_a = g.wanted(0) && layout.a == Cover::full;
   if (g.wanted(1)) {
     if (layout.b != Cover::full) {
       column_sum_into(context, dy, g.to(1), sign);
-    } else if (pass_to_a || sign != 1) {
-      scaled_gradient(context, dy, g.to(1), sign);
+    } else if (sign == 1) {
+      g.hand_over(1, dy);
     } else {
-      if (g.wanted(0)) column_sum_into(context, dy, g.to(0), 1);
-      return g.hand_over(1, dy);
+      scaled_gradient(context, dy, g.to(1), sign);
     }
   }
-  if (pass_to_a) return g.hand_over(0, dy);
-  if (g.wanted(0)) column_sum_into(context, dy, g.to(0), 1);
+  if (!g.wanted(0)) return;
+  if (layout.a == Cover::full) return g.hand_over(0, dy);
+  column_sum_into(context, dy, g.to(0), 1);
 }
 
 template <class F>

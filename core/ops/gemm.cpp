@@ -113,9 +113,8 @@ Tensor transposed(Context& context, const Tensor& x, const MatrixExtents& e) {
 }
 
 Tensor gradient_before_relu(Context& context, Gradients& gradients, const Tensor& y) {
+  Tensor out = gradients.reusable();
   const Tensor& dy = gradients.output();
-  const bool only_here = dy.buffer().use_count() == 1;
-  Tensor out = only_here ? dy : context.empty(dy.shape(), dy.dtype());
   with_floating(dy.dtype(), "relu_gradient", [&](auto zero) {
     using T = decltype(zero);
     launch_elements(context.stream(), dy.elements(),

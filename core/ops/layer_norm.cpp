@@ -1,13 +1,12 @@
 #include "core/ops/layer_norm.hpp"
 
-#include "core/kernels/launch.hpp"
 #include "core/kernels/layer_norm.hpp"
-#include "core/kernels/reduce.hpp"
+#include "core/ops/norm_parts.hpp"
 
 namespace trireme::ops {
 namespace {
 
-/// What the gradient needs: the input, the gain, and two numbers per row.
+/// What the gradient needs: what was normalised, the gain, and two numbers per row.
 struct Kept {
   Saved x, gain;
   Tensor mean, rstd;
@@ -15,9 +14,7 @@ struct Kept {
 };
 
 template <class T>
-void input_gradient(Context& context, Gradients& g, const Kept& kept) {
-  const Tensor dy = g.output();
-  const Destination to = g.to(0);
+void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const Destination& to) {
   launch_rows(context.stream(), {kept.rows, kept.features},
               kernels::LayerNormInputGradient<T>{.x = kept.x.get().template data<T>(),
                                                  .gain = kept.gain.get().template data<T>(),
@@ -29,17 +26,11 @@ void input_gradient(Context& context, Gradients& g, const Kept& kept) {
                                                  .beta = static_cast<T>(to.beta())});
 }
 
+/// Gradients of gain and bias, inputs number `gain` and gain + 1.
 template <class T>
-void finish(Context& context, const Tensor& partial, const Destination& to) {
-  const std::int64_t features = to.tensor.elements();
-  launch_elements(context.stream(), features,
-                  kernels::ColumnFinish<T>{partial.data<T>(), to.tensor.data<T>(), partial.shape()[0], features, T{1},
-                                           static_cast<T>(to.beta())});
-}
-
-template <class T>
-void parameter_gradients(Context& context, Gradients& g, const Kept& kept) {
-  const Tensor dy = g.output();
+void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const std::pair<Tensor, int>& dy_gain) {
+  const auto& [dy, gain] = dy_gain;
+  if (!g.wanted(gain) && !g.wanted(gain + 1)) return;
   const Stripes stripes = stripes_for(kept.rows);
   const Tensor dgain = context.empty({stripes.count, kept.features}, dy.dtype());
   const Tensor dbias = context.empty({stripes.count, kept.features}, dy.dtype());
@@ -53,52 +44,85 @@ void parameter_gradients(Context& context, Gradients& g, const Kept& kept) {
                                                         .rows = kept.rows,
                                                         .features = kept.features,
                                                         .stripe_rows = stripes.rows_each});
-  if (g.wanted(1)) finish<T>(context, dgain, g.to(1));
-  if (g.wanted(2)) finish<T>(context, dbias, g.to(2));
+  if (g.wanted(gain)) finish_norm_parameter<T>(context, dgain, g.to(gain));
+  if (g.wanted(gain + 1)) finish_norm_parameter<T>(context, dbias, g.to(gain + 1));
 }
 
-void check(const Value& x, const GainBias& parameters) {
-  require(x.shape().dims() > 0 && x.shape()[-1] > 0, "layer_norm: {} has no last dim to normalise over", x.shape());
-  const Shape wanted{x.shape()[-1]};
-  for (const auto& [name, value] : {std::pair{"gain", parameters.gain}, std::pair{"bias", parameters.bias}}) {
-    require(value.shape() == wanted, "layer_norm: the {} is {}, but the last dim of {} wants {}", name, value.shape(),
-            x.shape(), wanted);
-    require(value.dtype() == x.dtype(), "layer_norm: the {} is {}, but the input is {}", name, name_of(value.dtype()),
-            name_of(x.dtype()));
-  }
+void check(const char* op, const Value& x, const GainBias& parameters) {
+  check_norm_input(op, x);
+  check_norm_parameter(op, x, {"gain", parameters.gain});
+  check_norm_parameter(op, x, {"bias", parameters.bias});
+}
+
+/// What is read and written: x, or x + residual into sum.
+struct Rows {
+  Tensor x, residual, sum, y;
+};
+
+template <class T>
+void forward(Context& context, const Rows& rows, const GainBias& parameters, const std::pair<Kept, double>& kept_eps) {
+  const auto& [kept, epsilon] = kept_eps;
+  launch_rows(context.stream(), {kept.rows, kept.features},
+              kernels::LayerNormForward<T>{.x = rows.x.data<T>(),
+                                           .gain = parameters.gain.tensor().data<T>(),
+                                           .bias = parameters.bias.tensor().data<T>(),
+                                           .y = rows.y.data<T>(),
+                                           .mean = kept.mean.data<T>(),
+                                           .rstd = kept.rstd.data<T>(),
+                                           .features = kept.features,
+                                           .epsilon = static_cast<T>(epsilon),
+                                           .residual = rows.residual ? rows.residual.data<T>() : nullptr,
+                                           .sum = rows.sum ? rows.sum.data<T>() : nullptr});
+}
+
+Kept kept_of(Context& context, const Value& x, const Value& gain) {
+  const std::int64_t features = x.shape()[-1], rows = x.elements() / features;
+  return {Saved(x), Saved(gain), context.empty({rows}, x.dtype()), context.empty({rows}, x.dtype()), rows, features};
 }
 
 }  // namespace
 
 Value layer_norm(Context& context, const Value& x, const GainBias& parameters, double epsilon) {
-  check(x, parameters);
-  const std::int64_t features = x.shape()[-1], rows = x.elements() / features;
+  check("layer_norm", x, parameters);
   const Tensor y = context.empty(x.shape(), x.dtype());
-  const Kept kept{
-      Saved(x), Saved(parameters.gain), context.empty({rows}, x.dtype()), context.empty({rows}, x.dtype()), rows,
-      features};
+  const Kept kept = kept_of(context, x, parameters.gain);
   with_floating(x.dtype(), "layer_norm", [&](auto zero) {
-    using T = decltype(zero);
-    launch_rows(context.stream(), {rows, features},
-                kernels::LayerNormForward<T>{.x = x.tensor().data<T>(),
-                                             .gain = parameters.gain.tensor().data<T>(),
-                                             .bias = parameters.bias.tensor().data<T>(),
-                                             .y = y.data<T>(),
-                                             .mean = kept.mean.data<T>(),
-                                             .rstd = kept.rstd.data<T>(),
-                                             .features = features,
-                                             .epsilon = static_cast<T>(epsilon)});
+    forward<decltype(zero)>(context, {x.tensor(), {}, {}, y}, parameters, {kept, epsilon});
   });
   const Value inputs[] = {x, parameters.gain, parameters.bias};
   return context.record({"layer_norm", inputs,
                          [kept](Context& c, Gradients& g) {
                            with_floating(kept.mean.dtype(), "layer_norm", [&](auto zero) {
                              using T = decltype(zero);
-                             if (g.wanted(0)) input_gradient<T>(c, g, kept);
-                             if (g.wanted(1) || g.wanted(2)) parameter_gradients<T>(c, g, kept);
+                             const Tensor dy = g.output();
+                             if (g.wanted(0)) input_gradient<T>(c, dy, kept, g.to(0));
+                             parameter_gradients<T>(c, g, kept, {dy, 1});
                            });
                          }},
                         y);
+}
+
+SumNorm add_layer_norm(Context& context, const Summands& summands, const GainBias& parameters, double epsilon) {
+  const auto& [x, residual] = summands;
+  check_summands("add_layer_norm", x, residual);
+  check("add_layer_norm", x, parameters);
+  const Tensor sum = context.empty(x.shape(), x.dtype()), y = context.empty(x.shape(), x.dtype());
+  const Kept kept = kept_of(context, sum, parameters.gain);
+  with_floating(x.dtype(), "add_layer_norm", [&, &x = x, &residual = residual](auto zero) {
+    forward<decltype(zero)>(context, {x.tensor(), residual.tensor(), sum, y}, parameters, {kept, epsilon});
+  });
+  const Value inputs[] = {x, residual, parameters.gain, parameters.bias};
+  const Tensor outputs[] = {sum, y};
+  const auto gradient = [kept](Context& c, Gradients& g) {
+    with_floating(kept.mean.dtype(), "add_layer_norm", [&](auto zero) {
+      using T = decltype(zero);
+      const Tensor dy = g.output(1);
+      parameter_gradients<T>(c, g, kept, {dy, 2});
+      residual_gradient(c, g, [&](const Destination& to) { input_gradient<T>(c, dy, kept, to); });
+    });
+  };
+  auto values = context.record({"add_layer_norm", inputs, gradient}, outputs);
+  return {values[0], values[1]};
 }
 
 }  // namespace trireme::ops

@@ -94,11 +94,24 @@ void Tape::backward(Context& context, const Value& loss, double seed) {
   walk(context);
 }
 
+/// Before it is written to: a copy, where others hold it too.
+void Tape::own_gradient(Context& context, Slot& slot) {
+  if (!slot.gradient || !shared(slot.gradient)) return;
+  const Tensor own = context.empty(slot.shape, slot.dtype);
+  with_floating(slot.dtype, "gradient copy", [&](auto zero) {
+    using T = decltype(zero);
+    launch_elements(context.stream(), own.elements(),
+                    kernels::AddScaled<T>{slot.gradient.data<T>(), own.data<T>(), T{1}, T{0}});
+  });
+  slot.gradient = own;
+}
+
 void Tape::add_gradient(Context& context, Slot& slot, Tensor gradient) {
   if (!slot.gradient) {
     slot.gradient = gradient.reshape(slot.shape);
     return;
   }
+  own_gradient(context, slot);
   with_floating(gradient.dtype(), "gradient sum", [&](auto zero) {
     using T = decltype(zero);
     launch_elements(context.stream(), gradient.elements(),
@@ -149,6 +162,15 @@ Tensor Gradients::take_output(int k) {
   return std::exchange(tape_.slots_[static_cast<std::size_t>(tape_.records_[record_].first_output + k)].gradient, {});
 }
 
+bool Gradients::arrived(int k) const {
+  return static_cast<bool>(tape_.slots_[static_cast<std::size_t>(tape_.records_[record_].first_output + k)].gradient);
+}
+
+Tensor Gradients::reusable(int k) {
+  const Tensor& gradient = output(k);
+  return Tape::shared(gradient) ? context_.empty(gradient.shape(), gradient.dtype()) : gradient;
+}
+
 bool Gradients::wanted(int k) const { return tape_.records_[record_].inputs.at(static_cast<std::size_t>(k)) >= 0; }
 
 Destination Gradients::to(int k) {
@@ -157,6 +179,7 @@ Destination Gradients::to(int k) {
           k);
   Tape::Slot& slot = tape_.slots_[static_cast<std::size_t>(input)];
   if (slot.parameter) return tape_.store_->acquire(*slot.parameter);
+  Tape::own_gradient(context_, slot);
   if (slot.gradient) return {slot.gradient, Write::accumulate};
   slot.gradient = context_.empty(slot.shape, slot.dtype);
   return {slot.gradient, Write::overwrite};

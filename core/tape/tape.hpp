@@ -53,17 +53,22 @@ class Saved {
 /// What a gradient function sees: the gradients of its record's outputs, and places for those of its inputs.
 class Gradients {
  public:
-  /// The gradient that arrived at output k; zeros where none did. The record owns it alone and may overwrite it.
+  /// The gradient that arrived at output k; zeros where none did. Other values may share its memory: read only.
   const Tensor& output(int k = 0);
   /// The same, given away: a null handle where none arrived.
   Tensor take_output(int k = 0);
+  /// Whether a gradient arrived at output k at all.
+  bool arrived(int k) const;
+  /// Memory for a result of output(k)'s shape and type: that of output(k) itself, to be changed in place, where nobody
+  /// else holds it.
+  Tensor reusable(int k = 0);
   /// Whether input k wants a gradient at all.
   bool wanted(int k) const;
   /// Where to write the gradient of input k, and how. Call once per input, and then write every element.
   Destination to(int k);
-  /// Gives a whole tensor as the gradient of input k: shared if it is the first contribution, else added. A later
-  /// contribution to the input is added into the same memory, so a tensor (or output()) may be handed to one input
-  /// only.
+  /// Gives a whole tensor as the gradient of input k: shared if it is the first contribution, else added. One tensor
+  /// (or output()) may be handed to several inputs: whoever adds to it or overwrites it later copies it while others
+  /// hold it.
   void hand_over(int k, Tensor gradient);
 
  private:
@@ -128,8 +133,10 @@ class Tape {
     GradientFunction gradient;
   };
   int new_slot(const Shape& shape, DType dtype);
+  static bool shared(const Tensor& gradient) { return gradient.buffer().use_count() > 1; }
   bool arrived(const Record& record) const;
   void add_gradient(Context& context, Slot& slot, Tensor gradient);
+  static void own_gradient(Context& context, Slot& slot);
   void walk(Context& context);
   void finish(const Record& record);
 

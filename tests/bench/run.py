@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """run.py [--build build/release] [--data FOLDER] [--rounds N] [SECTION...]: runs the benchmarks and prints one table.
 
-Sections: machine training all_reduce loader profile overhead hidden checkpoint (default: all of them). Only a whole run is written
+Sections: machine language training all_reduce loader profile overhead hidden checkpoint (default: all of them). Only a whole run is written
 to tests/bench/results and into docs/performance.md (or any with --publish): figures compare only within one run.
 TRIREME_PEER_PYTHON names a Python that has torch and h5py; without one the peer's columns say so.
 """
@@ -16,7 +16,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import report  # noqa: E402
 from report import short, spread  # noqa: E402
-from training import Example, Peer, ROOT, Skipped, call, environment, median, read_trace  # noqa: E402
+from training import HERE, PEER_PYTHON, Example, Peer, ROOT, Skipped, call, environment, median, read_trace  # noqa: E402
 
 # Multiplications and additions of one image, forward and backward (3 x forward, less the first layer's data gradient).
 MEGAFLOP = {"cnn": 26.6, "seed-cnn": 16.4}
@@ -65,6 +65,30 @@ def machine(bench):
     for name, result in bench.program("machine_bench").items():
         bench.limits[name] = result["median"]
         bench.table.add(name, f"{spread(result)} {result['unit']}")
+
+
+def language(bench):
+    """Kernels of language models against PyTorch's, each side at the better of two ways of waiting."""
+    threads = str(os.cpu_count())
+    ours = bench.program("language_bench", threads)
+    theirs = {}
+    if not bench.peer.missing:
+        for wait in ("PASSIVE", "ACTIVE"):
+            text = call([PEER_PYTHON, HERE / "language_peer.py", threads], env=environment(OMP_WAIT_POLICY=wait))
+            for result in map(json.loads, text.splitlines()):
+                best = theirs.get(result["name"], result)
+                theirs[result["name"]] = min(best, result, key=lambda r: r["median"])
+    triad = f"triad {threads} thread(s)"
+    moved = {"adamw": 28 * (32 << 20), "gelu forward": 8 * 4096 ** 2, "gelu": 20 * 4096 ** 2}
+    for name, result in ours.items():
+        cells = {"peer": f"skipped: {bench.peer.missing}"}
+        if name in theirs:
+            cells = {"peer": f"PyTorch {spread(theirs[name], 1e3)}",
+                     "ratio": f"{theirs[name]['median'] / result['median']:.2f}",
+                     "wanted": "1.3" if name.startswith("attention") else ""}
+        if name in moved:
+            cells["limit"] = bench.share(moved[name] / result["median"] / 1e9, triad)
+        bench.table.add(f"{name}: ms, {threads} threads", spread(result, 1e3), **cells)
 
 
 def training(bench):
@@ -196,7 +220,7 @@ def checkpoint(bench):
     bench.table.add("kill of a rank to first new step, 4 ranks", f"{spread(times)} s", "", "", "at most 5 s")
 
 
-SECTIONS = (machine, training, all_reduce, loader, profile, overhead, hidden, checkpoint)
+SECTIONS = (machine, language, training, all_reduce, loader, profile, overhead, hidden, checkpoint)
 
 
 def run_section(bench, section):

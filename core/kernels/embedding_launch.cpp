@@ -1,0 +1,12 @@
+// Instantiates the kernels of embedding.hpp.
+#include "core/kernels/embedding.hpp"
+
+#include "core/kernels/launch_impl.hpp"
+
+namespace trireme {
+TRIREME_LAUNCH_ROWS(EmbeddingForward<float>);
+TRIREME_LAUNCH_ROWS(EmbeddingForward<double>);
+TRIREME_LAUNCH_ROWS(TokenChain);
+TRIREME_LAUNCH_ROWS(EmbeddingGradient<float>);
+TRIREME_LAUNCH_ROWS(EmbeddingGradient<double>);
+}  // namespace trireme

@@ -1,0 +1,190 @@
+#include "core/ops/attention.hpp"
+
+#include <cmath>
+
+#include "core/kernels/attention.hpp"
+#include "core/kernels/launch.hpp"
+#include "core/ops/attention_cpu.hpp"
+
+namespace trireme::ops {
+namespace {
+
+using kernels::AttentionRows;
+
+std::int64_t packed_width(const AttentionOptions& o) { return (o.heads + 2 * o.kv_heads) * o.head_size; }
+
+void check(const char* op, const Tensor& qkv, const AttentionOptions& o) {
+  require(o.heads > 0 && o.kv_heads > 0 && o.head_size > 0 && o.heads % o.kv_heads == 0,
+          "{}: {} heads, {} key heads of {} elements: all must be positive, and the key heads divide the heads", op,
+          o.heads, o.kv_heads, o.head_size);
+  require(qkv.shape().dims() == 3 && qkv.shape()[2] == packed_width(o),
+          "{}: the input is {}, but {} heads and 2 x {} key and value heads of {} want (B, T, {})", op, qkv.shape(),
+          o.heads, o.kv_heads, o.head_size, packed_width(o));
+  require(o.window >= 0 && o.scale >= 0, "{}: the window {} and the scale {} must not be negative", op, o.window,
+          o.scale);
+  require(o.mask == AttentionOptions::Mask::causal || (o.window == 0 && !o.document_start),
+          "{}: a window or documents want the causal mask", op);
+}
+
+void check_documents(const Tensor& qkv, const Tensor& start) {
+  if (!start) return;
+  const std::int64_t rows = qkv.shape()[0], time = qkv.shape()[1];
+  require(start.shape() == Shape{rows, time} && start.dtype() == DType::i32,
+          "attention: document_start is {} of {}, wanted ({}, {}) of i32", start.shape(), name_of(start.dtype()), rows,
+          time);
+  if (start.device().kind != Device::Kind::cpu) return;
+  const auto all = start.span<std::int32_t>();
+  for (std::int64_t i = 0; i < start.elements(); ++i) {
+    const std::int32_t first = all[static_cast<std::size_t>(i)];
+    require(first >= 0 && first <= i % time,
+            "attention: the document of token {} of row {} starts at {}; it must start at 0 to {}", i % time, i / time,
+            first, i % time);
+  }
+}
+
+/// The fields that both ways of calling share: keys and values lie in the packed input.
+template <class T>
+AttentionRows<T> rows_of(const Tensor& qkv, const AttentionOptions& o) {
+  const T* const first = qkv.data<T>();
+  const T* const keys = first ? first + o.heads * o.head_size : nullptr;
+  const double scale = o.scale > 0 ? o.scale : 1 / std::sqrt(static_cast<double>(o.head_size));
+  return {.queries = first,
+          .keys = keys,
+          .values = keys ? keys + o.kv_heads * o.head_size : nullptr,
+          .query_stride = packed_width(o),
+          .key_stride = packed_width(o),
+          .key_room = qkv.shape()[1],
+          .time = qkv.shape()[1],
+          .heads = o.heads,
+          .kv_heads = o.kv_heads,
+          .head_size = o.head_size,
+          .lengths = nullptr,
+          .document_start = o.document_start ? o.document_start.data<std::int32_t>() : nullptr,
+          .window = o.window,
+          .causal = o.mask == AttentionOptions::Mask::causal ? 1u : 0u,
+          .scale = static_cast<T>(scale)};
+}
+
+bool is_fast(Context& context, DType dtype, Backend backend) {
+  return backend == Backend::best && dtype == DType::f32 && context.device().kind == Device::Kind::cpu;
+}
+
+template <class T>
+void forward(Context& context, const kernels::AttentionForward<T>& call, std::int64_t batch, Backend backend) {
+  if constexpr (std::is_same_v<T, float>)
+    if (is_fast(context, DType::f32, backend)) return attention_on_cpu(context, call, batch);
+  const AttentionRows<T>& in = call.in;
+  launch_rows(context.stream(), {batch * in.heads * in.time, in.key_room * in.head_size}, call);
+}
+
+struct Kept {
+  Saved qkv, y;
+  Tensor log_sum;
+  AttentionOptions options;
+  Backend backend;
+};
+
+template <class T>
+void gradient(Context& context, const Kept& kept, const Tensor& dy, const Destination& to) {
+  const Tensor delta = context.empty(kept.log_sum.shape(), kept.log_sum.dtype());
+  const Tensor& qkv = kept.qkv.get();
+  const std::int64_t batch = qkv.shape()[0];
+  const kernels::AttentionGradientRows<T> call{.in = rows_of<T>(qkv, kept.options),
+                                               .y = kept.y.get().template data<T>(),
+                                               .dy = dy.data<T>(),
+                                               .log_sum = kept.log_sum.data<T>(),
+                                               .delta = delta.data<T>(),
+                                               .dqkv = to.tensor.data<T>(),
+                                               .beta = static_cast<T>(to.beta())};
+  if constexpr (std::is_same_v<T, float>)
+    if (is_fast(context, DType::f32, kept.backend)) return attention_gradient_on_cpu(context, call, batch);
+  const AttentionRows<T>& in = call.in;
+  const RowsShape by_query{batch * in.heads * in.time, in.time * in.head_size};
+  launch_rows(context.stream(), {by_query.rows, in.head_size}, kernels::AttentionDelta<T>{call});
+  launch_rows(context.stream(), by_query, kernels::AttentionQueryGradient<T>{call});
+  launch_rows(context.stream(), {batch * in.kv_heads * in.time, by_query.row_elements},
+              kernels::AttentionKeyGradient<T>{call});
+}
+
+/// The cache has room for the batch and says so where the host can see it.
+void check_cache(const Tensor& qkv, const KeyValueCache& cache, const AttentionOptions& o) {
+  const std::int64_t rows = qkv.shape()[0], time = qkv.shape()[1], width = o.kv_heads * o.head_size;
+  for (const Tensor* part : {&cache.keys, &cache.values})
+    require(part->shape().dims() == 3 && part->shape()[0] == rows && part->shape()[2] == width &&
+                part->dtype() == qkv.dtype(),
+            "attend_cached: the cache holds {} of {}, but an input {} of {} wants ({}, Tmax, {})", part->shape(),
+            name_of(part->dtype()), qkv.shape(), name_of(qkv.dtype()), rows, width);
+  require(cache.keys.shape() == cache.values.shape(), "attend_cached: keys are {}, but values are {}",
+          cache.keys.shape(), cache.values.shape());
+  require(cache.lengths.shape() == Shape{rows} && cache.lengths.dtype() == DType::i32,
+          "attend_cached: the lengths are {} of {}, wanted ({}) of i32", cache.lengths.shape(),
+          name_of(cache.lengths.dtype()), rows);
+  require(!o.document_start && o.mask == AttentionOptions::Mask::causal,
+          "attend_cached: documents and other masks than the causal one have no cache");
+  if (cache.lengths.device().kind != Device::Kind::cpu) return;
+  const auto lengths = cache.lengths.span<std::int32_t>();
+  for (std::size_t row = 0; row < lengths.size(); ++row)
+    require(
+        lengths[row] >= 0 && lengths[row] + time <= cache.keys.shape()[1],
+        "attend_cached: row {} has {} tokens in the cache and {} new ones, but there is room for {}: generate fewer "
+        "or give the cache more room",
+        row, lengths[row], time, cache.keys.shape()[1]);
+}
+
+}  // namespace
+
+Value attention(Context& context, const Value& qkv, const AttentionOptions& options, Backend backend) {
+  check("attention", qkv.tensor(), options);
+  check_documents(qkv.tensor(), options.document_start);
+  const std::int64_t batch = qkv.shape()[0], time = qkv.shape()[1];
+  const Tensor y = context.empty({batch, time, options.heads * options.head_size}, qkv.dtype());
+  const Tensor log_sum = context.empty({batch, options.heads, time}, qkv.dtype());
+  with_floating(qkv.dtype(), "attention", [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = rows_of<T>(qkv.tensor(), options);
+    forward<T>(context, {.in = in, .y = y.data<T>(), .log_sum = log_sum.data<T>()}, batch, backend);
+  });
+  const Kept kept{Saved(qkv), Saved(Value(y)), log_sum, options, backend};
+  return context.record({"attention",
+                         {&qkv, 1},
+                         [kept](Context& c, Gradients& g) {
+                           const Tensor dy = g.output();
+                           const Destination to = g.to(0);
+                           with_floating(dy.dtype(), "attention",
+                                         [&](auto zero) { gradient<decltype(zero)>(c, kept, dy, to); });
+                         }},
+                        y);
+}
+
+Tensor attend_cached(Context& context, const Tensor& qkv, const KeyValueCache& cache, const AttentionOptions& options) {
+  check("attend_cached", qkv, options);
+  check_cache(qkv, cache, options);
+  const std::int64_t batch = qkv.shape()[0], time = qkv.shape()[1], room = cache.keys.shape()[1];
+  const std::int64_t width = options.kv_heads * options.head_size;
+  const Tensor y = context.empty({batch, time, options.heads * options.head_size}, qkv.dtype());
+  const Tensor log_sum = context.empty({batch, options.heads, time}, qkv.dtype());
+  with_floating(qkv.dtype(), "attend_cached", [&](auto zero) {
+    using T = decltype(zero);
+    auto in = rows_of<T>(qkv, options);
+    in.lengths = cache.lengths.data<std::int32_t>();
+    launch_rows(context.stream(), {batch * time, 2 * width},
+                kernels::AttentionAppend<T>{.qkv = qkv.data<T>(),
+                                            .keys = cache.keys.data<T>(),
+                                            .values = cache.values.data<T>(),
+                                            .lengths = in.lengths,
+                                            .time = time,
+                                            .room = room,
+                                            .stride = in.query_stride,
+                                            .width = width});
+    in.keys = cache.keys.data<T>();
+    in.values = cache.values.data<T>();
+    in.key_stride = width;
+    in.key_room = room;
+    forward<T>(context, {.in = in, .y = y.data<T>(), .log_sum = log_sum.data<T>()}, batch, Backend::best);
+  });
+  if (cache.keys.buffer()) cache.keys.buffer()->bump_version();
+  if (cache.values.buffer()) cache.values.buffer()->bump_version();
+  return y;
+}
+
+}  // namespace trireme::ops

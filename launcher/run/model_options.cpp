@@ -1,0 +1,83 @@
+#include "launcher/run/model_options.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace trireme {
+namespace {
+
+struct Size {
+  std::int64_t layers, heads, width;
+};
+
+/// Radford et al. 2019, table 2; gpt and llama are small enough for a CPU.
+const std::map<std::string, Size>& sizes() {
+  static const std::map<std::string, Size> all = {{"gpt", {6, 6, 384}},           {"llama", {6, 6, 384}},
+                                                  {"gpt2", {12, 12, 768}},        {"gpt2-medium", {24, 16, 1024}},
+                                                  {"gpt2-large", {36, 20, 1280}}, {"gpt2-xl", {48, 25, 1600}}};
+  return all;
+}
+
+std::int64_t or_else(std::int64_t given, std::int64_t otherwise) { return given > 0 ? given : otherwise; }
+
+}  // namespace
+
+void ModelOptions::declare(OptionSet& options) {
+  std::vector<std::string> names;
+  for (const auto& [name, size] : sizes()) names.push_back(name);
+  options.group("Model")
+      .add("model", &model, "a GPT-2 of a published size, or a small GPT or Llama to be changed by the numbers below",
+           names)
+      .add("layers", &layers, "blocks; 0: those of the model", {.low = 0, .high = 1 << 16})
+      .add("heads", &heads, "attention heads; 0: those of the model", {.low = 0, .high = 1 << 16})
+      .add("kv-heads", &kv_heads, "llama: heads of keys and values; 0: as many as heads", {.low = 0, .high = 1 << 16})
+      .add("width", &width, "numbers of a hidden state; 0: those of the model", {.low = 0, .high = 1 << 20})
+      .add("inner", &inner, "width of the layer inside a block's second part; 0: 4 x width, llama 8/3 x width",
+           {.low = 0, .high = 1 << 22})
+      .add("positions", &positions, "longest sequence the model can take; 0: --context, GPT-2 sizes at least 1024",
+           {.low = 0, .high = 1 << 24})
+      .add("vocabulary", &vocabulary, "rows of the token table; 0: the tokenizer's", {.low = 0, .high = 1 << 24})
+      .add("window", &window, "llama: how many tokens back attention reaches; 0: all", {.low = 0})
+      .add("rope-base", &rope_base, "llama: theta of the rotary positions", {.low = 1, .high = 1e12})
+      .add("tied", &tied, "llama: head and token table are one matrix")
+      .add("dropout", &dropout, "after the embedding and both parts of each block", {.low = 0, .high = 0.99})
+      .add("recompute", &recompute, "what backward computes again to save memory: none, attention or block",
+           {{"none", Recompute::none}, {"attention", Recompute::attention}, {"block", Recompute::block}});
+}
+
+ModelConfig ModelOptions::config_for(std::int64_t tokens_known, std::int64_t context) const {
+  const Size& size = sizes().at(model);
+  if (vocabulary > 0 && vocabulary < tokens_known)
+    fail(ExitCode::usage, "--vocabulary {}: the data's tokenizer knows {} tokens; give at least that, or nothing",
+         vocabulary, tokens_known);
+  const std::int64_t known = or_else(vocabulary, tokens_known), wide = or_else(width, size.width);
+  const bool published = model.starts_with("gpt2");
+  const std::int64_t longest = or_else(positions, published ? std::max<std::int64_t>(context, 1024) : context);
+  if (longest < context)
+    fail(ExitCode::usage, "--context {} is longer than --positions {}: the model could not take such sequences",
+         context, longest);
+  const std::int64_t of_heads = or_else(heads, size.heads), of_layers = or_else(layers, size.layers);
+  if (model != "llama")
+    return Gpt2Config{.vocabulary = known,
+                      .context = longest,
+                      .width = wide,
+                      .layers = of_layers,
+                      .heads = of_heads,
+                      .inner = or_else(inner, 4 * wide),
+                      .dropout = dropout};
+  if (wide % of_heads != 0)
+    fail(ExitCode::usage, "--width {} with --heads {}: the heads must divide the width", wide, of_heads);
+  return LlamaConfig{.vocabulary = known,
+                     .context = longest,
+                     .width = wide,
+                     .layers = of_layers,
+                     .heads = of_heads,
+                     .kv_heads = or_else(kv_heads, of_heads),
+                     .head_size = wide / of_heads,
+                     .inner = or_else(inner, (8 * wide / 3 + 31) / 32 * 32),
+                     .rope_base = rope_base,
+                     .window = window,
+                     .head = tied ? LlamaConfig::Head::tied : LlamaConfig::Head::own};
+}
+
+}  // namespace trireme

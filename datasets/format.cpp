@@ -95,7 +95,11 @@ void check_file_name(const JsonObject& json, const char* key, const std::string&
     json.refuse(key, fmt::format("'{}' is not a plain file name", file));
 }
 
-TokenSetEntry decode_tokens(const JsonObject& json) {
+TokenSetEntry decode_tokens(const JsonObject& json, const std::vector<FieldSpec>& fields) {
+  const auto field = std::ranges::find(fields, TokenSetEntry::field, &FieldSpec::name);
+  const bool fits = field != fields.end() && field->ragged() && field->row.dims() == 0 &&
+                    (field->dtype == DType::u16 || field->dtype == DType::i32);
+  if (!fits) json.refuse(fmt::format("wants a ragged field '{}' of u16 or i32", TokenSetEntry::field));
   TokenSetEntry tokens{.vocabulary = json.count("vocabulary"),
                        .tokenizer = json.text("tokenizer"),
                        .tokenizer_hash = json.hash("tokenizer_xxh3_128").hex()};
@@ -153,7 +157,7 @@ DatasetIndex decode(const JsonObject& json) {
   json.each("fields", [&](const JsonObject& field) { index.fields.push_back(decode_field(field)); });
   judge(json, [&] { check_fields(index.fields); });
   json.each("splits", [&](const JsonObject& split) { index.splits.push_back(decode_split(split)); });
-  if (json.has("tokens")) index.tokens = decode_tokens(json.object("tokens"));
+  if (json.has("tokens")) index.tokens = decode_tokens(json.object("tokens"), index.fields);
   index.provenance = json.has("provenance") ? json.value("provenance") : Json::object();
   if (!index.provenance.is_object()) json.refuse("provenance", "is not an object");
   return index;

@@ -21,12 +21,7 @@ class TokenStream {
            split_->name());
     }
     const int field = split_->field_index(TokenSetEntry::field);
-    const FieldSpec& spec = split_->fields()[to_size(field)];
-    if (!spec.ragged() || spec.row.dims() != 0 || (spec.dtype != DType::u16 && spec.dtype != DType::i32)) {
-      fail(ExitCode::corrupt_input, "the field '{}' of split '{}' is {} {}{}, wanted ragged u16 or i32 ()", spec.name,
-           split_->name(), name_of(spec.dtype), spec.row, spec.ragged() ? " ragged" : "");
-    }
-    narrow_ = spec.dtype == DType::u16;
+    narrow_ = split_->fields()[to_size(field)].dtype == DType::u16;
     vocabulary_ = split_->tokens()->vocabulary;
     for (auto& shard : split_->ragged_shards(field)) {
       first_.push_back(count_);

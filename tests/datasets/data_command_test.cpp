@@ -68,6 +68,9 @@ TEST(DataCommand, EverySubCommandHasHelp) {
                                                                                      {"import", "--help"},
                                                                                      {"import", "idx", "--help"},
                                                                                      {"generate", "shapes", "--help"},
+                                                                                     {"tokenize", "--help"},
+                                                                                     {"train-tokenizer", "--help"},
+                                                                                     {"order", "--help"},
                                                                                      {"info", "--help"},
                                                                                      {"verify", "--help"}}) {
     const Answer answer = run(words);
@@ -80,7 +83,7 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   const auto wrong = [](const std::vector<std::string>& words, const char* said) {
     expect_error(ExitCode::usage, {said}, [&] { run(words); });
   };
-  wrong({}, "import, generate, info or verify");
+  wrong({}, "import, generate, tokenize, train-tokenizer, info, order or verify");
   wrong({"improt"}, "improt");
   wrong({"improt"}, "did you mean 'import'?");
   wrong({"import"}, "trireme data import wants idx");

@@ -126,8 +126,8 @@ Tokenizer::State::State(TokenizerModel checked) : model(std::move(checked)), pai
   }
   for (const auto& added : model.added) {
     special.emplace(added.text, added.id);
-    const auto bytes = unspelled(added.text);
-    if (bytes && words.contains(*bytes)) no_model(fmt::format("'{}' has two ids", added.text));
+    const auto spelt = unspelled(added.text);
+    if (spelt && words.contains(*spelt)) no_model(fmt::format("'{}' has two ids", added.text));
   }
 }
 

@@ -29,6 +29,7 @@ MPI_Datatype type_of(DType dtype) {
       return MPI_UINT8_T;
     case DType::bf16:
     case DType::f16:
+    case DType::u16:
       return MPI_UINT16_T;
     case DType::f32:
       break;

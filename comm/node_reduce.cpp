@@ -122,6 +122,8 @@ void reduce_in_rank_order(const NodeReduction& r) {
       return reduce_type<std::int64_t>(r);
     case DType::u8:
       return reduce_type<std::uint8_t>(r);
+    case DType::u16:
+      return reduce_type<std::uint16_t>(r);
     case DType::f32:
       break;
   }

@@ -27,6 +27,11 @@ Shape batch_shape(std::int64_t rows, const Shape& row) {
   return Shape(std::span<const std::int64_t>(extents));
 }
 
+Samples checked_samples(Samples samples) {
+  if (!samples) fail(ExitCode::corrupt_input, "a loader of no samples: the data set, or this part of it, is empty");
+  return samples;
+}
+
 LoaderOptions checked_options(LoaderOptions options) {
   const auto positive = [](const char* what, std::int64_t value, std::int64_t least) {
     if (value < least) fail(ExitCode::usage, "a loader with {} = {}: it must be at least {}", what, value, least);
@@ -40,10 +45,13 @@ LoaderOptions checked_options(LoaderOptions options) {
 
 }  // namespace
 
-BatchPlan::BatchPlan(const SubsetView& view, LoaderOptions options)
-    : view_(view),
+BatchPlan::BatchPlan(Samples samples, LoaderOptions options)
+    : samples_(checked_samples(std::move(samples))),
       options_(checked_options(std::move(options))),
-      sampler_(view.count(), options_.seed, options_.pass == Pass::train ? Order::shuffled : Order::sequential) {
+      sampler_({.parts = samples_->parts(),
+                .seed = options_.seed,
+                .order = options_.pass == Pass::train ? options_.order : Order::sequential,
+                .blocks = options_.blocks}) {
   if (options_.pass == Pass::train) {
     global_batch_ = options_.batch;
   } else {
@@ -52,21 +60,15 @@ BatchPlan::BatchPlan(const SubsetView& view, LoaderOptions options)
   rows_ = part_rows(global_batch_, options_.part, options_.parts);
   auto names = options_.fields;
   if (names.empty()) {
-    for (const auto& field : view_.split().fields()) {
-      if (!field.ragged()) names.push_back(field.name);
-    }
+    for (const auto& field : samples_->sample_fields()) names.push_back(field.name);
   }
   for (const auto& name : names) add_column(name);
   for (const auto& transforms : options_.transforms) place_of(transforms.field);
 }
 
 void BatchPlan::add_column(const std::string& name) {
-  const int index = view_.split().field_index(name);
-  const FieldSpec& field = view_.split().fields()[to_size(index)];
-  if (field.ragged()) {
-    fail(ExitCode::usage, "field '{}' is ragged: its samples have different lengths and do not form a batch", name);
-  }
-  Column column{.field = index, .in = {field.dtype, field.row}, .list = {}};
+  const int index = samples_->sample_field(name);
+  Column column{.field = index, .in = samples_->sample_fields()[to_size(index)].type, .list = {}};
   for (const auto& transforms : options_.transforms) {
     if (transforms.field == name) column.list = transforms.list;
   }
@@ -76,7 +78,7 @@ void BatchPlan::add_column(const std::string& name) {
 }
 
 bool BatchPlan::past_end(std::uint64_t ticket) const {
-  return options_.pass == Pass::evaluate && position_of(ticket) >= static_cast<std::uint64_t>(view_.count());
+  return options_.pass == Pass::evaluate && position_of(ticket) >= static_cast<std::uint64_t>(samples_->count());
 }
 
 int BatchPlan::place_of(std::string_view field) const {
@@ -100,6 +102,7 @@ LoaderSlot BatchPlan::make_slot() const {
 BatchFiller::BatchFiller(const BatchPlan& plan) : plan_(plan), seed_(random_key("augment", plan.options().seed)) {
   for (const auto& column : plan.columns()) chains_.emplace_back(column.list, column.in);
   samples_.resize(to_size(plan.rows().count));
+  rows_.resize(samples_.size());
 }
 
 void BatchFiller::fill(std::uint64_t ticket, LoaderSlot& slot, const std::atomic<bool>& stop) {
@@ -115,32 +118,39 @@ void BatchFiller::choose_rows(std::uint64_t ticket, LoaderSlot& slot) {
   std::fill_n(weight, samples_.size(), 1.0f);
   plan_.sampler().fill(slot.first_row_position, samples_);
   if (plan_.options().pass == Pass::evaluate) {
-    const auto n = static_cast<std::uint64_t>(plan_.view().count());
+    const auto n = static_cast<std::uint64_t>(plan_.samples().count());
     const std::uint64_t left = n > slot.first_row_position ? n - slot.first_row_position : 0;
     for (std::size_t i = std::min<std::uint64_t>(left, samples_.size()); i < samples_.size(); ++i) {
-      samples_[i] = 0;
+      samples_[i] = no_sample;
       weight[i] = 0;
     }
   }
-  plan_.view().resolve(samples_);
+  plan_.samples().resolve(samples_);
+}
+
+/// Rows that a source makes go straight into the batch where nothing is to be done to them.
+std::byte* BatchFiller::room_for(std::size_t column, std::byte* out) {
+  if (!plan_.samples().makes_rows()) return nullptr;
+  const auto& [field, in, list] = plan_.columns()[column];
+  if (list.empty()) return out;
+  made_.resize(samples_.size() * in.bytes());
+  return made_.data();
 }
 
 void BatchFiller::fill_column(std::size_t column, LoaderSlot& slot, const std::atomic<bool>& stop) {
-  const Split& split = plan_.view().split();
-  const int field = plan_.columns()[column].field;
   TransformChain& chain = chains_[column];
   const std::size_t in_bytes = plan_.columns()[column].in.bytes(), out_bytes = chain.output().bytes();
   const bool copies = plan_.columns()[column].list.empty();
   auto* out = static_cast<std::byte*>(slot.fields[column].raw());
-  for (std::size_t i = 0; i < std::min(rows_ahead, samples_.size()); ++i)
-    prefetch(split.row(field, samples_[i]), in_bytes);
+  plan_.samples().rows(
+      {.field = plan_.columns()[column].field, .samples = samples_, .rows = rows_, .room = room_for(column, out)});
+  for (std::size_t i = 0; i < std::min(rows_ahead, samples_.size()); ++i) prefetch(rows_[i], in_bytes);
   for (std::size_t i = 0; i < samples_.size(); ++i, out += out_bytes) {
-    if (i + rows_ahead < samples_.size()) prefetch(split.row(field, samples_[i + rows_ahead]), in_bytes);
-    const std::byte* const row = split.row(field, samples_[i]);
-    if (copies) {
-      std::memcpy(out, row, in_bytes);
-    } else {
-      chain.apply(row, out, {.seed = seed_, .position = slot.first_row_position + i, .place = 0});
+    if (i + rows_ahead < samples_.size()) prefetch(rows_[i + rows_ahead], in_bytes);
+    if (copies && rows_[i] != out) {
+      std::memcpy(out, rows_[i], in_bytes);
+    } else if (!copies) {
+      chain.apply(rows_[i], out, {.seed = seed_, .position = slot.first_row_position + i, .place = 0});
     }
     if (stop.load(std::memory_order_relaxed)) return;
   }

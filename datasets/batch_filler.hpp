@@ -1,4 +1,4 @@
-// Fills the tensors of one batch from a split: the part of the loader that knows samples but not threads.
+// Fills the tensors of one batch from a source of samples: the part of the loader that knows samples but not threads.
 #pragma once
 
 #include <atomic>
@@ -21,10 +21,10 @@ struct LoaderSlot {
 /// Everything about a loader that never changes; shared by its threads.
 class BatchPlan {
  public:
-  BatchPlan(const SubsetView& view, LoaderOptions options);
+  BatchPlan(Samples samples, LoaderOptions options);
 
   const LoaderOptions& options() const { return options_; }
-  const SubsetView& view() const { return view_; }
+  const SampleSource& samples() const { return *samples_; }
   const Sampler& sampler() const { return sampler_; }
   std::int64_t global_batch() const { return global_batch_; }
   PartRows rows() const { return rows_; }
@@ -37,7 +37,7 @@ class BatchPlan {
   LoaderSlot make_slot() const;
 
   struct Column {
-    int field;
+    int field;  // of the source
     RowType in;
     TransformList list;
   };
@@ -46,7 +46,7 @@ class BatchPlan {
  private:
   void add_column(const std::string& name);
 
-  SubsetView view_;
+  Samples samples_;
   LoaderOptions options_;
   Sampler sampler_;
   std::int64_t global_batch_ = 0;
@@ -66,11 +66,14 @@ class BatchFiller {
  private:
   void choose_rows(std::uint64_t ticket, LoaderSlot& slot);
   void fill_column(std::size_t column, LoaderSlot& slot, const std::atomic<bool>& stop);
+  std::byte* room_for(std::size_t column, std::byte* out);
 
   const BatchPlan& plan_;
   std::uint64_t seed_;
   std::vector<TransformChain> chains_;
   std::vector<std::int64_t> samples_;
+  std::vector<const std::byte*> rows_;
+  std::vector<std::byte> made_;  // rows that a source makes and transforms take in
 };
 
 }  // namespace trireme::detail

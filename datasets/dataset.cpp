@@ -3,11 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "core/base/checked.hpp"
-#include "core/base/random.hpp"
 #include "datasets/shard_file.hpp"
 
 namespace trireme {
@@ -22,9 +20,18 @@ std::int64_t load_offset(const std::byte* offsets, std::int64_t i) {
 }  // namespace
 
 Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEntry& entry)
-    : name_(entry.name), fingerprint_(index.fingerprint()), fields_(index.fields), class_names_(index.class_names) {
+    : name_(entry.name),
+      fingerprint_(index.fingerprint()),
+      fields_(index.fields),
+      class_names_(index.class_names),
+      tokens_(index.tokens) {
   if (entry.count <= 0 || entry.shards.empty()) {
     fail(ExitCode::corrupt_input, "the split '{}' of {} is empty: there is nothing to read", name_, folder);
+  }
+  for (std::size_t f = 0; f < fields_.size(); ++f) {
+    if (fields_[f].ragged()) continue;
+    sample_fields_.push_back({fields_[f].name, {fields_[f].dtype, fields_[f].row}});
+    stored_.push_back(static_cast<int>(f));
   }
   for (const auto& shard : entry.shards) open_shard(folder + "/" + shard.file, shard);
   stride_ = shards_.front().count;
@@ -39,7 +46,7 @@ Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEn
 
 void Split::open_shard(const std::string& path, const ShardEntry& entry) {
   ShardFile file(path, entry);
-  Shard shard{.first = count_, .count = entry.count, .map = {}, .columns = {}};
+  Shard shard{.first = count_, .count = entry.count, .map = {}, .columns = {}, .path = path};
   for (const auto& field : fields_) {
     const StoredArray& values = file.find(field, field.ragged() ? -1 : entry.count);
     shard.columns.push_back({file.data(values), nullptr, field.row_bytes(), values.shape[0]});
@@ -67,6 +74,34 @@ int Split::field_index(std::string_view name) const {
   fail(ExitCode::usage, "the data set has no field '{}'; its fields are: {}", name, fmt::join(names, ", "));
 }
 
+int Split::sample_field(std::string_view name) const {
+  const int stored = field_index(name);
+  const auto found = std::ranges::find(stored_, stored);
+  if (found == stored_.end()) {
+    fail(ExitCode::usage, "field '{}' is ragged: its samples have different lengths and do not form a batch", name);
+  }
+  return static_cast<int>(found - stored_.begin());
+}
+
+void Split::rows(const RowRequest& request) const {
+  const int field = stored_[static_cast<std::size_t>(request.field)];
+  for (std::size_t i = 0; i < request.samples.size(); ++i)
+    request.rows[i] = row(field, request.samples[i] == no_sample ? 0 : request.samples[i]);
+}
+
+std::vector<Split::RaggedShard> Split::ragged_shards(int field) const {
+  std::vector<RaggedShard> out;
+  for (const auto& shard : shards_) {
+    const Column& column = shard.columns[static_cast<std::size_t>(field)];
+    out.push_back({.data = column.data,
+                   .elements = column.elements,
+                   .samples = shard.count,
+                   .offsets = column.offsets,
+                   .path = shard.path});
+  }
+  return out;
+}
+
 RaggedRow Split::ragged(int field, std::int64_t row) const {
   const Shard& shard = shard_of(row);
   const Column& column = shard.columns[static_cast<std::size_t>(field)];
@@ -81,31 +116,6 @@ RaggedRow Split::ragged(int field, std::int64_t row) const {
          row, name_, begin, end, column.elements);
   }
   return {column.data + begin * column.row_bytes, end - begin};
-}
-
-SubsetView::SubsetView(std::shared_ptr<const Split> split) : split_(std::move(split)), count_(split_->count()) {}
-
-void SubsetView::resolve(std::span<std::int64_t> places) const {
-  if (!permutation_) return;
-  for (auto& place : places) place += first_;
-  permutation_->map(places);
-}
-
-TrainValidation::TrainValidation(const SubsetView& all, double fraction, std::uint64_t seed)
-    : train(all), validation(all) {
-  if (!(fraction >= 0 && fraction < 1)) {
-    fail(ExitCode::usage, "a validation part of {} is not in [0, 1)", fraction);
-  }
-  require(!all.permutation_, "a part of a split cannot be divided again");
-  const auto held = static_cast<std::int64_t>(std::floor(static_cast<double>(all.count()) * fraction));
-  if (fraction > 0 && (held == 0 || held == all.count())) {
-    fail(ExitCode::usage, "a validation part of {} of {} samples leaves one part empty", fraction, all.count());
-  }
-  const Permutation shuffle(all.count(), random_key("validation", seed), 0);
-  for (SubsetView* view : {&train, &validation}) view->permutation_ = shuffle;
-  validation.count_ = held;
-  train.first_ = held;
-  train.count_ = all.count() - held;
 }
 
 Dataset Dataset::open(const std::string& folder) {

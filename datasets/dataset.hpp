@@ -13,7 +13,7 @@
 
 #include "core/io/mapped_file.hpp"
 #include "datasets/format.hpp"
-#include "datasets/permutation.hpp"
+#include "datasets/sample_source.hpp"
 
 namespace trireme {
 
@@ -23,16 +23,21 @@ struct RaggedRow {
   std::int64_t elements = 0;
 };
 
-/// The samples of one split. Immutable; shared by the views on it.
-class Split {
+/// The samples of one split. Its sample_fields() are the fixed ones.
+class Split : public SampleSource {
  public:
   Split(const std::string& folder, const DatasetIndex& index, const SplitEntry& entry);
 
-  const std::string& name() const { return name_; }
+  const std::string& name() const override { return name_; }
   /// See DatasetIndex::fingerprint(): two processes that read the same data have the same.
-  const std::string& fingerprint() const { return fingerprint_; }
-  std::int64_t count() const { return count_; }
+  const std::string& fingerprint() const override { return fingerprint_; }
+  std::int64_t count() const override { return count_; }
+  const std::vector<SampleField>& sample_fields() const override { return sample_fields_; }
+  int sample_field(std::string_view name) const override;
+  void rows(const RowRequest& request) const override;
   const std::vector<FieldSpec>& fields() const { return fields_; }
+  /// What the index says about the tokens of a token set.
+  const std::optional<TokenSetEntry>& tokens() const { return tokens_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
   /// Place of a field in fields(); throws with the names there are.
   int field_index(std::string_view name) const;
@@ -44,6 +49,15 @@ class Split {
   }
   /// The value of a ragged field; throws corrupt_input where its offsets are not increasing or leave the data.
   RaggedRow ragged(int field, std::int64_t row) const;
+  /// All elements of a ragged field in one shard, and where its samples begin in them.
+  struct RaggedShard {
+    const std::byte* data = nullptr;
+    std::int64_t elements = 0;
+    std::int64_t samples = 0;
+    const std::byte* offsets = nullptr;  ///< i64, samples + 1 of them, aligned to a byte only.
+    std::string path;
+  };
+  std::vector<RaggedShard> ragged_shards(int field) const;
 
  private:
   struct Column {
@@ -57,6 +71,7 @@ class Split {
     std::int64_t count = 0;
     MappedFile map;
     std::vector<Column> columns;
+    std::string path;
   };
   void open_shard(const std::string& path, const ShardEntry& entry);
   /// All shards but the last have equally many samples, as the writer makes them, or else they are searched.
@@ -70,37 +85,12 @@ class Split {
   std::string name_, fingerprint_;
   std::int64_t count_ = 0;
   std::vector<FieldSpec> fields_;
+  std::vector<SampleField> sample_fields_;
+  std::vector<int> stored_;  // place in fields_ of each of sample_fields_
   std::vector<std::string> class_names_;
+  std::optional<TokenSetEntry> tokens_;
   std::vector<Shard> shards_;
   std::int64_t stride_ = 0;
-};
-
-/// Some samples of a split in a fixed order: all of them, or a part chosen by a permutation. Cheap to copy.
-class SubsetView {
- public:
-  /// All samples of the split, in their order.
-  explicit SubsetView(std::shared_ptr<const Split> split);
-
-  const Split& split() const { return *split_; }
-  std::int64_t count() const { return count_; }
-  /// Replaces places in this view by samples of the split.
-  void resolve(std::span<std::int64_t> places) const;
-
- private:
-  friend struct TrainValidation;
-  std::shared_ptr<const Split> split_;
-  std::int64_t first_ = 0;
-  std::int64_t count_ = 0;
-  std::optional<Permutation> permutation_;
-};
-
-/// A split divided in two views without a common sample; the same for the same (samples, fraction, seed).
-struct TrainValidation {
-  /// floor(samples * fraction) random samples are for validation; fraction in [0, 1). ExitCode::usage otherwise, or
-  /// where a fraction above 0 leaves one of the views empty.
-  TrainValidation(const SubsetView& all, double fraction, std::uint64_t seed);
-  SubsetView train;
-  SubsetView validation;
 };
 
 /// A data set folder.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
@@ -43,6 +44,14 @@ Json encode(const ShardEntry& shard, Arrays arrays) {
   return json;
 }
 
+Json encode(const TokenSetEntry& tokens) {
+  Json json = {{"vocabulary", tokens.vocabulary},
+               {"tokenizer", tokens.tokenizer},
+               {"tokenizer_xxh3_128", tokens.tokenizer_hash}};
+  if (tokens.end_of_text) json["end_of_text"] = *tokens.end_of_text;
+  return json;
+}
+
 Json encode(const DatasetIndex& index, Arrays arrays) {
   Json fields = Json::array(), splits = Json::array();
   for (const auto& field : index.fields) fields.push_back(encode(field));
@@ -51,8 +60,10 @@ Json encode(const DatasetIndex& index, Arrays arrays) {
     for (const auto& shard : split.shards) shards.push_back(encode(shard, arrays));
     splits.push_back({{"name", split.name}, {"count", split.count}, {"shards", std::move(shards)}});
   }
-  return {{"format", dataset_format}, {"version", dataset_version},       {"name", index.name},
-          {"fields", fields},         {"class_names", index.class_names}, {"splits", splits}};
+  Json json = {{"format", dataset_format}, {"version", dataset_version},       {"name", index.name},
+               {"fields", fields},         {"class_names", index.class_names}, {"splits", splits}};
+  if (index.tokens) json["tokens"] = encode(*index.tokens);
+  return json;
 }
 
 /// For checks that know nothing of the file.
@@ -79,15 +90,35 @@ StoredArray decode_array(const JsonObject& json) {
           .checksum = json.hash("xxh3_128").hex()};
 }
 
+void check_file_name(const JsonObject& json, const char* key, const std::string& file) {
+  if (file.empty() || file.find_first_of(std::string_view("/\0", 2)) != std::string::npos || file.front() == '.')
+    json.refuse(key, fmt::format("'{}' is not a plain file name", file));
+}
+
+TokenSetEntry decode_tokens(const JsonObject& json, const std::vector<FieldSpec>& fields) {
+  const auto field = std::ranges::find(fields, TokenSetEntry::field, &FieldSpec::name);
+  const bool fits = field != fields.end() && field->ragged() && field->row.dims() == 0 &&
+                    (field->dtype == DType::u16 || field->dtype == DType::i32);
+  if (!fits) json.refuse(fmt::format("wants a ragged field '{}' of u16 or i32", TokenSetEntry::field));
+  TokenSetEntry tokens{.vocabulary = json.count("vocabulary"),
+                       .tokenizer = json.text("tokenizer"),
+                       .tokenizer_hash = json.hash("tokenizer_xxh3_128").hex()};
+  check_file_name(json, "tokenizer", tokens.tokenizer);
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  if (tokens.vocabulary < 1 || tokens.vocabulary > most) json.refuse("vocabulary", "is not a number of tokens");
+  if (!json.has("end_of_text")) return tokens;
+  const std::int64_t end = json.count("end_of_text");
+  if (end >= tokens.vocabulary) json.refuse("end_of_text", fmt::format("{} is outside the vocabulary", end));
+  tokens.end_of_text = static_cast<std::int32_t>(end);
+  return tokens;
+}
+
 ShardEntry decode_shard(const JsonObject& json) {
   ShardEntry shard{.file = json.text("file"),
                    .count = json.count("count"),
                    .bytes = json.count("bytes"),
                    .checksum = json.hash("xxh3_128").hex()};
-  if (shard.file.empty() || shard.file.find_first_of(std::string_view("/\0", 2)) != std::string::npos ||
-      shard.file.front() == '.') {
-    json.refuse("file", fmt::format("'{}' is not a plain file name", shard.file));
-  }
+  check_file_name(json, "file", shard.file);
   // A sample has at least a byte; with both limits no sum over shards overflows.
   if (shard.count == 0 || shard.count > shard.bytes || shard.bytes > most_shard_bytes) {
     json.refuse(fmt::format("is {} with {} samples in {} bytes", shard.file, shard.count, shard.bytes));
@@ -126,6 +157,7 @@ DatasetIndex decode(const JsonObject& json) {
   json.each("fields", [&](const JsonObject& field) { index.fields.push_back(decode_field(field)); });
   judge(json, [&] { check_fields(index.fields); });
   json.each("splits", [&](const JsonObject& split) { index.splits.push_back(decode_split(split)); });
+  if (json.has("tokens")) index.tokens = decode_tokens(json.object("tokens"), index.fields);
   index.provenance = json.has("provenance") ? json.value("provenance") : Json::object();
   if (!index.provenance.is_object()) json.refuse("provenance", "is not an object");
   return index;

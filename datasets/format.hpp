@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,11 +67,26 @@ struct SplitEntry {
   std::vector<ShardEntry> shards;
 };
 
+/// What a token set says about its field `tokens`, which holds the documents of the set.
+struct TokenSetEntry {
+  static constexpr const char* field = "tokens";
+  /// All ids are below.
+  std::int64_t vocabulary = 0;
+  /// Stands behind each document; none where the tokenizer has no such token.
+  std::optional<std::int32_t> end_of_text = {};
+  /// File in the folder of the set, and Tokenizer::hash() of what it holds.
+  std::string tokenizer, tokenizer_hash;
+
+  friend bool operator==(const TokenSetEntry&, const TokenSetEntry&) = default;
+};
+
 struct DatasetIndex {
   std::string name;
   std::vector<FieldSpec> fields;
   std::vector<std::string> class_names;
   std::vector<SplitEntry> splits;
+  /// Only of a token set.
+  std::optional<TokenSetEntry> tokens = {};
   /// Where the samples come from: importer, date, sources with sizes and hashes. For people; not part of fingerprint().
   Json provenance;
 

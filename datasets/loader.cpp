@@ -22,7 +22,7 @@ namespace detail {
 
 class LoaderCore {
  public:
-  LoaderCore(const SubsetView& view, LoaderOptions options) : plan_(view, std::move(options)) {
+  LoaderCore(Samples samples, LoaderOptions options) : plan_(std::move(samples), std::move(options)) {
     const LoaderOptions& o = plan_.options();
     const int count = o.threads == 0 ? o.held : o.depth + o.held;
     for (int i = 0; i < count; ++i) {
@@ -204,8 +204,8 @@ std::int64_t Batch::rows() const { return core_->plan().rows().count; }
 std::uint64_t Batch::first_position() const { return slot_->first_position; }
 std::uint64_t Batch::first_row_position() const { return slot_->first_row_position; }
 
-Loader::Loader(const SubsetView& view, LoaderOptions options)
-    : core_(std::make_shared<detail::LoaderCore>(view, std::move(options))) {
+Loader::Loader(Samples samples, LoaderOptions options)
+    : core_(std::make_shared<detail::LoaderCore>(std::move(samples), std::move(options))) {
   core_->start();
 }
 
@@ -215,7 +215,7 @@ Batch Loader::next() { return {core_, core_->next()}; }
 bool Loader::finished() const { return core_->plan().past_end(core_->next_ticket()); }
 std::uint64_t Loader::position() const { return core_->plan().position_of(core_->next_ticket()); }
 std::int64_t Loader::global_batch() const { return core_->plan().global_batch(); }
-std::int64_t Loader::batches_per_epoch() const { return ceil_div(core_->plan().view().count(), global_batch()); }
+std::int64_t Loader::batches_per_epoch() const { return ceil_div(core_->plan().samples().count(), global_batch()); }
 double Loader::waited_seconds() const { return core_->waited_seconds(); }
 
 }  // namespace trireme

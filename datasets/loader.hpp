@@ -1,5 +1,5 @@
-// Batches of a split, prepared ahead by threads into a fixed set of slots. What batch k holds is a pure function of the
-// data set, the options and k; threads only decide when it is ready. The whole position of a loader is one number, the
+// Batches of samples, prepared ahead by threads into a fixed set of slots. What batch k holds is a pure function of the
+// source, the options and k; threads only decide when it is ready. The whole position of a loader is one number, the
 // first sample of its next batch in the global stream: a new loader started there continues as if nothing had happened.
 #pragma once
 
@@ -11,14 +11,13 @@
 #include <vector>
 
 #include "core/tensor/tensor.hpp"
-#include "datasets/dataset.hpp"
-#include "datasets/sampler.hpp"
+#include "datasets/sample_source.hpp"
 #include "datasets/transform.hpp"
 
 namespace trireme {
 
-/// train: the endless shuffled stream. evaluate: every sample once, in order; the last call is filled up with copies of
-/// sample 0 that have weight 0, so that all parts make equally many calls of equal shapes.
+/// train: the endless shuffled stream. evaluate: every sample once, in order; the last call is filled up with rows
+/// of weight 0 (no_sample), so that all parts make equally many calls of equal shapes.
 enum class Pass { train, evaluate };
 
 struct FieldTransforms {
@@ -33,6 +32,9 @@ struct LoaderOptions {
   int parts = 1;
   std::uint64_t seed = 0;
   Pass pass = Pass::train;
+  /// Of the training stream.
+  Order order = Order::shuffled;
+  ShuffleBlocks blocks = {};
   /// 0: next() does the work itself.
   int threads = 1;
   /// Batches prepared ahead.
@@ -41,7 +43,7 @@ struct LoaderOptions {
   int held = 2;
   /// Position of the first batch.
   std::uint64_t start = 0;
-  /// Fields to load, all fixed ones where empty.
+  /// Fields to load, all the source has where empty.
   std::vector<std::string> fields = {};
   std::vector<FieldTransforms> transforms = {};
 };
@@ -78,8 +80,8 @@ class Batch {
 
 class Loader {
  public:
-  /// ExitCode::usage for options that do not fit together, corrupt_input for an empty view.
-  Loader(const SubsetView& view, LoaderOptions options);
+  /// ExitCode::usage for options that do not fit together, corrupt_input for no samples.
+  Loader(Samples samples, LoaderOptions options);
   /// Stops the threads at once, wherever they are.
   ~Loader();
   Loader(const Loader&) = delete;

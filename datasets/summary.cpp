@@ -2,6 +2,10 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
+#include "core/base/checked.hpp"
+
 namespace trireme {
 
 std::string bytes_text(std::int64_t bytes) {
@@ -11,6 +15,20 @@ std::string bytes_text(std::int64_t bytes) {
   for (; value >= 1024; ++unit) value /= 1024;
   return unit == 0 ? fmt::format("{} bytes", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
 }
+
+namespace {
+
+/// As the arrays of the shards say: shards are not opened.
+std::int64_t tokens_of(const SplitEntry& split) {
+  std::int64_t count = 0;
+  for (const auto& shard : split.shards) {
+    const auto found = std::ranges::find(shard.arrays, TokenSetEntry::field, &StoredArray::name);
+    if (found != shard.arrays.end()) count = checked_add(count, found->shape.elements());
+  }
+  return count;
+}
+
+}  // namespace
 
 std::string describe(const Dataset& dataset) {
   const DatasetIndex& index = dataset.index();
@@ -24,8 +42,15 @@ std::string describe(const Dataset& dataset) {
   for (const auto& split : index.splits) {
     std::int64_t bytes = 0;
     for (const auto& shard : split.shards) bytes += shard.bytes;
-    text += fmt::format("  {:<12} {} samples in {} shard{}, {}\n", split.name, split.count, split.shards.size(),
+    const std::string samples = index.tokens ? fmt::format("{} documents, {} tokens", split.count, tokens_of(split))
+                                             : fmt::format("{} samples", split.count);
+    text += fmt::format("  {:<12} {} in {} shard{}, {}\n", split.name, samples, split.shards.size(),
                         split.shards.size() == 1 ? "" : "s", bytes_text(bytes));
+  }
+  if (const auto& tokens = index.tokens) {
+    text += fmt::format("tokens\n  {:<12} {}\n  {:<12} {}\n  {:<12} {}, {}\n", "vocabulary", tokens->vocabulary,
+                        "end of text", tokens->end_of_text ? std::to_string(*tokens->end_of_text) : "none", "tokenizer",
+                        tokens->tokenizer, tokens->tokenizer_hash);
   }
   if (!index.class_names.empty()) {
     text += fmt::format("classes\n  {}: {}\n", index.class_names.size(), fmt::join(index.class_names, ", "));

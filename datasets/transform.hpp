@@ -10,18 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "core/tensor/dtype.hpp"
-#include "core/tensor/shape.hpp"
+#include "datasets/row_type.hpp"
 
 namespace trireme {
-
-/// Type of one sample's value.
-struct RowType {
-  DType dtype = DType::u8;
-  Shape shape;
-  std::size_t bytes() const { return static_cast<std::size_t>(shape.elements()) * size_of(dtype); }
-  friend bool operator==(const RowType&, const RowType&) = default;
-};
 
 /// The source of a transform's random numbers for one sample.
 struct SampleKey {

@@ -7,6 +7,7 @@
 #include "core/io/hash.hpp"
 #include "datasets/progress.hpp"
 #include "datasets/shard_file.hpp"
+#include "datasets/tokenizer.hpp"
 
 namespace trireme {
 namespace {
@@ -48,6 +49,50 @@ void check_labels(const Split& split, std::vector<std::string>& problems) {
   }
 }
 
+template <class Id>
+void check_ids(const Split::RaggedShard& shard, std::int64_t vocabulary, std::vector<std::string>& problems) {
+  for (std::int64_t i = 0; i < shard.elements; ++i) {
+    Id id = 0;
+    std::memcpy(&id, shard.data + i * static_cast<std::int64_t>(sizeof id), sizeof id);
+    if (id >= 0 && id < vocabulary) continue;
+    problems.push_back(fmt::format("id {} of its token {} is out of range: the vocabulary has {}", id, i, vocabulary));
+    return;
+  }
+}
+
+void check_tokens(const Split& split, std::vector<std::string>& problems) {
+  if (!split.tokens()) return;
+  const int field = split.field_index(TokenSetEntry::field);
+  const DType dtype = split.fields()[to_size(field)].dtype;
+  for (const auto& shard : split.ragged_shards(field)) {
+    const std::int64_t vocabulary = split.tokens()->vocabulary;
+    std::int64_t ends[2];
+    std::memcpy(&ends[0], shard.offsets, 8);
+    std::memcpy(&ends[1], shard.offsets + shard.samples * 8, 8);
+    if (ends[0] != 0 || ends[1] != shard.elements) {
+      problems.push_back(fmt::format("its documents have the tokens [{}, {}) of {}", ends[0], ends[1], shard.elements));
+    }
+    dtype == DType::u16 ? check_ids<std::uint16_t>(shard, vocabulary, problems)
+                        : check_ids<std::int32_t>(shard, vocabulary, problems);
+  }
+}
+
+/// The tokenizer of a token set is the one its tokens were made with.
+void check_tokenizer(const Dataset& dataset, std::vector<ShardProblem>& problems) {
+  const auto& tokens = dataset.index().tokens;
+  if (!tokens) return;
+  try {
+    const Tokenizer tokenizer = Tokenizer::load(dataset.folder() + "/" + tokens->tokenizer);
+    if (tokenizer.hash().hex() != tokens->tokenizer_hash)
+      problems.push_back({tokens->tokenizer, "it is not the tokenizer the index speaks of"});
+    else if (tokenizer.vocabulary() != tokens->vocabulary)
+      problems.push_back({tokens->tokenizer, fmt::format("it has a vocabulary of {}, the index says {}",
+                                                         tokenizer.vocabulary(), tokens->vocabulary)});
+  } catch (const Error& error) {
+    problems.push_back({tokens->tokenizer, error.what()});
+  }
+}
+
 void check_ragged(const Split& split) {
   for (std::size_t f = 0; f < split.fields().size(); ++f) {
     for (std::int64_t row = 0; split.fields()[f].ragged() && row < split.count(); ++row)
@@ -80,6 +125,7 @@ struct ShardCheck {
       const Split alone(dataset.folder(), dataset.index(), {split.name, shard.count, {shard}});
       check_labels(alone, problems);
       check_ragged(alone);
+      check_tokens(alone, problems);
     } catch (const Error& error) {
       problems.push_back(error.what());
     }
@@ -103,6 +149,7 @@ VerifyReport verify_dataset(const Dataset& dataset) {
       report.samples += shard.count;
     }
   }
+  check_tokenizer(dataset, report.problems);
   return report;
 }
 

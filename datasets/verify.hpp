@@ -1,4 +1,4 @@
-// Checks every byte of a data set against its index: sizes, checksums of files and fields, counts, labels.
+// Checks every byte of a data set against its index: sizes, checksums of files and fields, counts, labels, tokens.
 #pragma once
 
 #include <cstdint>

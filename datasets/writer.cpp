@@ -10,11 +10,13 @@
 #include "core/io/hdf5.hpp"
 #include "core/io/mapped_file.hpp"
 #include "datasets/shard_file.hpp"
+#include "datasets/spill_file.hpp"
 
 namespace trireme {
 namespace {
 
 constexpr std::int64_t default_shard_bytes = std::int64_t{256} << 20;
+constexpr std::int64_t copy_bytes = std::int64_t{4} << 20;
 
 /// (count, row dims...).
 Shape with_rows(std::int64_t count, const Shape& row) {
@@ -39,13 +41,17 @@ class DatasetWriter::Shard {
     for (std::size_t f = 0; f < fields_.size(); ++f) {
       if (fields_[f].ragged()) {
         columns_[f].offsets.push_back(0);
+        columns_[f].values.emplace(fmt::format("{}.{}", path, fields_[f].name));
       } else {
         file_.create_dataset(fields_[f].name, fields_[f].dtype, with_rows(rows, fields_[f].row));
       }
     }
   }
 
+  /// Samples that still fit.
   std::int64_t room() const { return rows_ - written_; }
+  std::int64_t written() const { return written_; }
+  std::int64_t ragged_bytes() const { return columns_.front().values->bytes(); }
 
   void append_fixed(std::size_t f, std::int64_t rows, const void* data) {
     file_.write_rows(fields_[f].name, written_, rows, data);
@@ -53,15 +59,22 @@ class DatasetWriter::Shard {
   }
 
   void append_ragged(std::size_t f, const FieldBlock& block) {
-    auto& [hasher, offsets, values] = columns_[f];
     std::int64_t elements = 0;
     for (const std::int64_t length : block.lengths) {
       require(length >= 0, "a sample of field '{}' has {} elements", fields_[f].name, length);
       elements = checked_add(elements, length);
-      offsets.push_back(offsets.back() + length);
+      columns_[f].offsets.push_back(columns_[f].offsets.back() + length);
     }
-    const auto* const first = static_cast<const std::byte*>(block.data);
-    values.insert(values.end(), first, first + elements * fields_[f].row_bytes());
+    extend(f, elements, block.data);
+  }
+
+  void extend(std::size_t f, std::int64_t elements, const void* data) {
+    columns_[f].values->append(data, to_size(elements * fields_[f].row_bytes()));
+  }
+
+  void end_sample() {
+    columns_.front().offsets.push_back(columns_.front().values->bytes() / fields_.front().row_bytes());
+    advance(1);
   }
 
   void advance(std::int64_t rows) { written_ += rows; }
@@ -73,7 +86,7 @@ class DatasetWriter::Shard {
     }
     file_.write_string("/", "format", shard_format);
     file_.write_i64("/", "version", dataset_version);
-    file_.write_i64("/", "count", rows_);
+    file_.write_i64("/", "count", written_);
     file_.write_string("/", "split", split);
     file_.write_string("/", "dataset", index.name);
     if (!index.class_names.empty()) file_.write_strings("/", "class_names", index.class_names);
@@ -84,7 +97,7 @@ class DatasetWriter::Shard {
   struct Column {
     Hasher hasher;
     std::vector<std::int64_t> offsets;
-    std::vector<std::byte> values;
+    std::optional<SpillFile> values;
   };
 
   void write_ragged(std::size_t f) {
@@ -92,8 +105,15 @@ class DatasetWriter::Shard {
     Column& column = columns_[f];
     const std::int64_t elements = column.offsets.back();
     file_.create_dataset(field.name, field.dtype, with_rows(elements, field.row));
-    file_.write_rows(field.name, 0, elements, column.values.data());
-    column.hasher.update(column.values.data(), column.values.size());
+    const std::int64_t most = std::max<std::int64_t>(1, copy_bytes / field.row_bytes());
+    std::vector<std::byte> piece;
+    for (std::int64_t first = 0; first < elements; first += most) {
+      const std::int64_t now = std::min(most, elements - first);
+      piece.resize(to_size(now * field.row_bytes()));
+      column.values->read(first * field.row_bytes(), piece);
+      file_.write_rows(field.name, first, now, piece.data());
+      column.hasher.update(piece.data(), piece.size());
+    }
     const auto count = static_cast<std::int64_t>(column.offsets.size());
     file_.create_dataset(field.offsets_name(), DType::i64, Shape{count});
     file_.write_rows(field.offsets_name(), 0, count, column.offsets.data());
@@ -118,16 +138,27 @@ DatasetWriter::DatasetWriter(WriterOptions options)
   index_.name = options_.name.empty() ? path.filename().string() : options_.name;
   index_.fields = options_.fields;
   index_.class_names = options_.class_names;
+  index_.tokens = options_.tokens;
 }
 
 DatasetWriter::~DatasetWriter() = default;
 
 void DatasetWriter::begin_split(const std::string& name, std::int64_t rows) {
+  if (rows <= 0) fail(ExitCode::corrupt_input, "split '{}' of the data set {} would be empty", name, options_.folder);
+  start_split(name, rows);
+}
+
+void DatasetWriter::begin_split(const std::string& name) {
+  const bool fits = options_.fields.size() == 1 && options_.fields.front().ragged();
+  require(fits, "a split of unknown length wants one field, which is ragged");
+  start_split(name, not_announced);
+}
+
+void DatasetWriter::start_split(const std::string& name, std::int64_t rows) {
   end_split();
   check_name("split", name);
   for (const auto& split : index_.splits) require(split.name != name, "two splits are named '{}'", name);
-  if (rows <= 0) fail(ExitCode::corrupt_input, "split '{}' of the data set {} would be empty", name, options_.folder);
-  index_.splits.push_back({.name = name, .count = rows, .shards = {}});
+  index_.splits.push_back({.name = name, .count = std::max<std::int64_t>(rows, 0), .shards = {}});
   split_rows_ = rows;
   written_ = 0;
 }
@@ -135,16 +166,17 @@ void DatasetWriter::begin_split(const std::string& name, std::int64_t rows) {
 void DatasetWriter::begin_shard() {
   const SplitEntry& split = index_.splits.back();
   const std::string file = fmt::format("{}-{:05}.h5", split.name, split.shards.size());
-  const std::int64_t rows = std::min(shard_rows_, split_rows_ - written_);
+  const std::int64_t rows = split_rows_ == not_announced ? shard_rows_ : std::min(shard_rows_, split_rows_ - written_);
   shard_ = std::make_unique<Shard>(staged_.path() + "/" + file, options_, rows);
   index_.splits.back().shards.push_back({.file = file, .count = rows, .bytes = 0, .checksum = ""});
 }
 
 void DatasetWriter::end_shard() {
   SplitEntry& split = index_.splits.back();
+  ShardEntry& entry = split.shards.back();
+  entry.count = shard_->written();
   shard_->close(split.name, index_);
   shard_.reset();
-  ShardEntry& entry = split.shards.back();
   const std::string path = staged_.path() + "/" + entry.file;
   entry.bytes = narrow<std::int64_t>(file_bytes(path));
   const MappedFile map(path, to_size(entry.bytes));
@@ -155,8 +187,34 @@ void DatasetWriter::end_shard() {
 
 void DatasetWriter::end_split() {
   if (index_.splits.empty()) return;
+  SplitEntry& split = index_.splits.back();
+  if (split_rows_ == not_announced) {
+    require(!shard_ || !sample_open_, "the last sample of split '{}' was not ended", split.name);
+    if (shard_) end_shard();
+    if (written_ == 0) fail(ExitCode::corrupt_input, "split '{}' of {} would be empty", split.name, options_.folder);
+    split.count = split_rows_ = written_;
+  }
   require(written_ == split_rows_, "split '{}' was announced with {} samples and got {}", index_.splits.back().name,
           split_rows_, written_);
+}
+
+void DatasetWriter::extend(const void* data, std::int64_t elements) {
+  require(split_rows_ == not_announced, "the samples of this split come in blocks");
+  if (!shard_) begin_shard();
+  shard_->extend(0, elements, data);
+  sample_open_ = true;
+}
+
+void DatasetWriter::end_sample() {
+  extend(nullptr, 0);
+  shard_->end_sample();
+  sample_open_ = false;
+  ++written_;
+  if (shard_->room() == 0 || shard_->ragged_bytes() >= options_.shard_bytes) end_shard();
+}
+
+void DatasetWriter::add_file(const std::string& name, std::string_view text) {
+  write_file_atomically(staged_.path() + "/" + name, text, FileAccess::readable);
 }
 
 void DatasetWriter::append(std::int64_t rows, std::span<const FieldBlock> blocks) {

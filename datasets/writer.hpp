@@ -1,11 +1,14 @@
 // Writes a data set (docs/formats.md) front to back with bounded memory: fixed fields go straight to the shard file,
-// ragged ones are kept until their shard is full. Nothing is visible under the target's name before finish().
+// ragged ones to a file beside it until their shard is full. Nothing is visible under the target's name before
+// finish().
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "datasets/format.hpp"
@@ -19,8 +22,12 @@ struct WriterOptions {
   std::string name = {};
   std::vector<FieldSpec> fields = {};
   std::vector<std::string> class_names = {};
-  /// Samples per shard; 0: as many as 256 MiB of fixed fields hold.
+  /// Samples per shard; 0: as many as 256 MiB of fixed fields and of offsets hold.
   std::int64_t shard_rows = 0;
+  /// Where the number of samples is not announced: a shard ends with the sample that reaches so many bytes of values.
+  std::int64_t shard_bytes = std::int64_t{256} << 20;
+  /// Of a token set.
+  std::optional<TokenSetEntry> tokens = {};
   Existing existing = Existing::refuse;
 };
 
@@ -41,11 +48,21 @@ class DatasetWriter {
   void begin_split(const std::string& name, std::int64_t rows);
   /// `rows` samples, one block per field in the order of WriterOptions::fields.
   void append(std::int64_t rows, std::span<const FieldBlock> blocks);
+
+  /// Starts a split of as many samples as will come. For data sets of one field, which is ragged.
+  void begin_split(const std::string& name);
+  /// Some more elements of the sample that end_sample() ends. Only in such a split.
+  void extend(const void* data, std::int64_t elements);
+  void end_sample();
+
+  /// A file of the data set that is no shard.
+  void add_file(const std::string& name, std::string_view text);
   /// Completes the last split, writes the index and publishes the folder. Returns the index.
   DatasetIndex finish(Json provenance);
 
  private:
   class Shard;
+  void start_split(const std::string& name, std::int64_t rows);
   void begin_shard();
   void end_shard();
   void end_split();
@@ -55,7 +72,9 @@ class DatasetWriter {
   DatasetIndex index_;
   std::unique_ptr<Shard> shard_;
   std::int64_t shard_rows_ = 0;
+  static constexpr std::int64_t not_announced = -1;
   std::int64_t split_rows_ = 0, written_ = 0;
+  bool sample_open_ = false;
 };
 
 /// The current time as "2026-01-31T12:00:00Z".

@@ -53,6 +53,7 @@ struct InputFile::State {
     if (got == 0 && std::ferror(file.get()) != 0)
       fail(ExitCode::corrupt_input, "cannot read {}: {}", path, std::strerror(errno));
     hasher.update(block.data(), got);
+    stored_read += got;
     next = block.data();
     end = next + got;
   }
@@ -105,7 +106,7 @@ struct InputFile::State {
   }
 
   std::string path;
-  std::uint64_t stored_bytes;
+  std::uint64_t stored_bytes, stored_read = 0;
   std::unique_ptr<std::FILE, CloseFile> file;
   std::vector<unsigned char> block;
   unsigned char* next = nullptr;
@@ -144,6 +145,7 @@ void InputFile::expect_end() {
 
 bool InputFile::compressed() const { return state_->kind == State::Kind::gzip; }
 std::uint64_t InputFile::stored_bytes() const { return state_->stored_bytes; }
+std::uint64_t InputFile::stored_read() const { return state_->stored_read; }
 Hash128 InputFile::stored_hash() const { return state_->hasher.digest(); }
 
 }  // namespace trireme

@@ -33,6 +33,8 @@ class InputFile {
   std::uint64_t position() const { return position_; }
   /// Size of the file itself, compressed or not.
   std::uint64_t stored_bytes() const;
+  /// How many of them have been read: for showing how far one is.
+  std::uint64_t stored_read() const;
   /// Hash of the file's own bytes read so far: of the whole file after expect_end().
   Hash128 stored_hash() const;
 

@@ -96,6 +96,8 @@ Id make_type(DType dtype) {
       return {H5Tcopy(H5T_STD_I64LE), H5Tclose};
     case DType::u8:
       return {H5Tcopy(H5T_STD_U8LE), H5Tclose};
+    case DType::u16:
+      return {H5Tcopy(H5T_STD_U16LE), H5Tclose};
     case DType::f16:
       return small_float(f16_layout);
     case DType::bf16:
@@ -112,6 +114,7 @@ DType dtype_of_type(hid_t type, const Blame& blame) {
   const bool little = bytes == 1 || H5Tget_order(type) == H5T_ORDER_LE;
   if (little && kind == H5T_INTEGER) {
     if (bytes == 1 && H5Tget_sign(type) == H5T_SGN_NONE) return DType::u8;
+    if (bytes == 2 && H5Tget_sign(type) == H5T_SGN_NONE) return DType::u16;
     if (bytes == 4 && H5Tget_sign(type) == H5T_SGN_2) return DType::i32;
     if (bytes == 8 && H5Tget_sign(type) == H5T_SGN_2) return DType::i64;
   }
@@ -122,7 +125,7 @@ DType dtype_of_type(hid_t type, const Blame& blame) {
     if (has_layout(type, bf16_layout)) return DType::bf16;
   }
   fail(ExitCode::corrupt_input,
-       "cannot {} '{}' of {}: its elements ({} bytes) have none of the types f32, f64, bf16, f16, i32, i64, u8 "
+       "cannot {} '{}' of {}: its elements ({} bytes) have none of the types f32, f64, bf16, f16, i32, i64, u8, u16 "
        "(little-endian)",
        blame.action, blame.object, blame.path, bytes);
 }

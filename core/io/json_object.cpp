@@ -104,6 +104,10 @@ Shape JsonObject::shape(const char* key) const {
   }
 }
 
+JsonObject JsonObject::object(const char* key) const {
+  return {value(key), path_, fmt::format("{}{}{}", place_, place_.empty() ? "" : ".", key)};
+}
+
 const Json& JsonObject::list(const char* key) const {
   const Json& found = value(key);
   if (!found.is_array()) refuse(key, "is not a list");

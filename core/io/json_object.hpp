@@ -30,6 +30,7 @@ class JsonObject {
   DType dtype(const char* key) const;
   /// A list of extents; elements of 8 bytes in it do not overflow.
   Shape shape(const char* key) const;
+  JsonObject object(const char* key) const;
   const Json& list(const char* key) const;
   std::vector<std::string> texts(const char* key) const;
   /// Calls `take` with each object of a list.

@@ -10,7 +10,8 @@
 
 namespace trireme {
 
-enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, i64, u8 };
+/// u16 is a type of storage (ids of tokens): no op computes with it.
+enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, i64, u8, u16 };
 
 /// Bytes of one element.
 constexpr std::size_t size_of(DType dtype) {
@@ -20,6 +21,7 @@ constexpr std::size_t size_of(DType dtype) {
       return 8;
     case DType::bf16:
     case DType::f16:
+    case DType::u16:
       return 2;
     case DType::u8:
       return 1;
@@ -30,9 +32,9 @@ constexpr std::size_t size_of(DType dtype) {
   return 4;
 }
 
-/// "f32", "f64", "bf16", "f16", "i32", "i64", "u8".
+/// "f32", "f64", "bf16", "f16", "i32", "i64", "u8", "u16".
 constexpr std::string_view name_of(DType dtype) {
-  constexpr std::string_view names[] = {"f32", "f64", "bf16", "f16", "i32", "i64", "u8"};
+  constexpr std::string_view names[] = {"f32", "f64", "bf16", "f16", "i32", "i64", "u8", "u16"};
   return names[static_cast<std::size_t>(dtype)];
 }
 /// The inverse of name_of; throws on another text.
@@ -71,6 +73,10 @@ struct DTypeOf<std::int64_t> {
 template <>
 struct DTypeOf<std::uint8_t> {
   static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<std::uint16_t> {
+  static constexpr DType value = DType::u16;
 };
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;

@@ -8,9 +8,9 @@
 namespace trireme {
 
 DType parse_dtype(std::string_view name) {
-  for (int k = 0; k <= static_cast<int>(DType::u8); ++k)
+  for (int k = 0; k <= static_cast<int>(DType::u16); ++k)
     if (name_of(static_cast<DType>(k)) == name) return static_cast<DType>(k);
-  fail(ExitCode::usage, "element type '{}' is unknown; use f32, f64, bf16, f16, i32, i64 or u8", name);
+  fail(ExitCode::usage, "element type '{}' is unknown; use f32, f64, bf16, f16, i32, i64, u8 or u16", name);
 }
 
 Shape::Shape(std::initializer_list<std::int64_t> extents)

@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
     Trainer trainer(session, task, run.split(split), training);
     run.fit(trainer);
     if (!images.has_split("test")) return;
-    const Task::Evaluation test = trainer.evaluate(SubsetView(images.split("test")));
+    const Task::Evaluation test = trainer.evaluate(images.split("test"));
     run.finish(trainer, test);
     if (session.leads()) std::fputs(full_report(task.confusion(test)).c_str(), stdout);
   });

@@ -11,6 +11,8 @@
 #include "datasets/shapes.hpp"
 #include "datasets/summary.hpp"
 #include "datasets/verify.hpp"
+#include "launcher/job/data_order.hpp"
+#include "launcher/job/data_text.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/run/print.hpp"
 
@@ -148,11 +150,12 @@ int info_command(Words args) {
 }
 
 int verify_command(Words args) {
-  CommandLine line({.name = "trireme data verify",
-                    .summary = "checks sizes, checksums, counts and labels of all shards; ends with 0 where everything "
-                               "is whole, else with 15, and names every bad shard",
-                    .examples = {"trireme data verify data/fashion-mnist"}},
-                   one_folder);
+  CommandLine line(
+      {.name = "trireme data verify",
+       .summary = "checks sizes, checksums, counts, labels and tokens of all shards; ends with 0 where everything "
+                  "is whole, else with 15, and names every bad shard",
+       .examples = {"trireme data verify data/fashion-mnist"}},
+      one_folder);
   const auto words = line.parse(args);
   if (!words) return 0;
   const std::string& folder = words->front();
@@ -174,7 +177,10 @@ int data_command(std::span<const std::string> args) {
                           .summary = "data sets, each a folder with an index and HDF5 shards (docs/formats.md)",
                           .commands = {{"import", "make a data set from files of a foreign format", import_command},
                                        {"generate", "draw a data set", generate_command},
+                                       {"tokenize", "make a token set of texts", tokenize_command},
+                                       {"train-tokenizer", "make a tokenizer from texts", train_tokenizer_command},
                                        {"info", "what a data set holds", info_command},
+                                       {"order", "which rank reads what at which step", data_order_command},
                                        {"verify", "check every byte of it", verify_command}}},
                          args);
 }

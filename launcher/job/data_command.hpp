@@ -1,4 +1,4 @@
-// `trireme data ...`: import, look into and check data sets (docs/formats.md).
+// `trireme data ...`: make, look into and check data sets (docs/formats.md).
 #pragma once
 
 #include <span>

@@ -17,7 +17,7 @@ std::string listed(const std::vector<std::string>& names, const char* last_joint
 std::string overview(const SubCommands& group) {
   std::string out = fmt::format("{}: {}\n\n", group.name, group.summary);
   for (const SubCommand& one : group.commands)
-    out += fmt::format("  {} {:<10} {}\n", group.name, one.name, one.summary);
+    out += fmt::format("  {} {:<15} {}\n", group.name, one.name, one.summary);
   return out + "\nEach of them has --help.\n";
 }
 
@@ -52,8 +52,10 @@ CommandLine::CommandLine(ProgramText text, Operands operands)
 
 std::optional<std::vector<std::string>> CommandLine::parse(std::span<const std::string> args) {
   if (set_.parse({args.begin(), args.end()}) == ParseOutcome::exit_done) return std::nullopt;
-  if (found_.size() != operands_.count) {
-    fail(ExitCode::usage, "{} takes {} argument{} without --, {}; found {}; see {} --help", name_, operands_.count,
+  const bool more = operands_.more == Operands::More::taken;
+  if (more ? found_.size() < operands_.count : found_.size() != operands_.count) {
+    fail(ExitCode::usage, "{} takes {}{} argument{} without --, {}; found {}; see {} --help", name_,
+         more ? "at least " : "", operands_.count,
          operands_.count == 1 ? "" : "s", operands_.words,
          found_.empty() ? "none" : fmt::format("{}: {}", found_.size(), fmt::join(found_, " ")), name_);
   }

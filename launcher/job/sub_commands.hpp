@@ -2,6 +2,7 @@
 // without a name that each of them takes.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,11 +28,12 @@ struct SubCommands {
 /// nearest.
 int run_sub_command(const SubCommands& group, std::span<const std::string> args);
 
-/// What a command takes without a name: `words` ("DIR") as --help shows them.
+/// What a command takes without a name: `words` ("DIR") as --help shows them, `count` of them or also more.
 struct Operands {
   std::string words;
   std::string description;
   std::size_t count = 1;
+  enum class More : std::uint8_t { refused, taken } more = More::refused;
 };
 
 /// A command's options from the command line alone, with a fixed number of operands.

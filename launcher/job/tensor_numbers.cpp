@@ -43,6 +43,8 @@ auto with_stored(DType dtype, F&& f) {
       return f(std::int64_t{});
     case DType::u8:
       return f(std::uint8_t{});
+    case DType::u16:
+      return f(std::uint16_t{});
     case DType::f32:
       break;
   }

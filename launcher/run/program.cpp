@@ -5,11 +5,9 @@ namespace trireme {
 Run::Run(Session& session, const OptionSet& options, const TrainingOptions& training)
     : session_(session), options_(options), training_(training), checkpoints_(session, options, training.checkpoint) {}
 
-TrainingData Run::split(std::shared_ptr<const Split> samples) const {
-  const SubsetView all(std::move(samples));
-  if (training_.validation <= 0) return {all, std::nullopt};
-  const TrainValidation views(all, training_.validation, static_cast<std::uint64_t>(training_.seed));
-  return {views.train, views.validation};
+TrainingData Run::split(const Samples& samples) const {
+  const TrainValidation parts(samples, training_.validation, static_cast<std::uint64_t>(training_.seed));
+  return {parts.train, parts.validation};
 }
 
 /// The leading rank makes or reopens the folder; all learn its path.

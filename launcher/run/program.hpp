@@ -20,8 +20,8 @@ class Run {
  public:
   /// References are kept.
   Run(Session& session, const OptionSet& options, const TrainingOptions& training);
-  /// Training and held-out samples of a split.
-  TrainingData split(std::shared_ptr<const Split> samples) const;
+  /// Training and held-out samples, as --validation says.
+  TrainingData split(const Samples& samples) const;
   /// Makes or reopens the run folder, stores the resolved options in it, and trains to the end with progress, metrics
   /// and checkpoints. Asked to stop, it saves and throws LeaveJob.
   void fit(Trainer& trainer);

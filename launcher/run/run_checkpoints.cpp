@@ -22,7 +22,7 @@ std::string utc_now() {
 }
 
 std::string name_of_data(const Trainer& trainer) {
-  return fmt::format("{}, {} samples", trainer.training_data().split().fingerprint(), trainer.training_data().count());
+  return fmt::format("{}, {} samples", trainer.training_data().fingerprint(), trainer.training_data().count());
 }
 
 /// Options that say how a run is carried out and not what it computes.
@@ -44,7 +44,8 @@ RunCheckpoints::~RunCheckpoints() = default;
 
 void RunCheckpoints::check_options(const LoadedCheckpoint& from) const {
   // With these the stream of samples or the meaning of the moments would be another.
-  static const std::set<std::string> fixed = {"seed", "validation", "precision", "optimizer"};
+  static const std::set<std::string> fixed = {"seed",      "validation", "precision",
+                                              "optimizer", "shuffle",    "shuffle-block"};
   std::vector<std::string> changed, refused;
   for (const ResolvedOption& option : options_.resolved()) {
     if (!from.manifest.options.contains(option.name) || only_carries_out(option.group)) continue;

@@ -35,6 +35,7 @@ void with_host_floats(const Tensor& tensor, F&& f) {
     case DType::i32:
     case DType::i64:
     case DType::u8:
+    case DType::u16:
       return;
   }
 }

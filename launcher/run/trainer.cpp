@@ -45,7 +45,7 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
          "--batch {} in {} micro-batch(es) for {} rank(s): each micro-batch needs a whole number of "
          "samples, at least one per rank; use a batch that is a multiple of {} and at least {}",
          options.batch, options.accumulate, ranks->size(), options.accumulate, options.accumulate * ranks->size());
-  check_data(data.train);
+  check_data(*data.train);
   if (data.validation) check_data(*data.validation);
   layout_ = plan_arena(task.module(), {.dtype = options.precision, .shards = 1},
                        [&](Context& context) { task.plan(context, micro, options.precision); });
@@ -63,7 +63,7 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
 }
 
 void Trainer::plan_steps() {
-  const auto batch = static_cast<double>(options_.batch), count = static_cast<double>(data_.train.count());
+  const auto batch = static_cast<double>(options_.batch), count = static_cast<double>(data_.train->count());
   schedule_ = options_.schedule_for(count / batch);
   // Counted in samples, so that a run resumed with another batch ends at the same one.
   const double left = options_.epochs * count - static_cast<double>(counts_.samples);
@@ -78,6 +78,8 @@ std::unique_ptr<Loader> Trainer::open_loader(std::int64_t position, std::int64_t
                                                 .part = ranks->rank(),
                                                 .parts = ranks->size(),
                                                 .seed = static_cast<std::uint64_t>(options_.seed),
+                                                .order = options_.order,
+                                                .blocks = {.samples = options_.shuffle_block},
                                                 .threads = static_cast<int>(threads),
                                                 .start = static_cast<std::uint64_t>(position),
                                                 .transforms = task_.transforms(options_.precision, Mode::train)});
@@ -107,9 +109,9 @@ std::vector<NamedTensor> Trainer::tensors() const {
 
 Trainer::~Trainer() = default;
 
-void Trainer::check_data(const SubsetView& view) const {
-  const std::string name = fmt::format("data of split {}", view.split().name());
-  check_agreement(session_.world(), {{name, fmt::format("{}, {} samples", view.split().fingerprint(), view.count())}});
+void Trainer::check_data(const SampleSource& samples) const {
+  const std::string name = fmt::format("data of split {}", samples.name());
+  check_agreement(session_.world(), {{name, fmt::format("{}, {} samples", samples.fingerprint(), samples.count())}});
 }
 
 Task::Loss Trainer::forward(const Batch& batch, Tape& tape, Peers& peers) {
@@ -231,7 +233,7 @@ void Trainer::report(const Step& step, Progress& progress) {
 
 void Trainer::validate(Progress& progress) {
   const double paused = now();
-  const Task::Evaluation result = evaluate(*data_.validation);
+  const Task::Evaluation result = evaluate(data_.validation);
   counts_.validation_loss = result.loss;
   counts_.validation_accuracy = result.accuracy;
   const ValidationRecord record{.step = counts_.steps,
@@ -274,17 +276,17 @@ void Trainer::fit(const Hooks& hooks) {
   hooks_ = {};
 }
 
-Task::Evaluation Trainer::evaluate(const SubsetView& view) {
-  check_data(view);
+Task::Evaluation Trainer::evaluate(const Samples& samples) {
+  check_data(*samples);
   const auto& ranks = session_.data();
   session_.world().log().set_phase("evaluation");
   context_.begin_eval();
-  Loader loader(view, {.batch = task_.evaluation_batch(options_.batch / options_.accumulate),
-                       .part = ranks->rank(),
-                       .parts = ranks->size(),
-                       .pass = Pass::evaluate,
-                       .threads = static_cast<int>(options_.loader_threads),
-                       .transforms = task_.transforms(options_.precision, Mode::eval)});
+  Loader loader(samples, {.batch = task_.evaluation_batch(options_.batch / options_.accumulate),
+                          .part = ranks->rank(),
+                          .parts = ranks->size(),
+                          .pass = Pass::evaluate,
+                          .threads = static_cast<int>(options_.loader_threads),
+                          .transforms = task_.transforms(options_.precision, Mode::eval)});
   std::vector<double> sums;
   while (!loader.finished()) {
     const std::vector<double> of_batch = task_.evaluate(context_, loader.next());
@@ -296,7 +298,7 @@ Task::Evaluation Trainer::evaluate(const SubsetView& view) {
 
 Task::Evaluation Trainer::evaluate_held_out() {
   if (!data_.validation) fail(ExitCode::usage, "there are no validation samples; hold some out by --validation 0.1");
-  return evaluate(*data_.validation);
+  return evaluate(data_.validation);
 }
 
 }  // namespace trireme

@@ -20,8 +20,8 @@
 namespace trireme {
 
 struct TrainingData {
-  SubsetView train;
-  std::optional<SubsetView> validation;
+  Samples train;
+  Samples validation = nullptr;  ///< Null: none.
 };
 
 /// What a rank asks all ranks for after a step: 1 or 0 of one rank, a number of ranks in the sum over all.
@@ -76,8 +76,8 @@ class Trainer {
   Step step();
   /// Steps to the end, evaluating the validation samples after each epoch.
   void fit(const Hooks& hooks);
-  /// Every sample of the view once, over all ranks; collective.
-  Task::Evaluation evaluate(const SubsetView& view);
+  /// Every sample once, over all ranks; collective.
+  Task::Evaluation evaluate(const Samples& samples);
 
   /// The validation samples; Error(usage) where there are none.
   Task::Evaluation evaluate_held_out();
@@ -93,13 +93,13 @@ class Trainer {
   void restore(const TrainerState& state);
   /// Forgets copies libraries made of the parameters; call it after their values were replaced.
   void parameters_changed() { optimizer_->count_version(); }
-  const SubsetView& training_data() const { return data_.train; }
+  const SampleSource& training_data() const { return *data_.train; }
   const ArenaLayout& layout() const { return layout_; }
   const Planes& planes() const { return planes_; }
   const DataParallel& parallel() const { return *parallel_; }
 
  private:
-  void check_data(const SubsetView& view) const;
+  void check_data(const SampleSource& samples) const;
   struct Sums;
   struct Progress;
   Sums micro_batches();
@@ -107,7 +107,7 @@ class Trainer {
   Task::Loss forward(const Batch& batch, Tape& tape, Peers& peers);
   std::unique_ptr<Loader> open_loader(std::int64_t position, std::int64_t threads) const;
   void plan_steps();
-  std::int64_t epoch() const { return counts_.samples / data_.train.count(); }
+  std::int64_t epoch() const { return counts_.samples / data_.train->count(); }
   void count_skip(const Step& step, double not_finite);
   std::string outlier_of(const Step& step);
   std::string find_culprit();

@@ -4,6 +4,7 @@
 
 #include "core/optim/optimizer.hpp"
 #include "core/optim/schedule.hpp"
+#include "datasets/sampler.hpp"
 #include "launcher/run/checkpoint_options.hpp"
 #include "launcher/run/options.hpp"
 
@@ -17,6 +18,8 @@ struct TrainingOptions {
   std::int64_t seed = 1;
   DType precision = DType::f32;
   double validation = 0.1;  ///< Fraction of the training samples held out for choices.
+  Order order = Order::shuffled;
+  std::int64_t shuffle_block = ShuffleBlocks{}.samples;
 
   OptimizerOptions optimizer{.kind = OptimizerOptions::Kind::adam};
   double learning_rate = 1e-3;

@@ -54,7 +54,8 @@ class CommunicatorTest : public ::testing::TestWithParam<std::string> {
 };
 
 const std::vector<std::int64_t> counts{0, 1, 2, 7, 127, 1000, 4097, 20001, 100003};
-const std::vector<DType> dtypes{DType::f32, DType::f64, DType::bf16, DType::f16, DType::i32, DType::i64, DType::u8};
+const std::vector<DType> dtypes{DType::f32, DType::f64, DType::bf16, DType::f16,
+                                DType::i32, DType::i64, DType::u8,   DType::u16};
 
 /// Fills with f(i) and reads back as double, whatever the type.
 template <class F>
@@ -74,6 +75,8 @@ void dispatch(DType dtype, F&& f) {
       return f(std::int64_t{});
     case DType::u8:
       return f(std::uint8_t{});
+    case DType::u16:
+      return f(std::uint16_t{});
   }
 }
 

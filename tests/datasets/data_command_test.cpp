@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/io/json.hpp"
+#include "datasets/token_windows.hpp"
 #include "tests/datasets/helpers.hpp"
 
 namespace trireme {
@@ -63,11 +64,52 @@ TEST(DataCommand, GeneratesShapes) {
   EXPECT_EQ(Dataset::open(dir / "s").split("test")->count(), 5);
 }
 
+TEST(DataCommand, FromTextToAnOrderOfWindows) {
+  const TempDir dir;
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "the " + std::to_string(i % 7) + "th of them\n";
+  write_bytes(dir / "t.txt", Bytes(text.begin(), text.end()));
+  const Answer trained =
+      run({"train-tokenizer", dir / "t.txt", "--vocabulary", "270", "--out", dir / "tokenizer.json", "--threads", "2"});
+  EXPECT_NE(trained.text.find("byte pairs, vocabulary 270"), std::string::npos) << trained.text;
+  const std::string made = run({"tokenize", dir / "t.txt", "--tokenizer", dir / "tokenizer.json", "--out", dir / "set",
+                                "--validation", "0.1", "--held-out", "tail"})
+                               .text;
+  for (const char* word : {"validation", "1 documents", "vocabulary   270", "end of text  269", "tokenizer.json"})
+    EXPECT_NE(made.find(word), std::string::npos) << word << " in:\n" << made;
+  EXPECT_NE(run({"verify", dir / "set"}).text.find("is whole"), std::string::npos);
+
+  const std::vector<std::string> order = {"order",   "--data", dir / "set", "--context", "8",
+                                          "--batch", "6",      "--seed",    "3",         "--validation=0"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), order.begin(), order.end());
+    return run(more).text;
+  };
+  const std::string whole = with({"--steps", "1..3"});
+  const Sampler sampler(token_windows(Dataset::open(dir / "set").split("train"), {.context = 8})->count(), 3);
+  std::string want;
+  for (std::uint64_t step = 0; step < 3; ++step) {
+    want += "step " + std::to_string(step + 1) + " rank 0:";
+    for (std::uint64_t row = 0; row < 6; ++row) want += " " + std::to_string(sampler.at(step * 6 + row));
+    want += "\n";
+  }
+  EXPECT_EQ(whole, want);
+  const std::string two = with({"--steps", "2", "--ranks", "2"});
+  EXPECT_EQ(two, "step 2 rank 0: " + std::to_string(sampler.at(6)) + " " + std::to_string(sampler.at(7)) + " " +
+                     std::to_string(sampler.at(8)) + "\nstep 2 rank 1: " + std::to_string(sampler.at(9)) + " " +
+                     std::to_string(sampler.at(10)) + " " + std::to_string(sampler.at(11)) + "\n");
+  const std::string pieces = with({"--steps", "1", "--accumulate", "3"});
+  EXPECT_NE(pieces.find("step 1 micro-batch 2 rank 0: " + std::to_string(sampler.at(4))), std::string::npos) << pieces;
+}
+
 TEST(DataCommand, EverySubCommandHasHelp) {
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"--help"},
                                                                                      {"import", "--help"},
                                                                                      {"import", "idx", "--help"},
                                                                                      {"generate", "shapes", "--help"},
+                                                                                     {"tokenize", "--help"},
+                                                                                     {"train-tokenizer", "--help"},
+                                                                                     {"order", "--help"},
                                                                                      {"info", "--help"},
                                                                                      {"verify", "--help"}}) {
     const Answer answer = run(words);
@@ -80,7 +122,7 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   const auto wrong = [](const std::vector<std::string>& words, const char* said) {
     expect_error(ExitCode::usage, {said}, [&] { run(words); });
   };
-  wrong({}, "import, generate, info or verify");
+  wrong({}, "import, generate, tokenize, train-tokenizer, info, order or verify");
   wrong({"improt"}, "improt");
   wrong({"improt"}, "did you mean 'import'?");
   wrong({"import"}, "trireme data import wants idx");
@@ -96,6 +138,13 @@ TEST(DataCommand, MistakesAreUsageErrors) {
         "an empty name in 'a,,b'");
   wrong({"info"}, "takes 1 argument");
   wrong({"verify", "a", "b"}, "a b");
+  wrong({"tokenize"}, "takes at least 1 argument");
+  wrong({"tokenize", "x"}, "needs --tokenizer");
+  wrong({"train-tokenizer", "x"}, "needs --out");
+  wrong({"train-tokenizer", "x", "--out", "y", "--special", "a,,b"}, "an empty name in 'a,,b'");
+  wrong({"order"}, "needs --data");
+  for (const char* steps : {"", "0", "5..4", "1..", "1...3", "x"})
+    wrong({"order", "--data", "x", "--steps", steps}, "1..10");
   expect_error(ExitCode::corrupt_input, {"index.json"}, [] { run({"info", "/nowhere"}); });
 }
 

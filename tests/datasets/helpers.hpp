@@ -100,6 +100,6 @@ inline DatasetIndex write_small(const std::string& folder, const SmallDataset& s
   return writer.finish({{"importer", "test"}, {"date", utc_now()}});
 }
 
-inline SubsetView open_small(const std::string& folder) { return SubsetView(Dataset::open(folder).split("train")); }
+inline Samples open_small(const std::string& folder) { return Dataset::open(folder).split("train"); }
 
 }  // namespace trireme

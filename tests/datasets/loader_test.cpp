@@ -20,7 +20,7 @@ class LoaderTest : public testing::Test {
  protected:
   static constexpr std::int64_t rows = 53;
   void SetUp() override { write_small(folder_, {.rows = rows, .shard_rows = 20}); }
-  SubsetView view() const { return open_small(folder_); }
+  Samples view() const { return open_small(folder_); }
   TempDir dir_;
   std::string folder_ = dir_ / "small";
 };
@@ -167,22 +167,22 @@ TEST_F(LoaderTest, EvaluationSeesEverySampleOnceWithEqualShapes) {
 
 TEST_F(LoaderTest, TrainAndValidationShareNothing) {
   const TrainValidation divided(view(), 0.2, 4);
-  EXPECT_EQ(divided.validation.count(), 10);
+  EXPECT_EQ(divided.validation->count(), 10);
   std::set<std::int64_t> seen;
-  for (const SubsetView* part : {&divided.train, &divided.validation}) {
-    Loader loader(*part, {.batch = 1, .pass = Pass::evaluate, .threads = 1, .fields = {"id"}});
+  for (const Samples& part : {divided.train, divided.validation}) {
+    Loader loader(part, {.batch = 1, .pass = Pass::evaluate, .threads = 1, .fields = {"id"}});
     while (!loader.finished()) EXPECT_TRUE(seen.insert(loader.next().field("id").span<std::int64_t>()[0]).second);
   }
   EXPECT_EQ(std::ssize(seen), rows);
   std::vector<std::int64_t> first(10), same(10), other(10);
   std::iota(first.begin(), first.end(), 0);
   same = other = first;
-  divided.validation.resolve(first);
-  TrainValidation(view(), 0.2, 4).validation.resolve(same);
-  TrainValidation(view(), 0.2, 5).validation.resolve(other);
+  divided.validation->resolve(first);
+  TrainValidation(view(), 0.2, 4).validation->resolve(same);
+  TrainValidation(view(), 0.2, 5).validation->resolve(other);
   EXPECT_EQ(first, same);
   EXPECT_NE(first, other);
-  EXPECT_EQ(TrainValidation(view(), 0, 4).train.count(), rows);
+  EXPECT_EQ(TrainValidation(view(), 0, 4).train->count(), rows);
   expect_error(ExitCode::usage, {"1.5"}, [&] { TrainValidation(view(), 1.5, 1); });
   expect_error(ExitCode::usage, {"empty"}, [&] { TrainValidation(view(), 0.001, 1); });
 }

@@ -56,14 +56,14 @@ int main(int argc, char** argv) {
     const auto split = images.split("train");
     Sequential model = make(model_name, ImageForm::of(*split).classes);
     Classification task(model, *split, {.label_smoothing = training.label_smoothing});
-    Trainer trainer(session, task, {SubsetView(split), std::nullopt}, training);
+    Trainer trainer(session, task, {split}, training);
     Json losses = Json::array(), norms = Json::array(), weights = Json::object();
     while (trainer.steps_done() < trainer.total_steps()) {
       const Trainer::Step step = trainer.step();
       losses.push_back(step.loss);
       norms.push_back(step.gradient_norm);
     }
-    const Task::Evaluation test = trainer.evaluate(SubsetView(images.split("test")));
+    const Task::Evaluation test = trainer.evaluate(images.split("test"));
     check_same(session.world(), trainer.planes().param, "the parameters");
     for (const NamedParameter& p : parameters_of(model)) weights[p.name] = values_of(p.parameter->value());
     for (const NamedState& s : states_of(model)) weights[s.name] = values_of(s.state->value());

@@ -91,6 +91,6 @@ int main(int argc, char** argv) {
     Run run(session, options, training);
     Trainer trainer(session, task, run.split(split), training);
     run.fit(trainer);
-    run.finish(trainer, trainer.evaluate(SubsetView(images.split("test"))));
+    run.finish(trainer, trainer.evaluate(images.split("test")));
   });
 }

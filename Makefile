@@ -10,7 +10,7 @@ PREFIX ?= $(CURDIR)/install
 export JOBS RANKS TEST_JOBS SOAK_MINUTES FUZZ_RUNS FUZZ_SEED SOAK_FUZZ_RUNS
 # `make -j` must not start two builds in one folder.
 .NOTPARALLEL:
-.PHONY: help demo demo-seeds build test test-asan test-tsan test-cpu-only fuzz bench soak format format-check clean install
+.PHONY: help demo demo-seeds demo-gpt build test test-asan test-tsan test-cpu-only fuzz bench soak format format-check clean install
 
 help: ## this list
 	@sed -n '/^#   /s/^# //p' Makefile
@@ -22,6 +22,9 @@ demo: ## set up, build, fetch the images, train on two ranks
 
 demo-seeds: ## the demo's training with three seeds, each must reach 91 %
 	@$(setup)/demo_seeds.sh $(ARGS)
+
+demo-gpt: ## set up, build, train a small GPT on Jane Austen, with a kill on the way; it writes a paragraph
+	@$(setup)/demo_gpt.sh $(ARGS)
 
 build: ## set up and build everything into build/release
 	@$(setup)/build.sh

@@ -8,6 +8,7 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "datasets/import_idx.hpp"
+#include "datasets/import_rdb.hpp"
 #include "datasets/shapes.hpp"
 #include "datasets/summary.hpp"
 #include "datasets/verify.hpp"
@@ -56,6 +57,27 @@ std::vector<std::string> class_names(const char* command, const std::string& tex
 
 int made(const std::string& folder) {
   print_out(describe(Dataset::open(folder)));
+  return 0;
+}
+
+int import_rdb_command(Words args) {
+  constexpr const char* name = "trireme data import rdb";
+  RdbImport import;
+  std::int64_t least = static_cast<std::int64_t>(import.least_lines);
+  CommandLine line(
+      {.name = name,
+       .summary = "writes the character vectors of an R package's Rdata.rdb as text files",
+       .examples = {"trireme data import rdb janeaustenr/data/Rdata.rdb --out data/austen-text"}},
+      {.words = "FILE", .description = "Rdata.rdb in the folder data of an installed or unpacked package"});
+  line.options()
+      .add("out", &import.folder, "folder for the texts; appears whole or not at all; must be given")
+      .add("least-lines", &least, "vectors of fewer elements are passed over", {.low = 1});
+  const auto found = line.parse(args);
+  if (!found) return 0;
+  needed(name, "out", import.folder);
+  import.file = found->front();
+  import.least_lines = static_cast<std::size_t>(least);
+  for (const UnpackedText& text : import_rdb(import)) print_out(fmt::format("{} {}\n", text.name, text.bytes));
   return 0;
 }
 
@@ -120,7 +142,8 @@ int import_command(Words args) {
   return run_sub_command(
       {.name = "trireme data import",
        .summary = "makes a data set from files of a foreign format",
-       .commands = {{"idx", "images and labels in the IDX format (MNIST, Fashion-MNIST)", import_idx_command}}},
+       .commands = {{"idx", "images and labels in the IDX format (MNIST, Fashion-MNIST)", import_idx_command},
+                    {"rdb", "texts in the data of an R package (janeaustenr)", import_rdb_command}}},
       args);
 }
 

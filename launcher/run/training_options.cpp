@@ -3,6 +3,17 @@
 #include <cmath>
 
 namespace trireme {
+namespace {
+
+void declare_order(OptionGroup& group, TrainingOptions& options) {
+  group
+      .add("shuffle", &options.order, "order of the training samples; blocks: for disks that are slow to seek",
+           {{"samples", Order::shuffled}, {"blocks", Order::blocks}})
+      .add("shuffle-block", &options.shuffle_block, "neighbouring samples that --shuffle blocks keeps near each other",
+           {.low = 1, .high = 1 << 30});
+}
+
+}  // namespace
 
 void TrainingOptions::declare(OptionSet& options) {
   options.group("Training")
@@ -14,12 +25,9 @@ void TrainingOptions::declare(OptionSet& options) {
       .add("precision", &precision, "type of weights and arithmetic: f32, or f64 for checks",
            {{"f32", DType::f32}, {"f64", DType::f64}})
       .add("validation", &validation, "fraction of the training samples held out", {.low = 0, .high = 0.9})
-      .add("shuffle", &order, "order of the training samples; blocks: for disks that are slow to seek",
-           {{"samples", Order::shuffled}, {"blocks", Order::blocks}})
-      .add("shuffle-block", &shuffle_block, "neighbouring samples that --shuffle blocks keeps near each other",
-           {.low = 1, .high = 1 << 30})
       .add("label-smoothing", &label_smoothing, "part of the target spread over all classes",
            {.low = 0, .high = 0.999});
+  declare_order(options.group("Training"), *this);
   declare_optimizer(options);
   options.group("Run")
       .add("run-dir", &run_dir, "folder for configuration, metrics and logs")

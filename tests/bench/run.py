@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """run.py [--build build/release] [--data FOLDER] [--rounds N] [SECTION...]: runs the benchmarks and prints one table.
 
-Sections: machine language training all_reduce loader profile overhead hidden checkpoint (default: all of them). Only a whole run is written
+Sections: machine language training all_reduce loader tokenizer profile overhead hidden checkpoint (default: all of them). Only a whole run is written
 to tests/bench/results and into docs/performance.md (or any with --publish): figures compare only within one run.
-TRIREME_PEER_PYTHON names a Python that has torch and h5py; without one the peer's columns say so.
+TRIREME_PEER_PYTHON names a Python that has torch, h5py and tokenizers; without one the peer's columns say so.
 """
 import argparse
 import json
@@ -156,6 +156,40 @@ def loader(bench):
                         bench.share(ours["median"] * moved / 1e9, "triad 1 thread(s)"))
 
 
+def tokenizer(bench):
+    """On the text of this repository, which everyone has."""
+    text = bench.scratch / "text"
+    pages = sorted(page for folder in ("core", "comm", "datasets", "launcher", "tests", "docs") for page in (ROOT / folder).rglob("*")
+                   if page.suffix in (".md", ".hpp", ".cpp"))
+    text.write_text("".join(page.read_text() for page in pages))
+    file = bench.scratch / "tokenizer.json"
+    call([bench.build / "launcher" / "trireme", "data", "train-tokenizer", text, "--vocabulary", 16384, "--out", file])
+    found = bench.program("tokenizer_bench", file, text)
+    peer, missing = tokenizers_peer(file, text)
+    for name, what in (("first", "words not yet met"), ("again", "words known")):
+        ours = found[name]
+        cells = {"peer": f"skipped: {missing}"}
+        if peer:
+            same = found["tokens"]["median"] == peer["tokens"]["median"]
+            cells = {"peer": f"tokenizers {spread(peer[name])}", "wanted": "1",
+                     "ratio": f"{ours['median'] / peer[name]['median']:.2f}" if same else "void: other tokens"}
+        bench.table.add(f"tokenizer, 1 thread, {what}: MB/s", spread(ours), **cells)
+
+
+def tokenizers_peer(file, text):
+    """The library's figures, or why there are none."""
+    python = os.environ.get("TRIREME_PEER_PYTHON")
+    if not python:
+        return None, "TRIREME_PEER_PYTHON names no Python"
+    try:
+        call([python, "-c", "import tokenizers"])
+    except Exception:
+        return None, "no tokenizers"
+    out = call([python, pathlib.Path(__file__).parent / "tokenizers_peer.py", file, text])
+    results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    return {result["name"]: result for result in results}, ""
+
+
 def profile(bench):
     for model in ("cnn", "seed-cnn"):
         for ranks, threads in ((1, 2), (2, 1)):
@@ -220,7 +254,7 @@ def checkpoint(bench):
     bench.table.add("kill of a rank to first new step, 4 ranks", f"{spread(times)} s", "", "", "at most 5 s")
 
 
-SECTIONS = (machine, language, training, all_reduce, loader, profile, overhead, hidden, checkpoint)
+SECTIONS = (machine, language, training, all_reduce, loader, tokenizer, profile, overhead, hidden, checkpoint)
 
 
 def run_section(bench, section):

@@ -62,7 +62,8 @@ TEST_F(Hdf5, AThousandLongClassNamesComeBack) {
 }
 
 TEST_F(Hdf5, EveryTypeKeepsItsNameShapeAndBytes) {
-  const DType types[] = {DType::f32, DType::f64, DType::bf16, DType::f16, DType::i32, DType::i64, DType::u8};
+  const DType types[] = {DType::f32, DType::f64, DType::bf16, DType::f16,
+                         DType::i32, DType::i64, DType::u8,   DType::u16};
   Bytes data(6 * 8);
   std::iota(data.begin(), data.end(), std::uint8_t{1});
   auto file = hdf5::File::create(path_);
@@ -72,7 +73,7 @@ TEST_F(Hdf5, EveryTypeKeepsItsNameShapeAndBytes) {
   }
   file.close();
   const auto back = hdf5::File::open(path_);
-  EXPECT_EQ(back.dataset_names().size(), 7U);
+  EXPECT_EQ(back.dataset_names().size(), std::size(types));
   const MappedFile map(path_, file_bytes(path_));
   for (const DType type : types) {
     const std::string name(name_of(type));

@@ -66,7 +66,7 @@ TEST_F(Tokenize, FilesOfAFolderAreDocumentsByName) {
   EXPECT_EQ(made(options({"texts"})),
             (std::vector<std::string>{std::string("first\none\n") + end, std::string("second one") + end}));
   const DatasetIndex index = Dataset::open(dir_ / "set").index();
-  EXPECT_EQ(index.tokens->vocabulary, 600);
+  EXPECT_EQ(index.tokens->vocabulary, 450);
   EXPECT_EQ(index.tokens->tokenizer_hash, Tokenizer::load(dir_ / "tokenizer.json").hash().hex());
   EXPECT_EQ(index.fields[0].dtype, DType::u16);
   EXPECT_EQ(index.provenance["empty_documents"], 1);
@@ -213,7 +213,7 @@ TEST_F(Tokenize, TheTailIsCutBetweenCharacters) {
 
 TEST_F(Tokenize, ShardsEndWithDocumentsAndWindowsGoOn) {
   write_text(dir_ / "texts/a", std::string(5000, 'q'));
-  write_text(dir_ / "texts/b", std::string(300, 'q'));
+  write_text(dir_ / "texts/b", std::string(100, 'q'));
   write_text(dir_ / "texts/c", std::string(20, 'q'));
   auto how = options({"texts"});
   how.shard_bytes = 400;

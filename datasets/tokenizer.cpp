@@ -183,6 +183,10 @@ std::string Tokenizer::to_text() const {
 
 void Tokenizer::save(const std::string& path) const {
   const bool file = fs::path(path).extension() == ".json";
+  const fs::path folder = file ? fs::path(path).parent_path() : fs::path(path);
+  std::error_code error;
+  if (!folder.empty()) fs::create_directories(folder, error);
+  if (error) fail(ExitCode::storage, "cannot create the folder '{}': {}", folder.string(), error.message());
   write_file_atomically(file ? path : path + "/" + tokenizer_file_name, to_text(), FileAccess::readable);
 }
 

@@ -18,7 +18,7 @@ tokenizer=data/austen-tokenizer
 [[ -d "$tokenizer" ]] ||
   timed "training a tokenizer" "$trireme" data train-tokenizer "$text" --vocabulary 1024 --out "$tokenizer"
 [[ -d "$data" ]] ||
-  timed "tokenizing" "$trireme" data tokenize "$text" --tokenizer "$tokenizer" --validation 0.05 --out "$data"
+  timed "tokenizing" "$trireme" data tokenize "$text" --tokenizer "$tokenizer" --validation 0.05 --held-out tail --out "$data"
 
 rm -rf "$run"
 command=("$trireme" launch -n "$RANKS" -- "$example" --data "$data" --run-dir "$run" --checkpoint-every 100 --baseline "$@")

@@ -1,0 +1,90 @@
+// Trains a GPT or Llama on a token set, on one rank or many, shows what it writes, and judges it:
+//   trireme launch -n 2 -- language_model --data data/austen
+#include <cmath>
+#include <cstdio>
+
+#include "core/models/generate.hpp"
+#include "core/models/hugging_face.hpp"
+#include "launcher/run/bigram.hpp"
+#include "launcher/run/choice_scoring.hpp"
+#include "launcher/run/language_modeling.hpp"
+#include "launcher/run/model_options.hpp"
+#include "launcher/run/program.hpp"
+#include "launcher/run/token_data.hpp"
+
+using namespace trireme;
+
+namespace {
+
+/// What the model writes on from `prompt` at this point of its training.
+std::string written(LanguageModel& model, Context& context, const Tokenizer& tokenizer, const std::string& prompt) {
+  std::vector<std::int32_t> ids = tokenizer.encode(prompt);
+  if (ids.empty()) return "";
+  const GenerateOptions options{.sampling = {.temperature = 0.8, .top_k = 50},
+                                .new_tokens = std::min<std::int64_t>(model.context_length() - std::ssize(ids), 100),
+                                .stop = tokenizer.end_of_text().value_or(-1)};
+  return "  sample: " + prompt + tokenizer.decode(generate(model, context, {ids}, options).front());
+}
+
+void print_choices(const ChoiceScores& scores) {
+  const auto percent = [&](std::int64_t n) { return 100 * static_cast<double>(n) / static_cast<double>(scores.items); };
+  std::printf("%lld questions: %.2f %% right, %.2f %% by probability per byte; %lld contexts were shortened\n",
+              static_cast<long long>(scores.items), percent(scores.right), percent(scores.right_normalised),
+              static_cast<long long>(scores.shortened));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  TokenDataOptions data;
+  ModelOptions model_options;
+  std::string prompt = "It was", questions;
+  bool evaluate = false, baseline = false;
+  TrainingOptions training{.epochs = 1,
+                           .batch = 16,
+                           .validation = 0.05,
+                           .optimizer = {.kind = OptimizerOptions::Kind::adamw, .beta2 = 0.95, .weight_decay = 0.1},
+                           .schedule = Schedule::Kind::cosine,
+                           .warmup_epochs = 0.05,
+                           .final_rate = 0.1,
+                           .clip = 1};
+  OptionSet options({.name = "language_model",
+                     .summary = "Trains a GPT or Llama on tokens, or judges one (--evaluate).",
+                     .examples = {"trireme launch -n 2 -- language_model --data data/austen --model llama --layers 4",
+                                  "language_model --evaluate --init-from runs/austen --questions hellaswag.jsonl"}});
+  data.declare(options.group("Task"));
+  options.group("Task")
+      .add("prompt", &prompt, "what the sample after each validation begins with; empty: no sample")
+      .add("evaluate", &evaluate, "train nothing: perplexity of the validation windows, with --init-from")
+      .add("baseline", &baseline, "also compute the loss of a table of token pairs")
+      .add("questions", &questions, "multiple-choice questions (JSON lines) to answer at the end");
+  model_options.declare(options);
+  training.declare(options);
+  return run_program(options, {argc, argv}, [&](Session& session) {
+    const TokenData tokens(data);
+    const ModelConfig config = model_options.config_for(tokens.tokenizer.vocabulary(), data.context);
+    const auto model = make_language_model(config, model_options.building());
+    const auto apart = data.documents == TokenDataOptions::Documents::apart;
+    LanguageModeling task(
+        *model,
+        {.context = data.context,
+         .documents = apart ? LanguageModelingOptions::Documents::apart : LanguageModelingOptions::Documents::joined,
+         .sample = [&](Context& context) { return written(*model, context, tokens.tokenizer, prompt); }});
+    Run run(session, options, training);
+    run.keep("config.json", hugging_face_config_text({.model = config}));
+    run.keep("tokenizer.json", tokens.tokenizer.to_text());
+    const TrainingData samples =
+        tokens.validation ? TrainingData{tokens.train, tokens.validation} : run.split(tokens.train);
+    Trainer trainer(session, task, samples, training);
+    evaluate ? run.load(trainer) : run.fit(trainer);
+    const Task::Evaluation held_out = trainer.evaluate_held_out();
+    if (session.leads()) std::printf("validation loss %.4f, perplexity %.2f\n", held_out.loss, std::exp(held_out.loss));
+    if (baseline && session.leads())
+      std::printf("bigram baseline: validation loss %.4f\n",
+                  bigram_loss(samples.train, samples.validation, model->vocabulary()));
+    if (questions.empty()) return;
+    const auto items = read_multiple_choice(questions);
+    const ChoiceScores scores = score_all(*model, trainer.context(), tokens.tokenizer, {session.data().get(), &items});
+    if (session.leads()) print_choices(scores);
+  });
+}

@@ -34,6 +34,11 @@ ops::CrossEntropyResult LanguageModeling::scored(Context& context, const Batch& 
       batch.field("labels").reshape({tokens}), {{.ignore = ignored_label}, options_.logits_bytes});
 }
 
+Task::Loss LanguageModeling::loss(Context& context, const Batch& batch) {
+  const ops::CrossEntropyResult result = scored(context, batch);
+  return {result.loss, result.target_count()};
+}
+
 std::vector<double> LanguageModeling::evaluate(Context& context, const Batch& batch) {
   const ops::CrossEntropyResult result = scored(context, batch);
   return {result.loss_sum(), result.target_count(), result.correct()};

@@ -1,0 +1,71 @@
+#include "launcher/run/loaded_model.hpp"
+
+#include <filesystem>
+
+#include "comm/self_communicator.hpp"
+#include "launcher/run/checkpoint_load.hpp"
+#include "launcher/run/model_folder.hpp"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The folder with config.json: the one given, or that of the run a checkpoint belongs to.
+std::string folder_with_config(const std::string& path) {
+  const fs::path given = fs::absolute(path).lexically_normal();
+  const fs::path folder = given.has_filename() ? given : given.parent_path();
+  for (const fs::path& one : {folder, folder.parent_path(), folder.parent_path().parent_path()}) {
+    std::error_code ignored;
+    if (fs::is_regular_file(one / model_config_file, ignored)) return one.string();
+  }
+  fail(
+      ExitCode::usage,
+      "{} holds no language model: there is no {}. Give the folder of a run of language_model, one of its checkpoints, "
+      "or a folder made by trireme checkpoint import",
+      path, model_config_file);
+}
+
+void fill(LoadedModel& out, const std::vector<std::string>& candidates) {
+  std::vector<NamedTensor> tensors;
+  for (const ArenaEntry& entry : out.layout.entries())
+    tensors.push_back(
+        {"param", entry.name, entry.parameter->shape(), out.planes.param.slice(entry.offset, entry.count)});
+  SelfCommunicator alone;
+  const std::vector<std::string> differences = load_weights(alone, candidates, tensors);
+  if (!differences.empty())
+    fail(ExitCode::corrupt_input, "the weights in {} are not those of the model its {} describes: {}",
+         candidates.front(), model_config_file, fmt::join(differences, "; "));
+  out.planes.param.buffer()->bump_version();
+}
+
+}  // namespace
+
+LoadedModel load_language_model(const std::string& path) {
+  const std::string folder = folder_with_config(path);
+  const std::vector<std::string> candidates = checkpoints_at(path);
+  if (candidates.empty())
+    fail(ExitCode::usage,
+         "{} has a {} but no checkpoint yet; a folder in Hugging Face's form is taken in by trireme "
+         "checkpoint import",
+         path, model_config_file);
+  LoadedModel out;
+  out.model = make_language_model(read_model_config(folder)->model);
+  // Frozen: no place for gradients is made.
+  out.layout = plan_arena(*out.model, {.freeze = [](const std::string&) { return true; }}, [&](Context& context) {
+    out.model->hidden(context, {.ids = Tensor::empty({1, 1}, DType::i32, Device::meta())});
+    out.model->head(context);
+  });
+  out.planes = allocate_planes(out.layout, Device::cpu(), system_allocator(Device::cpu()));
+  for (std::size_t k = 0; k < out.layout.entries().size(); ++k) {
+    const ArenaEntry& entry = out.layout.entries()[k];
+    entry.parameter->bind(out.planes.param.slice(entry.offset, entry.count).reshape(entry.parameter->shape()),
+                          entry.name, static_cast<int>(k));
+  }
+  fill(out, candidates);
+  out.checkpoint = candidates.front();
+  if (const std::string file = folder + "/tokenizer.json"; fs::exists(file)) out.tokenizer = Tokenizer::load(file);
+  return out;
+}
+
+}  // namespace trireme

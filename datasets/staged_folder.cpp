@@ -27,18 +27,20 @@ void rename_or_fail(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) storage_error("rename a folder to", to, std::strerror(errno));
 }
 
+}  // namespace
+
 bool is_dataset(const fs::path& folder) {
   std::error_code error;
   if (!fs::is_regular_file(folder / "index.json", error)) return false;
   return read_file((folder / "index.json").string()).find(dataset_format) != std::string::npos;
 }
 
-}  // namespace
-
-StagedFolder::StagedFolder(const std::string& target, Existing existing) : existing_(existing) {
+StagedFolder::StagedFolder(const std::string& target, Existing existing, const StagedKind& kind)
+    : existing_(existing), kind_(kind) {
   fs::path path = fs::absolute(target).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  if (target.empty() || !path.has_filename()) fail(ExitCode::usage, "'{}' cannot be the folder of a data set", target);
+  if (target.empty() || !path.has_filename())
+    fail(ExitCode::usage, "'{}' cannot be the folder of a {}", target, kind_.what);
   target_ = path.string();
   parent_ = path.parent_path().string();
   staging_ = fmt::format("{}/.{}.partial", parent_ == "/" ? "" : parent_, path.filename().string());
@@ -61,11 +63,12 @@ void StagedFolder::check_target() const {
   const auto status = fs::symlink_status(target_, error);
   if (!fs::exists(status)) return;
   if (fs::is_directory(status) && fs::is_empty(target_, error)) return;
-  if (!fs::is_directory(status) || !is_dataset(target_)) {
-    fail(ExitCode::usage, "{} exists and is not a data set: choose another --out", target_);
+  if (!fs::is_directory(status) || !kind_.is_one(target_)) {
+    fail(ExitCode::usage, "{} exists and is not a {}: choose another {}", target_, kind_.what, kind_.option);
   }
   if (existing_ == Existing::refuse) {
-    fail(ExitCode::usage, "the data set {} exists already: add --overwrite, or choose another --out", target_);
+    fail(ExitCode::usage, "the {} {} exists already: add --overwrite, or choose another {}", kind_.what, target_,
+         kind_.option);
   }
 }
 
@@ -79,7 +82,8 @@ void StagedFolder::lock() {
     // File systems without locks answer otherwise; there two imports at once are the user's own care.
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       ::close(fd);
-      fail(ExitCode::usage, "another import into {} is running: wait for it, or choose another --out", target_);
+      fail(ExitCode::usage, "another {} into {} is running: wait for it, or choose another {}", kind_.action, target_,
+           kind_.option);
     }
     struct stat locked {
     }, named{};
@@ -98,9 +102,9 @@ void StagedFolder::lock() {
 void StagedFolder::exchange_with_target() {
   if (::renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) return;
   if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) {
-    storage_error("exchange the old data set with the new one at", target_, std::strerror(errno));
+    storage_error("exchange the old folder with the new one at", target_, std::strerror(errno));
   }
-  // A file system that cannot exchange (NFS): for an instant there is no data set under the name, never half of one.
+  // A file system that cannot exchange (NFS): for an instant there is no folder under the name, never half of one.
   rename_or_fail(target_, replaced_);
   rename_or_fail(staging_, target_);
 }
@@ -109,7 +113,7 @@ void StagedFolder::publish() {
   sync_folder(staging_);
   check_target();
   std::error_code ignored;
-  if (is_dataset(target_)) {
+  if (existing_ == Existing::replace && kind_.is_one(target_)) {
     exchange_with_target();
   } else {
     rename_or_fail(staging_, target_);

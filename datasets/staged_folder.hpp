@@ -3,17 +3,29 @@
 // empties.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 namespace trireme {
 
 enum class Existing { refuse, replace };
 
+/// Whether a folder is a data set, as far as its index says.
+bool is_dataset(const std::filesystem::path& folder);
+
+/// What is made, in messages, and which folders of that name may be replaced.
+struct StagedKind {
+  const char* what = "data set";
+  const char* option = "--out";
+  const char* action = "import";
+  bool (*is_one)(const std::filesystem::path&) = is_dataset;
+};
+
 class StagedFolder {
  public:
   /// Makes PARENT/.NAME.partial for target PARENT/NAME and locks it. ExitCode::usage when the target exists and may not
-  /// be replaced (never anything but a data set), or when another process is filling the same folder.
-  StagedFolder(const std::string& target, Existing existing);
+  /// be replaced (never anything that is not of this kind), or when another process is filling the same folder.
+  StagedFolder(const std::string& target, Existing existing, const StagedKind& kind = {});
   ~StagedFolder();
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;
@@ -29,6 +41,7 @@ class StagedFolder {
 
   std::string target_, parent_, staging_, replaced_;
   Existing existing_;
+  StagedKind kind_;
   int lock_ = -1;
 };
 

@@ -1,6 +1,7 @@
 #include "core/io/json_object.hpp"
 
 #include <limits>
+#include <set>
 
 #include "core/base/checked.hpp"
 
@@ -137,13 +138,20 @@ void JsonObject::has_only(std::size_t entries) const {
 std::string dump_json(const Json& json) { return json.dump(1, ' ', false, Json::error_handler_t::replace); }
 
 Json parse_json(const std::string& text, const std::string& path, const char* what) {
-  const auto shallow = [&](int depth, Json::parse_event_t, const Json&) {
-    if (depth > deepest)
+  std::vector<std::set<std::string>> keys;  // Of the objects that are open.
+  const auto watch = [&](int depth, Json::parse_event_t event, const Json& parsed) {
+    if (depth > deepest) {
       fail(ExitCode::corrupt_input, "{} is not {}: it is nested deeper than {}", path, what, deepest);
+    }
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      fail(ExitCode::corrupt_input, "{} is not {}: the key {} stands twice in one object", path, what, parsed.dump());
+    }
     return true;
   };
   try {
-    return Json::parse(text, shallow);
+    return Json::parse(text, watch);
   } catch (const Json::exception& error) {
     fail(ExitCode::corrupt_input, "{} is not {}: {}", path, what, error.what());
   }

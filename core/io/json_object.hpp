@@ -49,7 +49,8 @@ class JsonObject {
 /// Sorted keys, an entry a line; bytes that are no UTF-8 are replaced.
 std::string dump_json(const Json& json);
 /// `what` is what the text should be. Nested lists and objects end at a depth of 64: the library copies and writes
-/// values by recursion, which a text of brackets would drive through the end of the stack.
+/// values by recursion, which a text of brackets would drive through the end of the stack. A key that stands twice in
+/// an object is refused: readers differ in which of the two counts.
 Json parse_json(const std::string& text, const std::string& path, const char* what);
 
 }  // namespace trireme

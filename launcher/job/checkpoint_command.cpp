@@ -166,7 +166,9 @@ int checkpoint_command(std::span<const std::string> args) {
                     {"verify", "check every byte of them", checkpoint_verify_command},
                     {"show", "what is in one: options, tensors, values", checkpoint_show_command},
                     {"diff", "how two of them differ", checkpoint_diff_command},
-                    {"prune", "remove old ones", checkpoint_prune_command}}},
+                    {"prune", "remove old ones", checkpoint_prune_command},
+                    {"export", "write the weights for Hugging Face's libraries", checkpoint_export_command},
+                    {"import", "make one from a Hugging Face model", checkpoint_import_command}}},
       args);
 }
 

@@ -35,7 +35,7 @@ int version_command(Arguments args);
 constexpr Command commands[] = {
     {"launch", "start a program on N ranks: trireme launch -n 2 -- PROGRAM ARGS", launch_command},
     {"data", "import data sets, look into them, check them", data_command},
-    {"checkpoint", "list, check, look into, compare and remove checkpoints", checkpoint_command},
+    {"checkpoint", "list, check, look into, compare, remove, export and import checkpoints", checkpoint_command},
     {"plot", "draw the training curve of a run folder", plot_command},
     {"help", "say more about a command: trireme help launch", help_command},
     {"version", "list version, features and libraries", version_command},

@@ -38,7 +38,8 @@ void check(const PieceSource& source, const std::string& path) {
   require(source.first >= 0 && source.count >= 0 && source.first <= elements - source.count,
           "elements [{}, {}) of {}/{} cannot be saved: its shape is {}", source.first, source.first + source.count,
           source.plane, source.name, source.shape.text());
-  require(source.data != nullptr || source.count == 0, "no data of {}/{} to save", source.plane, source.name);
+  require(source.data != nullptr || source.ask || source.count == 0, "no data of {}/{} to save", source.plane,
+          source.name);
 }
 
 /// "param.0.weight". A '/' would be a folder inside the file; written as in a web address it stays a name of its own.
@@ -122,16 +123,25 @@ class Writer {
 
   Hash128 write_elements(const Placed& placed) {
     Hasher hasher;
-    std::span left(static_cast<const std::byte*>(placed.source->data), to_size(placed.bytes));
-    for (std::int64_t at = placed.piece.offset; !left.empty();) {
-      const auto block = left.first(std::min(left.size(), checkpoint_block));
+    std::vector<std::byte> buffer;
+    for (std::int64_t done = 0; done < placed.bytes;) {
+      const auto some = std::min(placed.bytes - done, static_cast<std::int64_t>(checkpoint_block));
+      const auto block = block_of(*placed.source, {done, done + some}, buffer);
       hasher.update(block.data(), block.size());
-      write_at(file_, at, block, path_);
-      left = left.subspan(block.size());
-      at += static_cast<std::int64_t>(block.size());
-      start_disk(at);
+      write_at(file_, placed.piece.offset + done, block, path_);
+      done += some;
+      start_disk(placed.piece.offset + done);
     }
     return hasher.digest();
+  }
+
+  static std::span<const std::byte> block_of(const PieceSource& source, ByteRange range,
+                                             std::vector<std::byte>& buffer) {
+    const std::size_t bytes = to_size(range.end - range.begin);
+    if (source.data != nullptr) return {static_cast<const std::byte*>(source.data) + range.begin, bytes};
+    buffer.resize(bytes);
+    source.ask(range.begin, buffer);
+    return buffer;
   }
 
   /// Sets the disk to work on what was written up to `end`, so that it has little left to do at the sync. Only a hint:

@@ -3,6 +3,8 @@
 // checksum, never through the HDF5 library, so a damaged file cannot lead it astray.
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,7 +13,7 @@
 
 namespace trireme {
 
-/// Elements of a tensor to be saved, in host memory.
+/// Elements of a tensor to be saved: in host memory, or asked for block by block.
 struct PieceSource {
   std::string plane;
   std::string name;
@@ -20,6 +22,8 @@ struct PieceSource {
   std::int64_t first = 0;
   std::int64_t count = 0;
   const void* data = nullptr;
+  /// Asked where `data` is null: fills `out` with the bytes of the piece from `offset` on. Front to back, once.
+  std::function<void(std::int64_t offset, std::span<std::byte> out)> ask = {};
 };
 
 /// What was written; `tensors` have the pieces of this file only, in the order they were given.

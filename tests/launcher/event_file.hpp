@@ -15,7 +15,7 @@
 
 #include "core/io/file.hpp"
 #include "core/io/json.hpp"
-#include "launcher/job/child.hpp"
+#include "tests/support/peer_python.hpp"
 
 namespace trireme::event_file {
 
@@ -153,25 +153,14 @@ inline std::vector<std::string> files_in(const std::string& folder) {
   return out;
 }
 
-inline std::string peer_python() {
-  const char* named = std::getenv("TRIREME_PEER_PYTHON");
-  return named != nullptr ? named : "python3";
-}
-
 inline bool tensorboard_there() {
-  static const bool there =
-      std::system((shell_quoted({peer_python(), "-c", "import tensorboard, PIL"}) + " >/dev/null 2>&1").c_str()) == 0;
+  static const bool there = peer_has("tensorboard, PIL");
   return there;
 }
 
 /// What TensorBoard reads from a folder; the form is that of read_tensorboard.py.
 inline Json read_by_tensorboard(const std::string& folder) {
-  const std::string out = folder + ".json";
-  const std::string script = std::string(TRIREME_SOURCE_DIR) + "/tests/launcher/read_tensorboard.py";
-  const std::string command = shell_quoted({peer_python(), script, folder});
-  const int status = std::system((command + " >" + shell_quoted({out}) + " 2>" + shell_quoted({out + ".err"})).c_str());
-  if (status != 0) throw std::runtime_error(command + " failed: " + read_file(out + ".err"));
-  return Json::parse(read_file(out));
+  return Json::parse(run_peer("launcher/read_tensorboard.py", {folder}, folder));
 }
 
 }  // namespace trireme::event_file

@@ -1,0 +1,55 @@
+#include "launcher/job/model_folder.hpp"
+
+#include <filesystem>
+
+#include "core/base/error.hpp"
+#include "core/base/log.hpp"
+#include "core/io/file.hpp"
+#include "launcher/job/text_table.hpp"
+
+namespace trireme {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t largest_config = std::size_t{16} << 20;
+constexpr std::size_t largest_tokenizer = std::size_t{1} << 30;
+constexpr const char* tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                                           "vocab.json", "merges.txt"};
+
+bool is_file(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+}  // namespace
+
+StagedKind new_model_folder(const char* action) {
+  return {.what = "new or empty folder", .option = "--to", .action = action, .is_one = [](const fs::path&) {
+            return false;
+          }};
+}
+
+std::optional<HuggingFaceConfig> read_model_config(const std::string& folder) {
+  const std::string path = folder + "/" + model_config_file;
+  if (!is_file(path)) return std::nullopt;
+  HuggingFaceConfig config = parse_hugging_face_config(read_file(path, largest_config), path);
+  for (const std::string& note : config.notes) log::warning("{}: {}", path, harmless(note));
+  return config;
+}
+
+void write_model_config(const std::string& folder, const HuggingFaceConfig& config) {
+  write_file_atomically(folder + "/" + model_config_file, hugging_face_config_text(config), FileAccess::readable);
+}
+
+std::vector<std::string> copy_tokenizer(const std::string& from, const std::string& to) {
+  std::vector<std::string> copied;
+  for (const char* name : tokenizer_files) {
+    if (!is_file(from + "/" + name)) continue;
+    write_file_atomically(to + "/" + name, read_file(from + "/" + name, largest_tokenizer), FileAccess::readable);
+    copied.emplace_back(name);
+  }
+  return copied;
+}
+
+}  // namespace trireme

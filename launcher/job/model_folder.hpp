@@ -1,0 +1,24 @@
+// The files beside the weights in a folder of a language model, ours or Hugging Face's: config.json and those of the
+// tokenizer. Shared by `trireme checkpoint export` and `import`.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/models/hugging_face.hpp"
+#include "datasets/staged_folder.hpp"
+
+namespace trireme {
+
+/// For the target of either: a new or an empty folder.
+StagedKind new_model_folder(const char* action);
+
+/// What config.json of the folder says; nothing where there is none. Its notes are logged as warnings.
+std::optional<HuggingFaceConfig> read_model_config(const std::string& folder);
+void write_model_config(const std::string& folder, const HuggingFaceConfig& config);
+
+/// Copies the files of the tokenizer as they are; their names.
+std::vector<std::string> copy_tokenizer(const std::string& from, const std::string& to);
+
+}  // namespace trireme

@@ -211,6 +211,21 @@ TEST_F(Tokenize, TheTailIsCutBetweenCharacters) {
   EXPECT_EQ(documents_of(how.out, "validation"), std::vector<std::string>{"56789"});
 }
 
+TEST_F(Tokenize, TheBorderMayBeWhereAPieceEnds) {
+  std::string text;
+  while (text.size() < (std::size_t{2} << 20)) text += "abc ";
+  write_text(dir_ / "texts/one", text);
+  auto how = options({"texts/one"});
+  how.end_of_text = "none";
+  how.held_out = HeldOut::tail;
+  const std::size_t piece = safe_cut(std::string_view(text).substr(0, std::size_t{1} << 20), WordPattern::gpt2);
+  for (const std::size_t border : {piece - 1, piece, piece + 1}) {
+    how.validation = (static_cast<double>(text.size() - border) + 0.5) / static_cast<double>(text.size());
+    EXPECT_EQ(made(how), std::vector<std::string>{text.substr(0, border)});
+    EXPECT_EQ(documents_of(how.out, "validation"), std::vector<std::string>{text.substr(border)});
+  }
+}
+
 TEST_F(Tokenize, ShardsEndWithDocumentsAndWindowsGoOn) {
   write_text(dir_ / "texts/a", std::string(5000, 'q'));
   write_text(dir_ / "texts/b", std::string(100, 'q'));

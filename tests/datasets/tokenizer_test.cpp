@@ -128,6 +128,17 @@ TEST(Tokenizer, ShortAndLongWordsFollowTheSameRule) {
   }
 }
 
+TEST(Tokenizer, EqualPairsJoinFromTheLeft) {
+  const std::vector<Merge> merges = {{0, 0, 1}, {1, 0, 2}};
+  const PairTable table(merges);
+  for (const std::size_t length : {3U, 95U, 97U, 301U}) {
+    std::vector<std::int32_t> ids(length, 0), want((length - 3) / 2, 1);
+    want.push_back(2);  // the odd one is the last
+    table.join(ids);
+    EXPECT_EQ(ids, want) << length;
+  }
+}
+
 TEST(Tokenizer, AnyBytesComeBack) {
   const char* const asked = std::getenv("TRIREME_ROUND_TRIPS");
   const long rounds = asked != nullptr ? std::atol(asked) : 100000;

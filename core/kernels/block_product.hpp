@@ -24,12 +24,18 @@ inline Register8 load8(const float* p) {
   return out;
 }
 inline void store8(float* p, Register8 v) { memcpy(p, &v, sizeof v); }
-/// Of the lanes in a fixed order.
-inline float sum8(Register8 v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
+/// ((v0 + v4) + (v2 + v6)) + ((v1 + v5) + (v3 + v7)).
+inline float sum8(Register8 v) {
+  v += __builtin_shuffle(v, Whole8{4, 5, 6, 7, 0, 1, 2, 3});
+  v += __builtin_shuffle(v, Whole8{2, 3, 0, 1, 6, 7, 4, 5});
+  return v[0] + v[1];
+}
 inline float max8(Register8 v) {
-  float out = v[0];
-  for (int k = 1; k < 8; ++k) out = v[k] > out ? v[k] : out;
-  return out;
+  const Register8 halves = __builtin_shuffle(v, Whole8{4, 5, 6, 7, 0, 1, 2, 3});
+  v = v > halves ? v : halves;
+  const Register8 pairs = __builtin_shuffle(v, Whole8{2, 3, 0, 1, 6, 7, 4, 5});
+  v = v > pairs ? v : pairs;
+  return v[0] > v[1] ? v[0] : v[1];
 }
 
 /// exp(x) for x <= 0 to 2 ulp, exactly 0 below -87.3 (see exp_of for the method).
@@ -133,7 +139,7 @@ inline void pack_rows(const Rows& in, float* out, std::int64_t padded, float fac
   for (std::int64_t i = 0; i < in.count; ++i, out += padded) {
     const float* const row = in.at + i * in.step;
     std::int64_t c = 0;
-    for (; c + 8 <= in.width; c += 8) store8(out + c, load8(row + c) * factor);
+    for (; c <= in.width - 8; c += 8) store8(out + c, load8(row + c) * factor);
     for (; c < in.width; ++c) out[c] = row[c] * factor;
     for (; c < padded; ++c) out[c] = 0;
   }

@@ -8,17 +8,25 @@
 
 namespace trireme::kernels {
 
-/// sum = x + residual for one row, and this lane's part of the sum of its elements. Later each lane reads back only
-/// what it wrote itself.
+/// One row of a residual sum.
+template <class T>
+struct ResidualRow {
+  const T* x;
+  const T* residual;
+  T* sum;
+  std::int64_t features;
+};
+
+/// sum = x + residual, and this lane's part of the sum of its elements. Later each lane reads back only what it wrote.
 template <class T, class Team>
-TRIREME_HD Accum<T> add_residual(const Team& team, const T* x, const T* residual, T* sum, std::int64_t features) {
+TRIREME_HD Accum<T> add_residual(const Team& team, const ResidualRow<T>& row) {
   Pack<Accum<T>, lane_width<T, Team>> totals;
-  for_each_wide<T>(team, features, [&](std::int64_t c, auto width) {
-    auto v = load(x + c, width);
-    const auto r = load(residual + c, width);
+  for_each_wide<T>(team, row.features, [&](std::int64_t c, auto width) {
+    auto v = load(row.x + c, width);
+    const auto r = load(row.residual + c, width);
     for (int k = 0; k < width; ++k) v[k] += r[k];
     for (int k = 0; k < width; ++k) totals[k] += v[k];
-    store(sum + c, v);
+    store(row.sum + c, v);
   });
   return totals.sum();
 }
@@ -69,7 +77,7 @@ struct LayerNormForward {
   template <class Team>
   TRIREME_HD Accum<T> lane_total(const Team& team, std::int64_t row) const {
     const std::int64_t first = row * features;
-    if (residual) return add_residual(team, x + first, residual + first, sum + first, features);
+    if (residual) return add_residual<T>(team, {x + first, residual + first, sum + first, features});
     Pack<Accum<T>, lane_width<T, Team>> totals;
     for_each_wide<T>(team, features, [&](std::int64_t c, auto width) {
       const auto v = load(x + first + c, width);

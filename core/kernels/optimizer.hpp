@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "core/kernels/wide.hpp"
+#include "core/kernels/simd.hpp"
 #include "core/tape/step_state.hpp"
 
 namespace trireme::kernels {
@@ -83,17 +83,20 @@ struct AdamUpdate {
   };
   template <class W>
   TRIREME_HD void update(std::int64_t i, W width, Factors by) const {
-    const auto factor = static_cast<Accum<T>>(state->gradient_scale);
-    auto p = load(static_cast<const T*>(param) + i, width);
-    auto g = load(grad + i, width);
-    auto m = load(static_cast<const T*>(moment1) + i, width), v = load(static_cast<const T*>(moment2) + i, width);
-    for (int k = 0; k < W{}; ++k) g[k] = g[k] * factor + l2 * p[k];
-    for (int k = 0; k < W{}; ++k) m[k] = beta1 * m[k] + (1 - beta1) * g[k];
-    for (int k = 0; k < W{}; ++k) v[k] = beta2 * v[k] + (1 - beta2) * g[k] * g[k];
-    store(moment1 + i, m);
-    store(moment2 + i, v);
-    for (int k = 0; k < W{}; ++k) p[k] = by.shrink * p[k] - by.pace * m[k] / (std::sqrt(v[k]) * by.root + epsilon);
-    store(param + i, p);
+    using A = Accum<T>;
+    const A factor = static_cast<A>(state->gradient_scale), decay = l2;
+    const A keep1 = beta1, keep2 = beta2, more1 = 1 - beta1, more2 = 1 - beta2, small = epsilon;
+    const auto p = load_vec(static_cast<const T*>(param) + i, width);
+    const auto g = map([=](auto x, auto y) { return x * factor + decay * y; }, load_vec(grad + i, width), p);
+    const auto m = map([=](auto x, auto y) { return keep1 * x + more1 * y; },
+                       load_vec(static_cast<const T*>(moment1) + i, width), g);
+    const auto v = map([=](auto x, auto y) { return keep2 * x + more2 * y * y; },
+                       load_vec(static_cast<const T*>(moment2) + i, width), g);
+    store_vec(moment1 + i, m);
+    store_vec(moment2 + i, v);
+    store_vec(param + i,
+              map([=](auto x, auto y, auto size) { return by.shrink * x - by.pace * y / (size * by.root + small); }, p,
+                  m, root(v)));
   }
 };
 

@@ -26,7 +26,7 @@ struct RmsNormForward {
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
     using A = Accum<T>;
     const std::int64_t first = row * features;
-    if (residual) add_residual(team, x + first, residual + first, sum + first, features);
+    if (residual) add_residual<T>(team, {x + first, residual + first, sum + first, features});
     const T* in = (residual ? sum : x) + first;
     T* out = y + first;
 

@@ -3,6 +3,8 @@
 // vector code on a CPU (up to 9 times faster there) and scalar code on a lane of a GPU, from one text.
 #pragma once
 
+#include <cmath>
+
 #include "core/kernels/wide.hpp"
 
 #if defined(__AVX2__) && !defined(__CUDA_ARCH__)
@@ -70,6 +72,29 @@ template <class F, class A, int n, class... Rest>
 TRIREME_HD Vec<A, n> map(const F& f, const Vec<A, n>& first, const Rest&... rest) {
   Vec<A, n> out;
   for (int k = 0; k < n / out.lanes; ++k) out.reg[k] = f(first.reg[k], rest.reg[k]...);
+  return out;
+}
+
+/// The square root of each element.
+template <class A, int n>
+TRIREME_HD Vec<A, n> root(const Vec<A, n>& v) {
+  Vec<A, n> out;
+  for (int k = 0; k < n / out.lanes; ++k) {
+    if constexpr (out.lanes == 1) {
+      out.reg[k] = std::sqrt(v.reg[k]);
+    } else {
+#ifdef TRIREME_AVX2
+      if constexpr (std::is_same_v<A, float> && out.lanes == 8) {
+        out.reg[k] = _mm256_sqrt_ps(v.reg[k]);
+        continue;
+      } else if constexpr (std::is_same_v<A, double> && out.lanes == 4) {
+        out.reg[k] = _mm256_sqrt_pd(v.reg[k]);
+        continue;
+      }
+#endif
+      for (int lane = 0; lane < out.lanes; ++lane) out.reg[k][lane] = std::sqrt(v.reg[k][lane]);
+    }
+  }
   return out;
 }
 

@@ -163,10 +163,13 @@ void soften(ForwardScratch& s, std::int64_t row, const Span& seen, const Span& c
     total += p;
     kernels::store8(scores + j, p);
   }
+  if (top == s.top[row]) {
+    s.sum[row] += kernels::sum8(total);
+    return;
+  }
   const float before = kernels::exp_of(s.top[row] - base);
   s.sum[row] = s.sum[row] * before + kernels::sum8(total);
   s.top[row] = top;
-  if (before == 1) return;
   float* const output = s.output + row * s.padded;
   for (std::int64_t c = 0; c < s.padded; c += 8) kernels::store8(output + c, kernels::load8(output + c) * before);
 }

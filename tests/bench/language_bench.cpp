@@ -1,5 +1,6 @@
 // The kernels of language models: attention, the head with its loss, activations, the update of AdamW. `language_bench
-// [THREADS]`; names and sizes are those of language_peer.py, which does the same in PyTorch. Seconds of one call.
+// [THREADS [PART]]`, PART a part of their names; names and sizes are those of language_peer.py, which does the same in
+// PyTorch. Seconds of one call.
 #include <omp.h>
 
 #include <cstdlib>
@@ -111,13 +112,19 @@ class Bench {
 
 int main(int count, char** arguments) {
   omp_set_num_threads(count > 1 ? std::atoi(arguments[1]) : omp_get_num_procs());
+  const std::string part = count > 2 ? arguments[2] : "";
   trireme::bench::Bench bench;
-  bench.attention(4, 64, 25);
-  bench.attention(1, 512, 15);
-  bench.attention(1, 2048, 5);
-  bench.activations();
-  bench.losses();
-  bench.adamw();
-  bench.head(256, 3);
+  const std::pair<std::string, std::function<void()>> all[] = {{"attention",
+                                                                [&] {
+                                                                  bench.attention(4, 64, 25);
+                                                                  bench.attention(1, 512, 15);
+                                                                  bench.attention(1, 2048, 5);
+                                                                }},
+                                                               {"activations", [&] { bench.activations(); }},
+                                                               {"losses", [&] { bench.losses(); }},
+                                                               {"adamw", [&] { bench.adamw(); }},
+                                                               {"head", [&] { bench.head(256, 3); }}};
+  for (const auto& [name, run] : all)
+    if (name.find(part) != std::string::npos) run();
   return 0;
 }

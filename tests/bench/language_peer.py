@@ -1,4 +1,4 @@
-"""The peer of language_bench: the same calls in PyTorch. `language_peer.py THREADS`; prints JSON lines like it."""
+"""The peer of language_bench: the same calls in PyTorch. `language_peer.py THREADS [PART]`; prints JSON lines like it."""
 import json
 import sys
 import time
@@ -55,10 +55,20 @@ def attention(batch, tokens, times):
     measure(f"attention {batch}x{tokens}", times, [uniform(batch, tokens, 3 * heads * size)], op)
 
 
+def attentions():
+    attention(4, 64, 25)
+    attention(1, 512, 15)
+    attention(1, 2048, 5)
+
+
 def head(rows, times):
     labels = torch.arange(rows) * 7919 % 50257
     measure(f"linear_cross_entropy {rows}", times, [uniform(rows, 768), uniform(50257, 768)],
             lambda h, w: functional.cross_entropy(functional.linear(h, w), labels, reduction="sum"))
+
+
+def heads():
+    head(256, 3)
 
 
 def losses():
@@ -89,13 +99,10 @@ def adamw():
 def main():
     torch.manual_seed(1)
     torch.set_num_threads(int(sys.argv[1]))
-    attention(4, 64, 25)
-    attention(1, 512, 15)
-    attention(1, 2048, 5)
-    activations()
-    losses()
-    adamw()
-    head(256, 3)
+    part = sys.argv[2] if len(sys.argv) > 2 else ""
+    for run in (attentions, activations, losses, adamw, heads):
+        if part in run.__name__:
+            run()
 
 
 if __name__ == "__main__":

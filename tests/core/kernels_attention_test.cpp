@@ -142,6 +142,37 @@ INSTANTIATE_TEST_SUITE_P(
                     AttentionCase{32, 1, 4, 1, 1, 140, 0, false, false}),
     [](const auto& row) { return row.param.text(); });
 
+TEST(AttentionKernelsAlone, WhoSeesNothingGetsNoGradient) {
+  // query 0 may see nothing before key 1, which is behind it; nobody sees key 0
+  constexpr std::int64_t width = 6;
+  const auto packed = as<double>(test::normal_values(2 * width, 3)), dy = as<double>(test::normal_values(4, 4));
+  const std::vector<std::int32_t> starts{1, 1};
+  const kernels::AttentionRows<double> in{packed.data(),
+                                          packed.data() + 2,
+                                          packed.data() + 4,
+                                          width,
+                                          width,
+                                          2,
+                                          2,
+                                          1,
+                                          1,
+                                          2,
+                                          nullptr,
+                                          starts.data(),
+                                          0,
+                                          1,
+                                          1.0};
+  auto y = unset<double>(4), log_sum = unset<double>(2), delta = log_sum, dqkv = unset<double>(2 * width);
+  test::run_rows(3, 2, kernels::AttentionForward<double>{in, y.data(), log_sum.data()});
+  EXPECT_TRUE(std::isnan(y[0]) && std::isnan(y[1]));
+  const kernels::AttentionGradientRows<double> g{in, y.data(), dy.data(), log_sum.data(), delta.data(), dqkv.data(), 0};
+  test::run_rows(3, 2, kernels::AttentionDelta<double>{g});
+  test::run_rows(3, 2, kernels::AttentionQueryGradient<double>{g});
+  test::run_rows(3, 2, kernels::AttentionKeyGradient<double>{g});
+  const Values want{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dy[2], dy[3]};
+  expect_near(dqkv, want, 1e-12, "gradient");
+}
+
 TEST(AttentionCacheKernel, AGrowingCacheGivesTheBitsOfTheWholeSequence) {
   constexpr std::int64_t time = 140, heads = 2, n = 20, width = 3 * heads * n, room = 150, keys_width = heads * n;
   const auto packed = as<float>(test::normal_values(time * width, 3));

@@ -13,7 +13,7 @@ namespace {
 
 /// Whole numbers on the device of the pass.
 Tensor whole(Context& c, const std::vector<std::int32_t>& values, const Shape& shape) {
-  return c.on_meta() ? Tensor::empty(shape, DType::i32, c.device()) : Tensor::from(values, shape);
+  return c.on_meta() ? Tensor::empty(shape, DType::i32, c.device()) : Tensor::from(values, shape, c.device());
 }
 
 Value tokens(Context& c, const Inputs& x) {
@@ -100,7 +100,7 @@ GradientCase head_loss(const std::string& variant, const ops::LinearCrossEntropy
           .shapes = {{5, 6}, {11, 6}},
           .function = [options](Context& c, const Inputs& x) {
             ops::LinearCrossEntropyOptions here = options;
-            if (c.on_meta() && here.loss.weights) here.loss.weights = Tensor::empty({5}, DType::f32, c.device());
+            if (here.loss.weights) here.loss.weights = here.loss.weights.clone(c.device());
             return ops::linear_cross_entropy(c, {x[0], x[1]}, whole(c, {3, 10, 0, 7, 10}, {5}), here).loss;
           }};
 }

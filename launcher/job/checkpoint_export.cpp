@@ -17,10 +17,10 @@
 #include "datasets/summary.hpp"
 #include "launcher/job/checkpoint_command.hpp"
 #include "launcher/job/checkpoint_place.hpp"
-#include "launcher/job/model_folder.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/job/tensor_stream.hpp"
 #include "launcher/job/text_table.hpp"
+#include "launcher/run/model_folder.hpp"
 #include "launcher/run/option_value.hpp"
 #include "launcher/run/print.hpp"
 

@@ -12,11 +12,11 @@
 #include "datasets/summary.hpp"
 #include "datasets/writer.hpp"
 #include "launcher/job/checkpoint_command.hpp"
-#include "launcher/job/model_folder.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/job/text_table.hpp"
 #include "launcher/run/checkpoint_file.hpp"
 #include "launcher/run/checkpoint_store.hpp"
+#include "launcher/run/model_folder.hpp"
 #include "launcher/run/print.hpp"
 
 namespace trireme {

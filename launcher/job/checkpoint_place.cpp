@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "launcher/job/text_table.hpp"
+#include "launcher/run/print.hpp"
 
 namespace trireme {
 namespace {

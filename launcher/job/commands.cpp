@@ -11,6 +11,7 @@
 #include "core/base/log.hpp"
 #include "launcher/job/checkpoint_command.hpp"
 #include "launcher/job/data_command.hpp"
+#include "launcher/job/generate_command.hpp"
 #include "launcher/job/launch_command.hpp"
 #include "launcher/job/plot_command.hpp"
 #include "launcher/job/rank_exec.hpp"
@@ -36,6 +37,7 @@ constexpr Command commands[] = {
     {"launch", "start a program on N ranks: trireme launch -n 2 -- PROGRAM ARGS", launch_command},
     {"data", "import data sets, look into them, check them", data_command},
     {"checkpoint", "list, check, look into, compare, remove, export and import checkpoints", checkpoint_command},
+    {"generate", "write on from a prompt with a trained language model", generate_command},
     {"plot", "draw the training curve of a run folder", plot_command},
     {"help", "say more about a command: trireme help launch", help_command},
     {"version", "list version, features and libraries", version_command},

@@ -1,4 +1,5 @@
 #include "launcher/job/text_table.hpp"
+#include "launcher/run/print.hpp"
 
 #include <fmt/format.h>
 
@@ -46,22 +47,6 @@ std::string TextTable::text() const {
   const bool titled = std::any_of(titles.begin(), titles.end(), [](const auto& title) { return !title.empty(); });
   std::string out = titled ? line_of(titles, columns_, widths) : "";
   for (const auto& row : rows_) out += line_of(row, columns_, widths);
-  return out;
-}
-
-std::string harmless(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    } else {
-      out += c;
-    }
-  }
   return out;
 }
 

@@ -30,7 +30,4 @@ class TextTable {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// `text` with control characters as \n, \t, \x1b.
-std::string harmless(std::string_view text);
-
 }  // namespace trireme

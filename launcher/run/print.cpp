@@ -23,4 +23,20 @@ void print_out(std::string_view text) {
 
 void print_json(const Json& value) { print_out(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"); }
 
+std::string harmless(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 }  // namespace trireme

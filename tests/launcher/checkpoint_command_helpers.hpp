@@ -107,14 +107,19 @@ inline std::ostream& operator<<(std::ostream& stream, const Answer& answer) {
   return stream << "exit code " << answer.code << "\n" << answer.out << "---\n" << answer.err;
 }
 
-/// `trireme checkpoint WORDS...`
-inline Answer checkpoint(std::vector<std::string> words) {
-  words.insert(words.begin(), "checkpoint");
+/// `trireme WORDS...`
+inline Answer answer_of(const std::vector<std::string>& words) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   const int code = run_trireme(words);
   const std::string out = testing::internal::GetCapturedStdout();
   return {code, out, testing::internal::GetCapturedStderr()};
+}
+
+/// `trireme checkpoint WORDS...`
+inline Answer checkpoint(std::vector<std::string> words) {
+  words.insert(words.begin(), "checkpoint");
+  return answer_of(words);
 }
 
 }  // namespace trireme

@@ -1,11 +1,11 @@
-#include "launcher/job/model_folder.hpp"
+#include "launcher/run/model_folder.hpp"
 
 #include <filesystem>
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
-#include "launcher/job/text_table.hpp"
+#include "launcher/run/print.hpp"
 
 namespace trireme {
 namespace {

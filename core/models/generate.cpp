@@ -140,8 +140,7 @@ void check_prompts(const LanguageModel& model, const Rows& prompts) {
 
 }  // namespace
 
-Rows generate(LanguageModel& model, Context& context, const Rows& prompts, const GenerateOptions& options,
-              const OnToken& on_token) {
+Rows generate(LanguageModel& model, Context& context, const Rows& prompts, const GenerateOptions& options) {
   options.sampling.check();
   check_prompts(model, prompts);
   if (prompts.empty()) return {};
@@ -173,7 +172,7 @@ Rows generate(LanguageModel& model, Context& context, const Rows& prompts, const
       if (token == options.stop) continue;
       all[k].push_back(token);
       out[k].push_back(token);
-      if (on_token) on_token(k, token);
+      if (options.on_token) options.on_token(k, token);
     }
   }
   return out;

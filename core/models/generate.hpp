@@ -24,21 +24,22 @@ struct SamplingOptions {
 std::int32_t choose_token(std::span<const float> logits, std::span<const std::int32_t> before,
                           const SamplingOptions& options, double uniform);
 
+/// Hears each new token: the prompt's number and the token.
+using OnToken = std::function<void(std::size_t prompt, std::int32_t token)>;
+
 struct GenerateOptions {
   SamplingOptions sampling = {};
   std::int64_t new_tokens = 100;  ///< At most, for each prompt.
   std::int32_t stop = -1;         ///< A row ends with this token; -1: none does.
   std::uint64_t seed = 0;         ///< Draws depend on seed, prompt and place alone, not on the other prompts.
   enum class Cache : std::uint8_t { on, off } cache = Cache::on;
+  OnToken on_token = nullptr;
 };
-
-/// Hears each new token: the prompt's number and the token.
-using OnToken = std::function<void(std::size_t prompt, std::int32_t token)>;
 
 /// The new tokens of each prompt, the stop token not among them. Rows also end where the model's context is full.
 /// Error(usage) for an empty prompt or one that leaves no place in the context.
 std::vector<std::vector<std::int32_t>> generate(LanguageModel& model, Context& context,
                                                 const std::vector<std::vector<std::int32_t>>& prompts,
-                                                const GenerateOptions& options, const OnToken& on_token = {});
+                                                const GenerateOptions& options);
 
 }  // namespace trireme

@@ -16,15 +16,26 @@ using namespace trireme;
 
 namespace {
 
-/// What the model writes on from `prompt` at this point of its training.
-std::string written(LanguageModel& model, Context& context, const Tokenizer& tokenizer, const std::string& prompt) {
-  std::vector<std::int32_t> ids = tokenizer.encode(prompt);
-  if (ids.empty()) return "";
-  const GenerateOptions options{.sampling = {.temperature = 0.8, .top_k = 50},
-                                .new_tokens = std::min<std::int64_t>(model.context_length() - std::ssize(ids), 100),
-                                .stop = tokenizer.end_of_text().value_or(-1)};
-  return "  sample: " + prompt + tokenizer.decode(generate(model, context, {ids}, options).front());
-}
+/// What is asked for beside data, model and training.
+struct Asked {
+  std::string prompt = "It was", questions;
+  bool evaluate = false, baseline = false;
+
+  void declare(OptionGroup& group) {
+    group.add("prompt", &prompt, "what the sample after each validation begins with; empty: no sample")
+        .add("evaluate", &evaluate, "train nothing: perplexity of the validation windows, with --init-from")
+        .add("baseline", &baseline, "also compute the loss of a table of token pairs")
+        .add("questions", &questions, "multiple-choice questions (JSON lines) to answer at the end");
+  }
+  /// What the model writes on from the prompt at this point of its training.
+  std::string sample(LanguageModel& model, Context& context, const Tokenizer& tokenizer) const {
+    const std::vector<std::int32_t> ids = tokenizer.encode(prompt);
+    if (ids.empty() || std::ssize(ids) >= model.context_length()) return "";
+    const GenerateOptions options{
+        .sampling = {.temperature = 0.8, .top_k = 50}, .new_tokens = 100, .stop = tokenizer.end_of_text().value_or(-1)};
+    return "  sample: " + prompt + tokenizer.decode(generate(model, context, {ids}, options).front());
+  }
+};
 
 void print_choices(const ChoiceScores& scores) {
   const auto percent = [&](std::int64_t n) { return 100 * static_cast<double>(n) / static_cast<double>(scores.items); };
@@ -38,8 +49,7 @@ void print_choices(const ChoiceScores& scores) {
 int main(int argc, char** argv) {
   TokenDataOptions data;
   ModelOptions model_options;
-  std::string prompt = "It was", questions;
-  bool evaluate = false, baseline = false;
+  Asked asked;
   TrainingOptions training{.epochs = 1,
                            .batch = 16,
                            .validation = 0.05,
@@ -53,11 +63,7 @@ int main(int argc, char** argv) {
                      .examples = {"trireme launch -n 2 -- language_model --data data/austen --model llama --layers 4",
                                   "language_model --evaluate --init-from runs/austen --questions hellaswag.jsonl"}});
   data.declare(options.group("Task"));
-  options.group("Task")
-      .add("prompt", &prompt, "what the sample after each validation begins with; empty: no sample")
-      .add("evaluate", &evaluate, "train nothing: perplexity of the validation windows, with --init-from")
-      .add("baseline", &baseline, "also compute the loss of a table of token pairs")
-      .add("questions", &questions, "multiple-choice questions (JSON lines) to answer at the end");
+  asked.declare(options.group("Task"));
   model_options.declare(options);
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {
@@ -69,21 +75,21 @@ int main(int argc, char** argv) {
         *model,
         {.context = data.context,
          .documents = apart ? LanguageModelingOptions::Documents::apart : LanguageModelingOptions::Documents::joined,
-         .sample = [&](Context& context) { return written(*model, context, tokens.tokenizer, prompt); }});
+         .sample = [&](Context& context) { return asked.sample(*model, context, tokens.tokenizer); }});
     Run run(session, options, training);
     run.keep("config.json", hugging_face_config_text({.model = config}));
     run.keep("tokenizer.json", tokens.tokenizer.to_text());
     const TrainingData samples =
         tokens.validation ? TrainingData{tokens.train, tokens.validation} : run.split(tokens.train);
     Trainer trainer(session, task, samples, training);
-    evaluate ? run.load(trainer) : run.fit(trainer);
+    asked.evaluate ? run.load(trainer) : run.fit(trainer);
     const Task::Evaluation held_out = trainer.evaluate_held_out();
     if (session.leads()) std::printf("validation loss %.4f, perplexity %.2f\n", held_out.loss, std::exp(held_out.loss));
-    if (baseline && session.leads())
+    if (asked.baseline && session.leads())
       std::printf("bigram baseline: validation loss %.4f\n",
                   bigram_loss(samples.train, samples.validation, model->vocabulary()));
-    if (questions.empty()) return;
-    const auto items = read_multiple_choice(questions);
+    if (asked.questions.empty()) return;
+    const auto items = read_multiple_choice(asked.questions);
     const ChoiceScores scores = score_all(*model, trainer.context(), tokens.tokenizer, {session.data().get(), &items});
     if (session.leads()) print_choices(scores);
   });

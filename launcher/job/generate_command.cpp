@@ -1,7 +1,6 @@
 #include "launcher/job/generate_command.hpp"
 
 #include <chrono>
-#include <cstdio>
 
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
@@ -75,13 +74,11 @@ void report(std::size_t tokens, double seconds) {
 void print_one(LoadedModel& loaded, Context& context, const Asked& asked, const std::string& prompt) {
   TextStream text(*loaded.tokenizer);
   if (asked.show_prompt) print_out(prompt);
-  const auto hear = [&](std::size_t, std::int32_t token) {
-    print_out(text.add(token));
-    std::fflush(stdout);
-  };
+  GenerateOptions options = asked.options;
+  options.on_token = [&](std::size_t, std::int32_t token) { print_out(text.add(token)); };
   const auto ids = ids_of(*loaded.tokenizer, prompt);
   const double started = seconds_now();
-  const auto out = generate(*loaded.model, context, {ids}, asked.options, hear);
+  const auto out = generate(*loaded.model, context, {ids}, options);
   print_out(text.end() + "\n");
   report(out[0].size(), seconds_now() - started);
 }

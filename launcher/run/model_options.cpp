@@ -1,7 +1,10 @@
 #include "launcher/run/model_options.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
+
+#include "launcher/run/model_folder.hpp"
 
 namespace trireme {
 namespace {
@@ -28,6 +31,8 @@ void ModelOptions::declare(OptionSet& options) {
   options.group("Model")
       .add("model", &model, "a GPT-2 of a published size, or a small GPT or Llama to be changed by the numbers below",
            names)
+      .add("model-config", &config,
+           "config.json of a run or an imported model, or its folder: the model has those sizes, whatever --model says")
       .add("layers", &layers, "blocks; 0: those of the model", {.low = 0, .high = 1 << 16})
       .add("heads", &heads, "attention heads; 0: those of the model", {.low = 0, .high = 1 << 16})
       .add("kv-heads", &kv_heads, "llama: heads of keys and values; 0: as many as heads", {.low = 0, .high = 1 << 16})
@@ -45,7 +50,24 @@ void ModelOptions::declare(OptionSet& options) {
            {{"none", Recompute::none}, {"attention", Recompute::attention}, {"block", Recompute::block}});
 }
 
+namespace {
+
+ModelConfig stored_config(const std::string& path, std::int64_t tokens_known) {
+  const std::filesystem::path given(path);
+  const auto found = read_model_config(std::filesystem::is_directory(given) ? path : given.parent_path().string());
+  if (!found) fail(ExitCode::usage, "--model-config {}: there is no {}", path, model_config_file);
+  const std::int64_t known = std::visit([](const auto& one) { return one.vocabulary; }, found->model);
+  if (known < tokens_known)
+    fail(ExitCode::usage,
+         "--model-config {}: the model knows {} tokens, the data's tokenizer {}: the data are not for it", path, known,
+         tokens_known);
+  return found->model;
+}
+
+}  // namespace
+
 ModelConfig ModelOptions::config_for(std::int64_t tokens_known, std::int64_t context) const {
+  if (!config.empty()) return stored_config(config, tokens_known);
   const Size& size = sizes().at(model);
   if (vocabulary > 0 && vocabulary < tokens_known)
     fail(ExitCode::usage, "--vocabulary {}: the data's tokenizer knows {} tokens; give at least that, or nothing",

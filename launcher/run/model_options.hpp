@@ -10,6 +10,7 @@ namespace trireme {
 
 struct ModelOptions {
   std::string model = "gpt";  ///< gpt2, gpt2-medium, gpt2-large, gpt2-xl, or gpt and llama of the numbers below.
+  std::string config = {};    ///< Folder with config.json, or the file, instead of all that follows but dropout.
   /// 0: what the chosen model has.
   std::int64_t layers = 0, heads = 0, kv_heads = 0, width = 0, inner = 0;
   std::int64_t positions = 0;   ///< The longest sequence the model can take; 0: that of training.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """run.py [--build build/release] [--data FOLDER] [--rounds N] [SECTION...]: runs the benchmarks and prints one table.
 
-Sections: machine language training all_reduce loader tokenizer profile overhead hidden checkpoint (default: all of them). Only a whole run is written
+Sections: machine language gpt training all_reduce loader tokenizer profile overhead hidden checkpoint (default: all of them). Only a whole run is written
 to tests/bench/results and into docs/performance.md (or any with --publish): figures compare only within one run.
 TRIREME_PEER_PYTHON names a Python that has torch, h5py and tokenizers; without one the peer's columns say so.
 """
@@ -89,6 +89,36 @@ def language(bench):
         if name in moved:
             cells["limit"] = bench.share(moved[name] / result["median"] / 1e9, triad)
         bench.table.add(f"{name}: ms, {threads} threads", spread(result, 1e3), **cells)
+
+
+GPT_CASES = ("gpt2-124M B=4 T=64", "gpt2-124M B=1 T=512", "gpt-10M B=8 T=128", "gpt2-124M generation",
+             "gpt-10M generation")
+
+
+def gpt(bench):
+    """Whole training steps and generation, a process for each case (its peak memory is its own), peers in turns."""
+    threads = str(os.cpu_count())
+    for case in GPT_CASES:
+        ours = bench.program("gpt_bench", threads, case)
+        theirs = {}
+        if not bench.peer.missing:
+            for wait in ("PASSIVE", "ACTIVE"):
+                text = call([PEER_PYTHON, HERE / "gpt_peer.py", threads, case], env=environment(OMP_WAIT_POLICY=wait))
+                for result in map(json.loads, text.splitlines()):
+                    better = min if result["unit"] == "s" else max
+                    theirs[result["name"]] = better(theirs.get(result["name"], result), result, key=lambda r: r["median"])
+        for name, result in ours.items():
+            cells = {"peer": f"skipped: {bench.peer.missing}" if bench.peer.missing else ""}
+            if name in theirs:
+                ratio = theirs[name]["median"] / result["median"]
+                generation = result["unit"] == "tokens/s"
+                cells = {"peer": f"PyTorch {spread(theirs[name])}", "ratio": f"{1 / ratio if generation else ratio:.2f}",
+                         "wanted": "1.5" if generation else "1.3"}
+            if name.endswith("GFLOP/s"):
+                cells = {"limit": bench.share(result["median"], f"sgemm {threads} thread(s)"), "wanted": "75 % of sgemm"}
+            if name.endswith("least"):
+                cells = {"wanted": "at most 1.2"}
+            bench.table.add(f"{name}, {threads} threads", spread(result), **cells)
 
 
 def training(bench):
@@ -254,7 +284,7 @@ def checkpoint(bench):
     bench.table.add("kill of a rank to first new step, 4 ranks", f"{spread(times)} s", "", "", "at most 5 s")
 
 
-SECTIONS = (machine, language, training, all_reduce, loader, tokenizer, profile, overhead, hidden, checkpoint)
+SECTIONS = (machine, language, gpt, training, all_reduce, loader, tokenizer, profile, overhead, hidden, checkpoint)
 
 
 def run_section(bench, section):

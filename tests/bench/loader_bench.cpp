@@ -9,6 +9,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/io/json.hpp"
+#include "datasets/dataset.hpp"
 #include "datasets/loader.hpp"
 #include "datasets/writer.hpp"
 #include "tests/bench/bench.hpp"

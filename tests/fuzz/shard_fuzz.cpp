@@ -7,6 +7,9 @@
 #include "core/io/file.hpp"
 #include "datasets/shard_file.hpp"
 #include "datasets/summary.hpp"
+#include "datasets/token_windows.hpp"
+#include "datasets/tokenizer.hpp"
+#include "datasets/tokenizer_model.hpp"
 #include "datasets/verify.hpp"
 #include "datasets/writer.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -15,7 +18,7 @@ namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int kinds = 3;
+constexpr int kinds = 4, token_set = 3;
 enum Flag : std::uint64_t { forged = 1, older = 2 };
 
 /// A valid data set: its folder, and the bytes that a run changes.
@@ -28,6 +31,7 @@ struct Original {
 std::vector<FieldSpec> fields_of(int kind) {
   if (kind == 0) return {{"image", DType::u8, {2, 2, 1}}, {"label", DType::i32, {}}};
   if (kind == 1) return {{"tokens", DType::i32, {}, FieldSpec::Layout::ragged}, {"weight", DType::bf16, {2}}};
+  if (kind == token_set) return {{TokenSetEntry::field, DType::u16, {}, FieldSpec::Layout::ragged}};
   std::vector<FieldSpec> many;  // so many that HDF5 keeps their names in another form
   for (int i = 0; i < 9; ++i) many.push_back({fmt::format("f{}", i), DType::u8, {}});
   return many;
@@ -36,13 +40,27 @@ std::vector<FieldSpec> fields_of(int kind) {
 /// Less to read for every run.
 std::string compact(const DatasetIndex& index) { return Json::parse(index.to_text()).dump(); }
 
+Tokenizer small_tokenizer() {
+  return Tokenizer({.kind = TokenizerModel::Kind::characters, .tokens = {"a", "b"}, .pattern = WordPattern::none});
+}
+
+std::optional<TokenSetEntry> tokens_of(int kind) {
+  if (kind != token_set) return std::nullopt;
+  return TokenSetEntry{.vocabulary = 2,
+                       .end_of_text = 1,
+                       .tokenizer = "tokenizer.json",
+                       .tokenizer_hash = small_tokenizer().hash().hex()};
+}
+
 Original make(int kind) {
   Original original;
   original.folder = (fuzz::work_folder() / fmt::format("set{}", kind)).string();
   DatasetWriter writer({.folder = original.folder,
                         .fields = fields_of(kind),
                         .class_names = {"a", "b"},
-                        .shard_rows = kind == 0 ? 2 : 0});
+                        .shard_rows = kind == 0 || kind == token_set ? 2 : 0,
+                        .tokens = tokens_of(kind)});
+  writer.add_file("tokenizer.json", small_tokenizer().to_text());
   writer.begin_split("train", 3);
   const std::vector<std::byte> zeros(64);
   const std::vector<std::int64_t> lengths = {2, 0, 1};
@@ -62,7 +80,7 @@ Original make(int kind) {
 }
 
 const Original& original_of(std::uint64_t kind) {
-  static const std::vector<Original> all = {make(0), make(1), make(2)};
+  static const std::vector<Original> all = {make(0), make(1), make(2), make(token_set)};
   return all[kind % kinds];
 }
 
@@ -102,10 +120,34 @@ unsigned read_all(const Split& split) {
   return sum;
 }
 
+/// Reads all windows of tokens; their labels and beginnings are what they may be.
+void read_windows(const std::shared_ptr<const Split>& split) {
+  constexpr std::int64_t context = 2;
+  const Samples samples = token_windows(split, {.context = context,
+                                                .documents = TokenWindowOptions::Documents::apart,
+                                                .starts = TokenWindowOptions::Starts::with});
+  std::int32_t row[context];
+  for (std::int64_t sample = 0; sample < std::min<std::int64_t>(samples->count(), 1000); ++sample) {
+    for (int field = 0; field < 3; ++field) {
+      const std::byte* where = nullptr;
+      samples->rows(
+          {.field = field, .samples = {&sample, 1}, .rows = {&where, 1}, .room = reinterpret_cast<std::byte*>(row)});
+      for (const std::int32_t value : row) {
+        const std::int64_t end = field == 2 ? context : split->tokens()->vocabulary;
+        fuzz::demand(value < end && value >= (field == 1 ? ignored_label : 0), "values of windows are in their range");
+      }
+    }
+  }
+}
+
 void use(const Dataset& dataset) {
   static volatile unsigned sink;
   for (const auto& split : dataset.index().splits) {
-    fuzz::takes([&] { sink = read_all(*dataset.split(split.name)); });
+    fuzz::takes([&] {
+      const auto opened = dataset.split(split.name);
+      sink = read_all(*opened);
+      if (opened->tokens()) read_windows(opened);
+    });
   }
 }
 

@@ -174,40 +174,51 @@ void soften(ForwardScratch& s, std::int64_t row, const Span& seen, const Span& c
   for (std::int64_t c = 0; c < s.padded; c += 8) kernels::store8(output + c, kernels::load8(output + c) * before);
 }
 
-/// Adds what one block of keys gives to a block of queries.
+/// Adds what one block of keys gives to a block of queries. A panel of the right operand stays in the nearest cache
+/// while all strips of rows pass by it.
 void add_block(ForwardScratch& s, const AttentionRows<float>& in, const Seen& seen,
                const std::pair<QueryBlock, KeyBlock>& pair) {
   const auto& [q, keys] = pair;
-  for (std::int64_t r = 0; r < q.count; r += strip) {
-    const std::int64_t rows = std::min(strip, q.count - r);
-    const Span visible = seen.of_strip(r, rows);
-    if (visible.empty()) continue;
-    const Span columns = panels_of(visible);
-    kernels::multiply_strip<LeftOrder::depth>({.left = s.queries + r * s.padded,
-                                               .left_step = s.padded,
-                                               .right = keys.turned,
-                                               .right_step = panel,
-                                               .right_panel = panel * s.padded,
-                                               .out = s.scores + r * block,
-                                               .out_step = block,
-                                               .first_column = columns.first,
-                                               .last_column = columns.last,
-                                               .first_depth = 0,
-                                               .last_depth = in.head_size},
-                                              rows, Start::zero);
-    for (std::int64_t i = r; i < r + rows; ++i) soften(s, i, seen.of_row[i], columns);
-    kernels::multiply_strip<LeftOrder::depth>({.left = s.scores + r * block,
-                                               .left_step = block,
-                                               .right = keys.values,
-                                               .right_step = keys.values_step,
-                                               .right_panel = panel,
-                                               .out = s.output + r * s.padded,
-                                               .out_step = s.padded,
-                                               .first_column = 0,
-                                               .last_column = s.padded,
-                                               .first_depth = visible.first,
-                                               .last_depth = visible.last},
-                                              rows, Start::result);
+  Span visible[(block + strip - 1) / strip];
+  const auto each_strip = [&, &q = q](const auto& f) {
+    for (std::int64_t r = 0; r < q.count; r += strip) f(r, std::min(strip, q.count - r), visible[r / strip]);
+  };
+  each_strip([&](std::int64_t r, std::int64_t rows, Span& sees) { sees = seen.of_strip(r, rows); });
+  for (std::int64_t column = 0; column < block; column += panel) {
+    each_strip([&, &keys = keys](std::int64_t r, std::int64_t rows, const Span& sees) {
+      if (sees.empty() || sees.last <= column || sees.first >= column + panel) return;
+      kernels::multiply_strip<LeftOrder::depth>({.left = s.queries + r * s.padded,
+                                                 .left_step = s.padded,
+                                                 .right = keys.turned,
+                                                 .right_step = panel,
+                                                 .right_panel = panel * s.padded,
+                                                 .out = s.scores + r * block,
+                                                 .out_step = block,
+                                                 .first_column = column,
+                                                 .last_column = column + panel,
+                                                 .first_depth = 0,
+                                                 .last_depth = in.head_size},
+                                                rows, Start::zero);
+    });
+  }
+  each_strip([&](std::int64_t r, std::int64_t rows, const Span& sees) {
+    for (std::int64_t i = r; i < r + rows && !sees.empty(); ++i) soften(s, i, seen.of_row[i], panels_of(sees));
+  });
+  for (std::int64_t column = 0; column < s.padded; column += panel) {
+    each_strip([&, &keys = keys](std::int64_t r, std::int64_t rows, const Span& sees) {
+      kernels::multiply_strip<LeftOrder::depth>({.left = s.scores + r * block,
+                                                 .left_step = block,
+                                                 .right = keys.values,
+                                                 .right_step = keys.values_step,
+                                                 .right_panel = panel,
+                                                 .out = s.output + r * s.padded,
+                                                 .out_step = s.padded,
+                                                 .first_column = column,
+                                                 .last_column = column + panel,
+                                                 .first_depth = sees.first,
+                                                 .last_depth = sees.last},
+                                                rows, Start::result);
+    });
   }
 }
 

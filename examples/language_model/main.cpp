@@ -50,10 +50,11 @@ int main(int argc, char** argv) {
   TokenDataOptions data;
   ModelOptions model_options;
   Asked asked;
-  TrainingOptions training{.epochs = 1,
+  TrainingOptions training{.epochs = 2.5,
                            .batch = 16,
                            .validation = 0.05,
                            .optimizer = {.kind = OptimizerOptions::Kind::adamw, .beta2 = 0.95, .weight_decay = 0.1},
+                           .learning_rate = 4e-3,
                            .schedule = Schedule::Kind::cosine,
                            .warmup_epochs = 0.05,
                            .final_rate = 0.1,

@@ -15,7 +15,7 @@ struct Size {
 
 /// Radford et al. 2019, table 2; gpt and llama are small enough for a CPU.
 const std::map<std::string, Size>& sizes() {
-  static const std::map<std::string, Size> all = {{"gpt", {6, 6, 384}},           {"llama", {6, 6, 384}},
+  static const std::map<std::string, Size> all = {{"gpt", {4, 4, 128}},           {"llama", {4, 4, 128}},
                                                   {"gpt2", {12, 12, 768}},        {"gpt2-medium", {24, 16, 1024}},
                                                   {"gpt2-large", {36, 20, 1280}}, {"gpt2-xl", {48, 25, 1600}}};
   return all;

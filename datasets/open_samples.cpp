@@ -41,11 +41,19 @@ std::vector<Share> shares_of(const std::string& data) {
 
 }  // namespace
 
+std::vector<std::string> folders_in(const std::string& data) {
+  std::vector<std::string> out;
+  for (const Share& share : shares_of(data)) out.push_back(share.folder);
+  return out;
+}
+
 Samples open_samples(const SampleRequest& request) {
   std::vector<Ingredient> ingredients;
   std::optional<std::string> tokenizer;
   for (const auto& [folder, weight] : shares_of(request.data)) {
-    const auto split = Dataset::open(folder).split(request.split);
+    const Dataset set = Dataset::open(folder);
+    if (request.missing == SampleRequest::Missing::pass_over && !set.has_split(request.split)) continue;
+    const auto split = set.split(request.split);
     if (!split->tokens()) {
       ingredients.push_back({split, weight});
       continue;
@@ -59,6 +67,7 @@ Samples open_samples(const SampleRequest& request) {
       fail(ExitCode::usage, "{} holds tokens: say how many of them a window has (--context)", folder);
     ingredients.push_back({token_windows(split, request.windows), weight});
   }
+  if (ingredients.empty()) return nullptr;
   return mix(std::move(ingredients));
 }
 

@@ -38,7 +38,10 @@ if [[ -n "$victim" ]]; then
 fi
 status=0
 wait "$job" || status=$?
-[[ $status -ne 0 ]] || warn "the run ended before it could be killed"
+if [[ $status -eq 0 ]]; then
+  warn "the run ended before one of its ranks could be killed"
+  exit 1
+fi
 say "the job ended with status $status; the same command goes on from the checkpoint"
 status=0
 "${command[@]}" | tee "$log" || status=$?

@@ -18,6 +18,7 @@ struct Gpt2Config {
   std::int64_t inner = 3072;  ///< Width of the hidden layer between the two products of a block's second part.
   double epsilon = 1e-5;      ///< Of the layer norms.
   double dropout = 0;         ///< After the embedding and after both parts of each block.
+  friend bool operator==(const Gpt2Config&, const Gpt2Config&) = default;
 };
 
 /// Llama (Touvron et al. 2023, arXiv:2302.13971): RMS norm, rotary positions, SwiGLU, grouped-query attention.
@@ -34,6 +35,7 @@ struct LlamaConfig {
   double rope_base = 10000.0;  ///< theta of the rotary positions (Su et al. 2021, arXiv:2104.09864).
   std::int64_t window = 0;     ///< How many tokens back attention reaches, itself included; 0: all.
   enum class Head : std::uint8_t { own, tied } head = Head::own;
+  friend bool operator==(const LlamaConfig&, const LlamaConfig&) = default;
 };
 
 using ModelConfig = std::variant<Gpt2Config, LlamaConfig>;

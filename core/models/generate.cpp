@@ -37,6 +37,7 @@ std::vector<Candidate> penalised(std::span<const float> logits, std::span<const 
   const auto factor = static_cast<float>(penalty);
   for (const std::int32_t token : before) {
     const auto at = static_cast<std::size_t>(token);
+    if (at >= out.size()) continue;
     const float logit = std::isnan(logits[at]) ? -INFINITY : logits[at];  // of the model: repeated tokens count once
     out[at].logit = logit > 0 ? logit / factor : logit * factor;
   }
@@ -155,6 +156,8 @@ Rows generate(LanguageModel& model, Context& context, const Rows& prompts, const
   if (cached) state = model.begin_decoding(context, std::ssize(prompts), capacity);
   std::vector<char> done(prompts.size(), 0);
   const auto vocabulary = static_cast<std::size_t>(model.vocabulary());
+  const auto known =
+      options.known_tokens > 0 ? std::min(vocabulary, static_cast<std::size_t>(options.known_tokens)) : vocabulary;
   for (std::int64_t step = 0; step < options.new_tokens; ++step) {
     if (std::ranges::all_of(done, [](char one) { return one != 0; })) break;
     const Padded input = padded(next, context.device());
@@ -165,11 +168,13 @@ Rows generate(LanguageModel& model, Context& context, const Rows& prompts, const
         if (cached) state.lengths[k] = 0;  // goes on as filling
         continue;
       }
-      const std::int32_t token = choose_token(std::span(logits).subspan(k * vocabulary, vocabulary), all[k],
-                                              options.sampling, draw_for(options.seed, k, out[k].size()));
+      const std::int32_t token =
+          choose_token(std::span(logits).subspan(k * vocabulary, known), all[k], options.sampling,
+                       draw_for(options.seed, options.first_prompt + k, out[k].size()));
       next[k] = {token};
-      done[k] = token == options.stop || std::ssize(all[k]) + 1 >= capacity ? 1 : 0;
-      if (token == options.stop) continue;
+      const bool stopped = std::ranges::find(options.stops, token) != options.stops.end();
+      done[k] = stopped || std::ssize(all[k]) + 1 >= capacity ? 1 : 0;
+      if (stopped) continue;
       all[k].push_back(token);
       out[k].push_back(token);
       if (options.on_token) options.on_token(k, token);

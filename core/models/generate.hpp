@@ -29,15 +29,18 @@ using OnToken = std::function<void(std::size_t prompt, std::int32_t token)>;
 
 struct GenerateOptions {
   SamplingOptions sampling = {};
-  std::int64_t new_tokens = 100;  ///< At most, for each prompt.
-  std::int32_t stop = -1;         ///< A row ends with this token; -1: none does.
-  std::uint64_t seed = 0;         ///< Draws depend on seed, prompt and place alone, not on the other prompts.
+  std::int64_t new_tokens = 100;         ///< At most, for each prompt.
+  std::vector<std::int32_t> stops = {};  ///< A row ends with any of these tokens.
+  /// Only tokens below this are drawn; 0: all the model has. A table of tokens may have rows that no tokenizer knows.
+  std::int64_t known_tokens = 0;
+  std::uint64_t seed = 0;        ///< Draws depend on seed, prompt and place alone, not on the other prompts.
+  std::size_t first_prompt = 0;  ///< Number of the first prompt among all, for draws.
   enum class Cache : std::uint8_t { on, off } cache = Cache::on;
   OnToken on_token = nullptr;
 };
 
-/// The new tokens of each prompt, the stop token not among them. Rows also end where the model's context is full.
-/// Error(usage) for an empty prompt or one that leaves no place in the context.
+/// The new tokens of each prompt, the one that stopped it not among them. Rows also end where the model's context is
+/// full. Error(usage) for an empty prompt or one that leaves no place in the context.
 std::vector<std::vector<std::int32_t>> generate(LanguageModel& model, Context& context,
                                                 const std::vector<std::vector<std::int32_t>>& prompts,
                                                 const GenerateOptions& options);

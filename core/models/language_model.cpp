@@ -22,6 +22,11 @@ Value LanguageModel::forward(Context& context, const Value& ids) {
                      {.transpose_b = ops::Transpose::yes});
 }
 
+std::int64_t LanguageModel::cache_bytes_per_token() const {
+  const AttentionSize size = attention_size();
+  return 2 * size.layers * size.kv_heads * size.head_size * static_cast<std::int64_t>(sizeof(float));
+}
+
 DecodingState LanguageModel::begin_decoding(Context& context, std::int64_t rows, std::int64_t capacity) {
   if (capacity > context_length())
     fail(ExitCode::usage,

@@ -29,6 +29,8 @@ class LanguageModel : public Module {
   /// Logits (B, T, V) of ids i32 (B, T).
   Value forward(Context& context, const Value& ids) override;
 
+  /// Bytes of the caches for one token of one sequence, in f32.
+  std::int64_t cache_bytes_per_token() const;
   /// Empty caches for `rows` sequences of at most `capacity` tokens.
   DecodingState begin_decoding(Context& context, std::int64_t rows, std::int64_t capacity);
   /// Appends ids i32 (B, T) to the caches, of which row b counts its first counts[b] only, and returns the logits (B,

@@ -27,15 +27,40 @@ struct Asked {
         .add("baseline", &baseline, "also compute the loss of a table of token pairs")
         .add("questions", &questions, "multiple-choice questions (JSON lines) to answer at the end");
   }
+  /// The prompt's tokens; Error(usage) where the data's tokenizer has no token for some of it.
+  std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer) const {
+    try {
+      return tokenizer.encode(prompt);
+    } catch (const Error& error) {
+      fail(ExitCode::usage, "--prompt '{}': {}; give another, or an empty one for no samples", prompt, error.what());
+    }
+  }
   /// What the model writes on from the prompt at this point of its training.
   std::string sample(LanguageModel& model, Context& context, const Tokenizer& tokenizer) const {
-    const std::vector<std::int32_t> ids = tokenizer.encode(prompt);
+    const std::vector<std::int32_t> ids = prompt_ids(tokenizer);
     if (ids.empty() || std::ssize(ids) >= model.context_length()) return "";
-    const GenerateOptions options{
-        .sampling = {.temperature = 0.8, .top_k = 50}, .new_tokens = 100, .stop = tokenizer.end_of_text().value_or(-1)};
+    GenerateOptions options{
+        .sampling = {.temperature = 0.8, .top_k = 50}, .new_tokens = 100, .known_tokens = tokenizer.vocabulary()};
+    if (const auto end = tokenizer.end_of_text()) options.stops = {*end};
     return "  sample: " + prompt + tokenizer.decode(generate(model, context, {ids}, options).front());
   }
+  /// What is needed at the end must not be missing then.
+  std::vector<MultipleChoiceItem> check(const TokenData& tokens, const TrainingData& samples) const {
+    prompt_ids(tokens.tokenizer);
+    if (!samples.validation && (evaluate || baseline))
+      fail(ExitCode::usage, "--evaluate and --baseline need validation samples: hold some out by --validation 0.05");
+    return questions.empty() ? std::vector<MultipleChoiceItem>() : read_multiple_choice(questions);
+  }
 };
+
+/// Loss of the validation samples; with a vocabulary also that of a table of token pairs.
+void report(Session& session, Trainer& trainer, const TrainingData& samples, std::int64_t vocabulary) {
+  const Task::Evaluation held_out = trainer.evaluate_held_out();
+  if (!session.leads()) return;
+  std::printf("validation loss %.4f, perplexity %.2f\n", held_out.loss, std::exp(held_out.loss));
+  if (vocabulary > 0)
+    std::printf("bigram baseline: validation loss %.4f\n", bigram_loss(samples.train, samples.validation, vocabulary));
+}
 
 void print_choices(const ChoiceScores& scores) {
   const auto percent = [&](std::int64_t n) { return 100 * static_cast<double>(n) / static_cast<double>(scores.items); };
@@ -69,28 +94,25 @@ int main(int argc, char** argv) {
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {
     const TokenData tokens(data);
-    const ModelConfig config = model_options.config_for(tokens.tokenizer.vocabulary(), data.context);
-    const auto model = make_language_model(config, model_options.building());
-    const auto apart = data.documents == TokenDataOptions::Documents::apart;
-    LanguageModeling task(
-        *model,
-        {.context = data.context,
-         .documents = apart ? LanguageModelingOptions::Documents::apart : LanguageModelingOptions::Documents::joined,
-         .sample = [&](Context& context) { return asked.sample(*model, context, tokens.tokenizer); }});
+    const HuggingFaceConfig config = model_options.config_for({.tokens_known = tokens.tokenizer.vocabulary(),
+                                                               .context = data.context,
+                                                               .weights_from = training.checkpoint.init_from,
+                                                               .end_of_text = tokens.tokenizer.end_of_text()});
+    const auto model = make_language_model(config.model, model_options.building());
+    LanguageModeling task(*model,
+                          {.context = data.context, .documents = data.documents, .sample = [&](Context& context) {
+                             return asked.sample(*model, context, tokens.tokenizer);
+                           }});
     Run run(session, options, training);
-    run.keep("config.json", hugging_face_config_text({.model = config}));
+    run.keep("config.json", hugging_face_config_text(config));
     run.keep("tokenizer.json", tokens.tokenizer.to_text());
     const TrainingData samples =
         tokens.validation ? TrainingData{tokens.train, tokens.validation} : run.split(tokens.train);
+    const auto items = asked.check(tokens, samples);
     Trainer trainer(session, task, samples, training);
     asked.evaluate ? run.load(trainer) : run.fit(trainer);
-    const Task::Evaluation held_out = trainer.evaluate_held_out();
-    if (session.leads()) std::printf("validation loss %.4f, perplexity %.2f\n", held_out.loss, std::exp(held_out.loss));
-    if (asked.baseline && session.leads())
-      std::printf("bigram baseline: validation loss %.4f\n",
-                  bigram_loss(samples.train, samples.validation, model->vocabulary()));
-    if (asked.questions.empty()) return;
-    const auto items = read_multiple_choice(asked.questions);
+    if (samples.validation) report(session, trainer, samples, asked.baseline ? model->vocabulary() : 0);
+    if (items.empty()) return;
     const ChoiceScores scores = score_all(*model, trainer.context(), tokens.tokenizer, {session.data().get(), &items});
     if (session.leads()) print_choices(scores);
   });

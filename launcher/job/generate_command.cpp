@@ -1,5 +1,6 @@
 #include "launcher/job/generate_command.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include "core/base/checked.hpp"
@@ -83,19 +84,34 @@ void print_one(LoadedModel& loaded, Context& context, const Asked& asked, const 
   report(out[0].size(), seconds_now() - started);
 }
 
+/// How many prompts are written on at once: as many as have a GiB of keys and values together.
+std::size_t group_of(const LoadedModel& loaded, const std::vector<std::vector<std::int32_t>>& ids,
+                     std::int64_t tokens) {
+  std::size_t longest = 0;
+  for (const auto& one : ids) longest = std::max(longest, one.size());
+  const std::int64_t each = loaded.model->cache_bytes_per_token() * (static_cast<std::int64_t>(longest) + tokens);
+  return to_size(std::clamp<std::int64_t>((std::int64_t{1} << 30) / each, 1, 256));
+}
+
 void print_many(LoadedModel& loaded, Context& context, const Asked& asked, const std::vector<std::string>& prompts) {
   std::vector<std::vector<std::int32_t>> ids;
   for (const std::string& prompt : prompts) ids.push_back(ids_of(*loaded.tokenizer, prompt));
   const double started = seconds_now();
-  const auto out = generate(*loaded.model, context, ids, asked.options);
-  const double seconds = seconds_now() - started;
   std::size_t tokens = 0;
-  for (std::size_t k = 0; k < out.size(); ++k) {
-    tokens += out[k].size();
-    print_out(
-        fmt::format("== {}\n{}{}\n", k + 1, asked.show_prompt ? prompts[k] : "", loaded.tokenizer->decode(out[k])));
+  GenerateOptions options = asked.options;
+  const std::size_t group = group_of(loaded, ids, options.new_tokens);
+  for (std::size_t first = 0; first < ids.size(); first += group) {
+    const std::size_t last = std::min(first + group, ids.size());
+    const auto at = [&](std::size_t k) { return ids.begin() + static_cast<std::ptrdiff_t>(k); };
+    options.first_prompt = first;
+    const auto out = generate(*loaded.model, context, {at(first), at(last)}, options);
+    for (std::size_t k = 0; k < out.size(); ++k) {
+      tokens += out[k].size();
+      print_out(fmt::format("== {}\n{}{}\n", first + k + 1, asked.show_prompt ? prompts[first + k] : "",
+                            loaded.tokenizer->decode(out[k])));
+    }
   }
-  report(tokens, seconds);
+  report(tokens, seconds_now() - started);
 }
 
 }  // namespace
@@ -118,7 +134,8 @@ int generate_command(std::span<const std::string> args) {
   LoadedModel loaded = load_language_model(found->front());
   if (!loaded.tokenizer)
     fail(ExitCode::usage, "{}: {} has no tokenizer.json; put that of the model there", command, found->front());
-  asked.options.stop = loaded.tokenizer->end_of_text().value_or(-1);
+  asked.options.stops = loaded.stops;
+  asked.options.known_tokens = loaded.tokenizer->vocabulary();
   const Stream stream(Device::cpu());
   StepAllocator memory(Device::cpu());
   Context context(stream, memory);

@@ -11,15 +11,15 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 
 /// log p(label) of each row of logits (rows, V).
-double log_probability(const Tensor& logits, std::span<const std::int32_t> labels) {
-  const std::vector<float> values = logits.to_vector<float>();
+template <class T>
+double log_probability(const std::vector<T>& values, std::span<const std::int32_t> labels) {
   const std::size_t width = values.size() / labels.size();
   double sum = 0;
   for (std::size_t row = 0; row < labels.size(); ++row) {
     const auto of_row = std::span(values).subspan(row * width, width);
-    const double largest = *std::max_element(of_row.begin(), of_row.end());
+    const auto largest = static_cast<double>(*std::max_element(of_row.begin(), of_row.end()));
     double total = 0;
-    for (const float one : of_row) total += std::exp(static_cast<double>(one) - largest);
+    for (const T one : of_row) total += std::exp(static_cast<double>(one) - largest);
     sum += static_cast<double>(of_row[static_cast<std::size_t>(labels[row])]) - largest - std::log(total);
   }
   return sum;
@@ -52,11 +52,27 @@ ScoredItem score_choices(LanguageModel& model, Context& context, const Tokenizer
     const Tensor hidden = model.hidden(context, {.ids = Tensor::from(all, {1, tokens}, context.device())}).tensor();
     const Tensor rows = hidden.reshape({tokens, hidden.shape()[2]}).slice(tokens - predicted, predicted);
     const Value logits = ops::matmul(context, rows, model.head(context), {.transpose_b = ops::Transpose::yes});
-    out.log_probabilities.push_back(log_probability(logits.tensor(), choice));
+    with_floating(logits.dtype(), "choices", [&](auto zero) {
+      out.log_probabilities.push_back(log_probability(logits.tensor().to_vector<decltype(zero)>(), choice));
+    });
     out.bytes.push_back(static_cast<std::int64_t>(text.size()));
   }
   return out;
 }
+
+namespace {
+
+/// An Error says which question it is about.
+ScoredItem scored_question(LanguageModel& model, Context& context, const Tokenizer& tokenizer,
+                           const std::pair<std::size_t, const MultipleChoiceItem*>& number_and_item) {
+  try {
+    return score_choices(model, context, tokenizer, *number_and_item.second);
+  } catch (const Error& error) {
+    throw Error(fmt::format("question {}: {}", number_and_item.first, error.what()), error.code());
+  }
+}
+
+}  // namespace
 
 ChoiceScores score_all(LanguageModel& model, Context& context, const Tokenizer& tokenizer,
                        const std::pair<Communicator*, const std::vector<MultipleChoiceItem>*>& ranks_and_items) {
@@ -66,7 +82,7 @@ ChoiceScores score_all(LanguageModel& model, Context& context, const Tokenizer& 
   for (auto k = static_cast<std::size_t>(ranks->rank()); k < items->size();
        k += static_cast<std::size_t>(ranks->size())) {
     const MultipleChoiceItem& item = (*items)[k];
-    const ScoredItem scored = score_choices(model, context, tokenizer, item);
+    const ScoredItem scored = scored_question(model, context, tokenizer, {k + 1, &item});
     const auto best = [&](auto&& score) {
       std::size_t at = 0;
       for (std::size_t c = 1; c < item.choices.size(); ++c)

@@ -6,6 +6,7 @@
 
 #include "core/models/language_model.hpp"
 #include "core/ops/cross_entropy.hpp"
+#include "datasets/token_windows.hpp"
 #include "launcher/run/task.hpp"
 
 namespace trireme {
@@ -15,7 +16,8 @@ struct LanguageModelingOptions {
   /// More logits than this are never in memory at once, see ops::LinearCrossEntropyOptions.
   std::int64_t logits_bytes = std::int64_t{128} << 20;
   /// Attention stays inside documents: the batch has the field `document_start`.
-  enum class Documents : std::uint8_t { joined, apart } documents = Documents::joined;
+  using Documents = TokenWindowOptions::Documents;
+  Documents documents = Documents::joined;
   /// What Task::sample() gives.
   std::function<std::string(Context&)> sample = nullptr;
 };

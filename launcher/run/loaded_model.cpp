@@ -50,7 +50,8 @@ LoadedModel load_language_model(const std::string& path) {
          "checkpoint import",
          path, model_config_file);
   LoadedModel out;
-  out.model = make_language_model(read_model_config(folder)->model);
+  const HuggingFaceConfig config = *read_model_config(folder);
+  out.model = make_language_model(config.model);
   // Frozen: no place for gradients is made.
   out.layout = plan_arena(*out.model, {.freeze = [](const std::string&) { return true; }}, [&](Context& context) {
     out.model->hidden(context, {.ids = Tensor::empty({1, 1}, DType::i32, Device::meta())});
@@ -63,8 +64,11 @@ LoadedModel load_language_model(const std::string& path) {
                           entry.name, static_cast<int>(k));
   }
   fill(out, candidates);
-  out.checkpoint = candidates.front();
-  if (const std::string file = folder + "/tokenizer.json"; fs::exists(file)) out.tokenizer = Tokenizer::load(file);
+  for (const std::int64_t token : config.end_tokens) out.stops.push_back(static_cast<std::int32_t>(token));
+  if (const std::string file = folder + "/tokenizer.json"; fs::exists(file)) {
+    out.tokenizer = Tokenizer::load(file);
+    if (const auto end = out.tokenizer->end_of_text()) out.stops.push_back(*end);
+  }
   return out;
 }
 

@@ -17,7 +17,7 @@ struct LoadedModel {
   ArenaLayout layout;
   Planes planes;
   std::optional<Tokenizer> tokenizer;  ///< Where the folder has one.
-  std::string checkpoint;              ///< The folder the weights are from.
+  std::vector<std::int32_t> stops;     ///< Tokens that end a text, of config.json and of the tokenizer.
 };
 
 /// Error(usage) where the path holds no language model, corrupt_input where it is damaged or its weights are not those

@@ -52,23 +52,66 @@ void ModelOptions::declare(OptionSet& options) {
 
 namespace {
 
-ModelConfig stored_config(const std::string& path, std::int64_t tokens_known) {
-  const std::filesystem::path given(path);
-  const auto found = read_model_config(std::filesystem::is_directory(given) ? path : given.parent_path().string());
-  if (!found) fail(ExitCode::usage, "--model-config {}: there is no {}", path, model_config_file);
-  const std::int64_t known = std::visit([](const auto& one) { return one.vocabulary; }, found->model);
-  if (known < tokens_known)
-    fail(ExitCode::usage,
-         "--model-config {}: the model knows {} tokens, the data's tokenizer {}: the data are not for it", path, known,
-         tokens_known);
-  return found->model;
+namespace fs = std::filesystem;
+
+std::int64_t vocabulary_of(const ModelConfig& config) {
+  return std::visit([](const auto& one) { return one.vocabulary; }, config);
+}
+
+/// The folder of a config.json that is meant by a path, or that of the run it lies in; empty: none.
+std::string folder_of_config(const std::string& path) {
+  if (path.empty() || !fs::exists(path)) return "";
+  const fs::path given = fs::absolute(path).lexically_normal();
+  const fs::path named = given.has_filename() ? given : given.parent_path();
+  const fs::path folder = fs::is_directory(named) ? named : named.parent_path();
+  for (const fs::path& one : {folder, folder.parent_path(), folder.parent_path().parent_path()})
+    if (fs::is_regular_file(one / model_config_file)) return one.string();
+  return "";
+}
+
+HuggingFaceConfig stored_config(const std::string& folder, std::int64_t tokens_known) {
+  const HuggingFaceConfig found = *read_model_config(folder);
+  if (vocabulary_of(found.model) < tokens_known)
+    fail(ExitCode::usage, "{}: the model knows {} tokens, the data's tokenizer {}: the data are not for it", folder,
+         vocabulary_of(found.model), tokens_known);
+  return found;
 }
 
 }  // namespace
 
-ModelConfig ModelOptions::config_for(std::int64_t tokens_known, std::int64_t context) const {
-  if (!config.empty()) return stored_config(config, tokens_known);
+HuggingFaceConfig ModelOptions::config_for(const Request& request) const {
+  ModelOptions plain;
+  plain.config = config, plain.dropout = dropout, plain.recompute = recompute;
+  const bool numbers_given = !(*this == plain);
+  const std::string stored = folder_of_config(config.empty() ? request.weights_from : config);
+  if (!config.empty() && stored.empty())
+    fail(ExitCode::usage, "--model-config {}: there is no {}", config, model_config_file);
+  if (!config.empty() && numbers_given)
+    fail(ExitCode::usage, "--model-config {} says what the model is: leave --model and its numbers out", config);
+  HuggingFaceConfig out;
+  if (!stored.empty() && !numbers_given) {
+    out = stored_config(stored, request.tokens_known);
+    if (auto* gpt = std::get_if<Gpt2Config>(&out.model)) gpt->dropout = dropout;
+  } else {
+    out.model = own_config(request);
+  }
+  if (out.end_tokens.empty() && request.end_of_text) out.end_tokens = {*request.end_of_text};
+  return out;
+}
+
+void ModelOptions::refuse_unused() const {
+  if (model == "llama") return;
+  const ModelOptions plain;
+  for (const auto& [name, given] :
+       {std::pair{"--kv-heads", kv_heads != plain.kv_heads}, std::pair{"--window", window != plain.window},
+        std::pair{"--rope-base", rope_base != plain.rope_base}, std::pair{"--no-tied", tied != plain.tied}})
+    if (given) fail(ExitCode::usage, "{} is for --model llama; a {} has no such thing", name, model);
+}
+
+ModelConfig ModelOptions::own_config(const Request& request) const {
+  refuse_unused();
   const Size& size = sizes().at(model);
+  const std::int64_t tokens_known = request.tokens_known, context = request.context;
   if (vocabulary > 0 && vocabulary < tokens_known)
     fail(ExitCode::usage, "--vocabulary {}: the data's tokenizer knows {} tokens; give at least that, or nothing",
          vocabulary, tokens_known);

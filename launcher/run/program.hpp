@@ -27,8 +27,8 @@ class Run {
   void fit(Trainer& trainer);
   /// Another file that fit() stores in the run folder, for programs that read the run.
   void keep(const std::string& name, const std::string& text) { kept_.emplace_back(name, text); }
-  /// Instead of fit(): takes the weights of --init-from and trains nothing.
-  void load(Trainer& trainer) { checkpoints_.take_weights(trainer); }
+  /// Instead of fit(): takes all weights from --init-from and trains nothing.
+  void load(Trainer& trainer) { checkpoints_.load_only(trainer); }
   /// Records the result on the test samples and says where things are.
   void finish(const Trainer& trainer, const Task::Evaluation& test);
 

@@ -44,8 +44,9 @@ RunCheckpoints::~RunCheckpoints() = default;
 
 void RunCheckpoints::check_options(const LoadedCheckpoint& from) const {
   // With these the stream of samples or the meaning of the moments would be another.
-  static const std::set<std::string> fixed = {"seed",      "validation", "precision",
-                                              "optimizer", "shuffle",    "shuffle-block"};
+  // The last ones change what a network computes without changing the shape of any tensor.
+  static const std::set<std::string> fixed = {"seed",          "validation", "precision", "optimizer", "shuffle",
+                                              "shuffle-block", "heads",      "kv-heads",  "rope-base", "window"};
   std::vector<std::string> changed, refused;
   for (const ResolvedOption& option : options_.resolved()) {
     if (!from.manifest.options.contains(option.name) || only_carries_out(option.group)) continue;
@@ -120,21 +121,30 @@ std::optional<LoadedCheckpoint> RunCheckpoints::restore(Trainer& trainer, const 
     trainer.restore(TrainerState::from_json(from->manifest.trainer));
     return from;
   }
-  if (!wanted_.init_from.empty()) take_weights(trainer);
+  if (wanted_.init_from.empty()) return std::nullopt;
+  const std::vector<std::string> mismatches = take_weights(trainer);
+  if (session_.leads())
+    for (const std::string& line : mismatches) log::warning("--init-from: {}", line);
   return std::nullopt;
 }
 
-void RunCheckpoints::take_weights(Trainer& trainer) {
-  Communicator& ranks = session_.world();
+void RunCheckpoints::load_only(Trainer& trainer) {
+  signals_.reset();
   if (wanted_.init_from.empty()) fail(ExitCode::usage, "there are no weights to take: give --init-from PATH");
+  if (const auto mismatches = take_weights(trainer); !mismatches.empty())
+    fail(ExitCode::usage, "--init-from {}: it is another network than the one asked for: {}", wanted_.init_from,
+         fmt::join(mismatches, "; "));
+}
+
+std::vector<std::string> RunCheckpoints::take_weights(Trainer& trainer) {
+  Communicator& ranks = session_.world();
   const std::vector<std::string> sources = checkpoints_at(wanted_.init_from);
   if (!first_complaint(ranks, sources.empty() && session_.leads() ? "no checkpoint" : "").empty())
     fail(ExitCode::usage, "--init-from {}: there is no checkpoint; give a run folder or a folder step_NNNNNNNN",
          wanted_.init_from);
-  const std::vector<std::string> mismatches = load_weights(ranks, sources, trainer.tensors());
-  if (session_.leads())
-    for (const std::string& line : mismatches) log::warning("--init-from: {}", line);
+  std::vector<std::string> mismatches = load_weights(ranks, sources, trainer.tensors());
   trainer.parameters_changed();
+  return mismatches;
 }
 
 void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics) {

@@ -24,8 +24,9 @@ class RunCheckpoints {
   /// Fills the trainer from where the options say, given the run's folder (the same on all ranks). Returns the
   /// checkpoint it goes on from; nothing for a fresh start (with weights of --init-from, perhaps).
   std::optional<LoadedCheckpoint> restore(Trainer& trainer, const std::string& run_folder);
-  /// Weights and states of modules from --init-from; Error(usage) without one.
-  void take_weights(Trainer& trainer);
+  /// For a program that trains nothing: all weights and states of modules from --init-from; Error(usage) without one,
+  /// or where it lacks any. Signals have their old meaning afterwards.
+  void load_only(Trainer& trainer);
   /// To be called once before training; `metrics` is null elsewhere than on the leading rank.
   void start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics);
   Wishes wishes(std::int64_t step);
@@ -35,6 +36,7 @@ class RunCheckpoints {
   void finish();
 
  private:
+  std::vector<std::string> take_weights(Trainer& trainer);
   CheckpointManifest head() const;
   void save();
   void save_or_fail(const std::string& why);

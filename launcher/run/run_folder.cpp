@@ -91,7 +91,7 @@ std::vector<std::string> names_in(const std::string& path) {
 
 /// Of an atomic write that was cut off.
 bool is_leftover(const std::string& name) {
-  static const std::regex form(R"((config|metrics|summary)(\.\d+)?\.(ini|jsonl|json)\.\d+\.tmp)");
+  static const std::regex form(R"((config|metrics|summary|tokenizer)(\.\d+)?\.(ini|jsonl|json)\.\d+\.tmp)");
   return std::regex_match(name, form);
 }
 

@@ -13,19 +13,28 @@ void TokenDataOptions::declare(OptionGroup& group) {
 
 namespace {
 
-std::string first_folder(const std::string& data) { return data.substr(0, data.find_first_of(",=")); }
+/// The tokenizer in the folder, which must be the one the tokens are of.
+Tokenizer tokenizer_of(const std::string& folder) {
+  Tokenizer tokenizer = Tokenizer::load(folder);
+  const auto tokens = Dataset::open(folder).split("train")->tokens();
+  if (!tokens) fail(ExitCode::usage, "{} holds no tokens: make a token set by trireme data tokenize", folder);
+  if (tokens->tokenizer_hash != tokenizer.hash().hex())
+    fail(ExitCode::corrupt_input, "{}: the tokenizer in the folder is not the one the tokens were made with", folder);
+  return tokenizer;
+}
 
 }  // namespace
 
-TokenData::TokenData(const TokenDataOptions& options) : tokenizer(Tokenizer::load(first_folder(options.data))) {
+TokenData::TokenData(const TokenDataOptions& options) : tokenizer(tokenizer_of(folders_in(options.data).front())) {
   SampleRequest request{.data = options.data, .windows = {.context = options.context}};
   if (options.documents == TokenDataOptions::Documents::apart) {
-    request.windows.documents = TokenWindowOptions::Documents::apart;
+    request.windows.documents = options.documents;
     request.windows.starts = TokenWindowOptions::Starts::with;
   }
   train = open_samples(request);
   request.split = "validation";
-  if (Dataset::open(first_folder(options.data)).has_split(request.split)) validation = open_samples(request);
+  request.missing = SampleRequest::Missing::pass_over;
+  validation = open_samples(request);
 }
 
 }  // namespace trireme

@@ -12,7 +12,8 @@ namespace trireme {
 struct TokenDataOptions {
   std::string data = "data/austen";  ///< As in SampleRequest.
   std::int64_t context = 128;
-  enum class Documents : std::uint8_t { joined, apart } documents = Documents::joined;
+  using Documents = TokenWindowOptions::Documents;
+  Documents documents = Documents::joined;
 
   void declare(OptionGroup& group);
 };
@@ -23,7 +24,7 @@ struct TokenData {
 
   Tokenizer tokenizer;
   Samples train;
-  Samples validation;  ///< Of the split "validation"; null where the first set has none.
+  Samples validation;  ///< Of the split "validation"; null where no set has it.
 };
 
 }  // namespace trireme

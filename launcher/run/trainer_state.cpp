@@ -19,7 +19,7 @@ Json TrainerState::to_json() const {
             {"norms", norms.values()}};
   // JSON has no word for a value that is not finite; the run goes on without it then.
   if (validation_loss && std::isfinite(*validation_loss)) json["validation_loss"] = *validation_loss;
-  if (validation_accuracy) json["validation_accuracy"] = *validation_accuracy;
+  if (validation_accuracy && std::isfinite(*validation_accuracy)) json["validation_accuracy"] = *validation_accuracy;
   return json;
 }
 

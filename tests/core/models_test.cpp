@@ -136,11 +136,11 @@ TEST_P(Models, GreedyTextIsTheSameWithAndWithoutCacheAndInBatches) {
     EXPECT_EQ(cached[k], generate(*built.model, built.context, {prompts[k]}, options)[0]);
   EXPECT_EQ(cached[1].size(), 14u);
   // A row that ends early does not disturb the others, and the stop token is not part of the text.
-  options.stop = cached[0][4];
+  options.stops = {cached[0][4]};
   const auto stopped = generate(*built.model, built.context, prompts, options);
   for (std::size_t k = 0; k < prompts.size(); ++k) {
     auto expected = cached[k];
-    expected.erase(std::find(expected.begin(), expected.end(), options.stop), expected.end());
+    expected.erase(std::find(expected.begin(), expected.end(), options.stops[0]), expected.end());
     EXPECT_EQ(stopped[k], expected) << k;
   }
 }

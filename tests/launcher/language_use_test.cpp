@@ -131,19 +131,45 @@ TEST_F(LanguageUse, ChoicesAreScoredByTheModelsProbabilities) {
 
 TEST(ModelChoice, NumbersReplaceThoseOfTheChosenModel) {
   ModelOptions options{.model = "gpt2", .layers = 3};
-  const auto gpt = std::get<Gpt2Config>(options.config_for(50257, 256));
+  const auto gpt = std::get<Gpt2Config>(options.config_for({50257, 256}).model);
   EXPECT_EQ(gpt.layers, 3);
   EXPECT_EQ(gpt.width, 768);
   EXPECT_EQ(gpt.context, 1024);
   options = {.model = "llama", .heads = 6, .kv_heads = 2, .vocabulary = 1000};
-  const auto llama = std::get<LlamaConfig>(options.config_for(999, 256));
+  const auto llama = std::get<LlamaConfig>(options.config_for({999, 256}).model);
   EXPECT_EQ(llama.vocabulary, 1000);
   EXPECT_EQ(llama.kv_heads, 2);
   EXPECT_EQ(llama.context, 256);
   options.vocabulary = 998;
-  EXPECT_THROW(options.config_for(999, 256), Error) << "ids beyond the table would be read";
+  EXPECT_THROW(options.config_for({999, 256}), Error) << "ids beyond the table would be read";
   options = {.positions = 64};
-  EXPECT_THROW(options.config_for(999, 65), Error) << "a context longer than the model's";
+  EXPECT_THROW(options.config_for({999, 65}), Error) << "a context longer than the model's";
+}
+
+TEST(ModelChoice, WhatTheModelHasNotIsRefused) {
+  EXPECT_THROW((ModelOptions{.model = "gpt2", .window = 256}.config_for({50257, 64})), Error);
+  EXPECT_THROW((ModelOptions{.model = "gpt", .kv_heads = 2}.config_for({50257, 64})), Error);
+  EXPECT_THROW((ModelOptions{.model = "gpt", .tied = false}.config_for({50257, 64})), Error);
+  EXPECT_THROW((ModelOptions{.config = "nowhere/config.json"}.config_for({50257, 64})), Error);
+}
+
+TEST_F(LanguageUse, SizesComeFromTheModelThatWeightsAreTakenFrom) {
+  const ModelOptions plain;
+  const auto found = plain.config_for({.tokens_known = 53, .context = 8, .weights_from = folder});
+  EXPECT_EQ(std::get<Gpt2Config>(found.model).inner, 40);
+  EXPECT_EQ(found.end_tokens, std::vector<std::int64_t>{0});
+  const ModelOptions by_file{.config = folder + "/config.json"};
+  EXPECT_EQ(std::get<Gpt2Config>(by_file.config_for({53, 8}).model).inner, 40);
+  const ModelOptions both{.config = folder, .layers = 3};
+  EXPECT_THROW(both.config_for({53, 8}), Error);
+  EXPECT_THROW(plain.config_for({.tokens_known = 54, .context = 8, .weights_from = folder}), Error);
+}
+
+TEST_F(LanguageUse, OnlyTokensTheTokenizerKnowsAreDrawn) {
+  LoadedModel loaded = load_language_model(folder);
+  const GenerateOptions options{.sampling = {.temperature = 50}, .new_tokens = 18, .known_tokens = 7};
+  for (const auto& row : generate(*loaded.model, context, std::vector<std::vector<std::int32_t>>(20, {1}), options))
+    for (const std::int32_t token : row) EXPECT_LT(token, 7);
 }
 
 }  // namespace

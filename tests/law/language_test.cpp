@@ -1,9 +1,6 @@
 // Laws 1 and 2 for language models: however one global batch is split over ranks and micro-batches, losses and weights
 // are the same, also where the parts have different numbers of targets; a resumed run is the uninterrupted one.
-#include "core/base/random.hpp"
-#include "core/io/file.hpp"
-#include "datasets/tokenize.hpp"
-#include "datasets/tokenizer_training.hpp"
+#include "tests/law/language_data.hpp"
 #include "tests/law/outcome.hpp"
 #include "tests/support/mpirun.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -11,46 +8,11 @@
 namespace trireme {
 namespace {
 
-/// Short lines, each a document, of words that follow one another with some sense.
-std::string lines() {
-  const std::vector<std::string> words = {"the", "cat", "dog", "sees", "likes", "a", "tree", "and", "house", "old"};
-  std::string out;
-  std::uint32_t word = 0;
-  for (std::uint32_t line = 0; line < 600; ++line) {
-    for (std::uint32_t k = 0; k < 3 + line % 9; ++k) {
-      word = (word * 3 + philox({line, k, 0, 0}, {7, 7})[0] % 3) % 10;
-      out += (k > 0 ? " " : "") + words[word];
-    }
-    out += "\n";
-  }
-  return out;
-}
-
-const std::string& data_set() {
-  static const TempDir dir;
-  static const std::string folder = [] {
-    std::string json;
-    const std::string text = lines();
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = text.find('\n', begin);
-      json += "{\"text\": \"" + text.substr(begin, end - begin) + "\"}\n";
-      begin = end + 1;
-    }
-    write_file_atomically(dir / "lines.jsonl", json);
-    const TextInput input{.paths = {dir / "lines.jsonl"}};
-    train_tokenizer({.input = input, .vocabulary = 280}).save(dir / "tokenizer.json");
-    const std::string path = dir / "set";
-    tokenize({.input = input, .tokenizer = dir / "tokenizer.json", .out = path, .validation = 0.1});
-    return path;
-  }();
-  return folder;
-}
-
 Outcome run(int ranks, const std::string& arguments) {
   const TempDir dir;
   const std::string out = dir / "out.json";
   return outcome_of(mpirun + "-n " + std::to_string(ranks) + " " TRIREME_BINARY_DIR "/tests/language_probe --data " +
-                        data_set() + " --out " + out + " " + arguments,
+                        language_data() + " --out " + out + " " + arguments,
                     out);
 }
 

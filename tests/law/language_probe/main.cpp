@@ -49,16 +49,15 @@ int main(int argc, char** argv) {
   options.group("Probe")
       .add("model", &model_name, "the network", {"gpt", "llama"})
       .add("dropout", &building.dropout, "of the network")
+      .add("recompute", &building.recompute, "of the network",
+           {{"none", Recompute::none}, {"attention", Recompute::attention}, {"block", Recompute::block}})
       .add("fit", &fit, "train as a run with a folder")
       .add("out", &out, "the JSON file");
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {
     const TokenData tokens(data);
     const auto model = make(model_name, tokens, data.context, building);
-    const auto documents = data.documents == TokenDataOptions::Documents::apart
-                               ? LanguageModelingOptions::Documents::apart
-                               : LanguageModelingOptions::Documents::joined;
-    LanguageModeling task(*model, {.context = data.context, .logits_bytes = 4096, .documents = documents});
+    LanguageModeling task(*model, {.context = data.context, .logits_bytes = 4096, .documents = data.documents});
     Run run(session, options, training);
     Trainer trainer(session, task, {tokens.train, tokens.validation}, training);
     Json losses = Json::array(), norms = Json::array(), weights = Json::object();

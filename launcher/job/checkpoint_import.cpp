@@ -27,11 +27,17 @@ constexpr std::int64_t step = 0;
 /// What parameters are kept in.
 constexpr DType ours = DType::f32;
 
+/// What all tensors are read with: one buffer, so that memory does not grow with their number.
+struct ImportPass {
+  const SafeTensors& files;
+  Progress& progress;
+  std::vector<std::byte> raw = {};
+};
+
 /// The elements of one tensor of ours, from those that make it up, front to back.
 class Source {
  public:
-  Source(const SafeTensors& files, const FoundModel::Entry& entry, Progress& progress)
-      : files_(files), entry_(entry), progress_(progress) {}
+  Source(ImportPass& pass, const FoundModel::Entry& entry) : pass_(pass), entry_(entry) {}
 
   void fill(std::span<std::byte> out) {
     while (!out.empty()) {
@@ -44,23 +50,21 @@ class Source {
         continue;
       }
       const std::size_t some = std::min(to_size(left), out.size() / size_of(ours));
-      raw_.resize(some * size_of(dtype));
-      files_.read(tensor, done_ * static_cast<std::int64_t>(size_of(dtype)), raw_);
-      overflowed_ += convert_elements(dtype, raw_, ours, out.first(some * size_of(ours)));
+      pass_.raw.resize(some * size_of(dtype));
+      pass_.files.read(tensor, done_ * static_cast<std::int64_t>(size_of(dtype)), pass_.raw);
+      overflowed_ += convert_elements(dtype, pass_.raw, ours, out.first(some * size_of(ours)));
       out = out.subspan(some * size_of(ours));
       done_ += static_cast<std::int64_t>(some);
-      progress_.advance(static_cast<std::int64_t>(some));
+      pass_.progress.advance(static_cast<std::int64_t>(some));
     }
   }
   std::int64_t overflowed() const { return overflowed_; }
 
  private:
-  const SafeTensors& files_;
+  ImportPass& pass_;
   const FoundModel::Entry& entry_;
-  Progress& progress_;
   std::size_t part_ = 0;
   std::int64_t done_ = 0, overflowed_ = 0;
-  std::vector<std::byte> raw_;
 };
 
 bool same_bytes(const SafeTensors& files, const SafeTensor& a, const SafeTensor& b) {
@@ -94,9 +98,10 @@ void write_checkpoint(const std::string& folder, const SafeTensors& files, const
   const CheckpointStore store(folder + "/checkpoints");
   const std::string partial = store.begin(step);
   Progress progress("importing", elements_of(model), "elements");
+  ImportPass pass{files, progress};
   std::vector<Source> sources;
   std::vector<PieceSource> pieces;
-  for (const auto& entry : model.entries) sources.emplace_back(files, entry, progress);
+  for (const auto& entry : model.entries) sources.emplace_back(pass, entry);
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const TensorMapping& mapping = model.entries[i].mapping;
     pieces.push_back({.plane = "param",

@@ -86,7 +86,7 @@ TEST_F(CheckpointImport, ARunBeginsFromIt) {
   }
 }
 
-TEST_F(CheckpointImport, MemoryDoesNotGrowWithATensor) {
+TEST_F(CheckpointImport, ATensorOfSeveralBlocks) {
   Gpt2Config config = tiny_gpt2();
   config.vocabulary = 70'001;  // more than two blocks of f32
   const auto specs = foreign_specs(config, DType::bf16);

@@ -171,13 +171,23 @@ TEST_F(LanguageOps, RotaryHidesPositionsFromDotProductsOfEqualDistance) {
   for (std::size_t t = 7; t < 400; t += 56) EXPECT_NEAR(dot(t, t - 7), dot(7, 0), 1e-4 * std::abs(dot(7, 0)));
 }
 
-TEST_F(LanguageOps, AGradientThatSeveralInputsShareIsCopiedBeforeItChanges) {
+TEST_F(LanguageOps, AGradientThatSeveralInputsShareIsCopiedBeforeItIsAddedTo) {
   train();
   const Value a = tape.watch(f32({1, 2}, {2})), b = tape.watch(f32({3, 4}, {2}));
+  const Value five = ops::scale(context, a, 5);  // its gradient comes after that of the sum
   const Value sum = ops::add(context, a, b);
-  tape.backward(context, ops::add(context, sum, ops::scale(context, a, 5)), 1);
+  tape.backward(context, ops::add(context, sum, five), 1);
   EXPECT_EQ(tape.gradient_of(a).to_vector<float>(), (std::vector<float>{6, 6}));
   EXPECT_EQ(tape.gradient_of(b).to_vector<float>(), (std::vector<float>{1, 1}));
+}
+
+TEST_F(LanguageOps, AGradientThatSeveralInputsShareIsNotOverwritten) {
+  train();
+  const Value a = tape.watch(random({1, 2, 12}, 1)), b = tape.watch(random({1, 2, 12}, 2));
+  const Value turned = ops::rotary(context, a, {.heads = 1, .kv_heads = 1, .head_size = 4, .first_position = 1});
+  tape.backward(context, ops::add(context, turned, b), 1);
+  EXPECT_EQ(tape.gradient_of(b).to_vector<float>(), std::vector<float>(24, 1.0f));
+  EXPECT_NEAR(tape.gradient_of(a).to_vector<float>()[0], std::cos(1) + std::sin(1), 1e-6);
 }
 
 TEST_F(LanguageOps, ChunksChangeNothing) {

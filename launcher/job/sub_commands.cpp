@@ -55,8 +55,7 @@ std::optional<std::vector<std::string>> CommandLine::parse(std::span<const std::
   const bool more = operands_.more == Operands::More::taken;
   if (more ? found_.size() < operands_.count : found_.size() != operands_.count) {
     fail(ExitCode::usage, "{} takes {}{} argument{} without --, {}; found {}; see {} --help", name_,
-         more ? "at least " : "", operands_.count,
-         operands_.count == 1 ? "" : "s", operands_.words,
+         more ? "at least " : "", operands_.count, operands_.count == 1 ? "" : "s", operands_.words,
          found_.empty() ? "none" : fmt::format("{}: {}", found_.size(), fmt::join(found_, " ")), name_);
   }
   return found_;

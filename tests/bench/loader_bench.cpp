@@ -57,8 +57,7 @@ struct Case {
 /// Makes the function that takes one round of batches from a loader.
 std::function<void()> through_loader(const Case& what) {
   auto loader = std::make_shared<Loader>(
-      what.split,
-      LoaderOptions{.batch = batch, .seed = seed, .transforms = {{"image", transforms(what.to_float)}}});
+      what.split, LoaderOptions{.batch = batch, .seed = seed, .transforms = {{"image", transforms(what.to_float)}}});
   return [loader, batches = what.images.batches] {
     for (int i = 0; i < batches; ++i) const Batch taken = loader->next();
   };

@@ -135,7 +135,7 @@ TEST(ModelChoice, NumbersReplaceThoseOfTheChosenModel) {
   EXPECT_EQ(gpt.layers, 3);
   EXPECT_EQ(gpt.width, 768);
   EXPECT_EQ(gpt.context, 1024);
-  options = {.model = "llama", .heads = 6, .kv_heads = 2, .vocabulary = 1000};
+  options = {.model = "llama", .heads = 8, .kv_heads = 2, .vocabulary = 1000};
   const auto llama = std::get<LlamaConfig>(options.config_for({999, 256}).model);
   EXPECT_EQ(llama.vocabulary, 1000);
   EXPECT_EQ(llama.kv_heads, 2);

@@ -48,8 +48,8 @@ status=0
 [[ $status -eq 0 ]] || exit "$status"
 say "training took $((SECONDS - started)) s with the kill"
 
-ours="$(sed -n 's/^validation loss \([0-9.]*\),.*/\1/p' "$log" | tail -n 1)"
-bigram="$(sed -n 's/^bigram baseline: validation loss \([0-9.]*\).*/\1/p' "$log" | tail -n 1)"
+ours="$(sed -n 's/.*validation loss \([0-9.]*\), perplexity.*/\1/p' "$log" | tail -n 1)"
+bigram="$(sed -n 's/.*bigram baseline: validation loss \([0-9.]*\).*/\1/p' "$log" | tail -n 1)"
 if ! awk -v a="$ours" -v b="$bigram" 'BEGIN { exit !(a != "" && b != "" && a + 0 < b + 0) }'; then
   warn "the model's validation loss '$ours' is not below that of the bigram table, '$bigram'"
   exit 1

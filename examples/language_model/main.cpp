@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
   TokenDataOptions data;
   ModelOptions model_options;
   Asked asked;
-  TrainingOptions training{.epochs = 2.5,
+  TrainingOptions training{.epochs = 4,
                            .batch = 16,
                            .validation = 0.05,
                            .optimizer = {.kind = OptimizerOptions::Kind::adamw, .beta2 = 0.95, .weight_decay = 0.1},

@@ -170,6 +170,8 @@ std::vector<std::string> write_folder(const CheckpointReader& reader, const std:
     files.emplace_back(model_config_file);
   }
   for (const std::string& name : copy_tokenizer(run, folder.path())) files.push_back(name);
+  if (config)
+    if (const auto name = describe_tokenizer(folder.path(), *config)) files.push_back(*name);
   folder.publish();
   return files;
 }

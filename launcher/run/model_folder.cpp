@@ -5,6 +5,8 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
+#include "core/io/json.hpp"
+#include "datasets/tokenizer.hpp"
 #include "launcher/run/print.hpp"
 
 namespace trireme {
@@ -40,6 +42,25 @@ std::optional<HuggingFaceConfig> read_model_config(const std::string& folder) {
 
 void write_model_config(const std::string& folder, const HuggingFaceConfig& config) {
   write_file_atomically(folder + "/" + model_config_file, hugging_face_config_text(config), FileAccess::readable);
+}
+
+std::optional<std::string> describe_tokenizer(const std::string& folder, const HuggingFaceConfig& config) {
+  constexpr const char* description = "tokenizer_config.json";
+  const std::string file = folder + "/tokenizer.json";
+  if (!is_file(file) || is_file(folder + "/" + description)) return std::nullopt;
+  try {
+    const Tokenizer tokenizer = Tokenizer::load(file);
+    Json json{{"tokenizer_class", "PreTrainedTokenizerFast"},
+              {"model_max_length", std::visit([](const auto& one) { return one.context; }, config.model)},
+              {"clean_up_tokenization_spaces", false}};
+    if (const auto end = tokenizer.end_of_text()) json["eos_token"] = tokenizer.bytes_of(*end);
+    write_file_atomically(folder + "/" + description, json.dump(2) + "\n", FileAccess::readable);
+  } catch (const Error& error) {
+    log::warning("{} is passed on as it is: {}", file,
+                 harmless(error.what()));  // of a kind that is not ours to describe
+    return std::nullopt;
+  }
+  return description;
 }
 
 std::vector<std::string> copy_tokenizer(const std::string& from, const std::string& to) {

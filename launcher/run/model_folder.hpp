@@ -18,6 +18,11 @@ StagedKind new_model_folder(const char* action);
 std::optional<HuggingFaceConfig> read_model_config(const std::string& folder);
 void write_model_config(const std::string& folder, const HuggingFaceConfig& config);
 
+/// Where a folder made for Hugging Face has our tokenizer.json and nothing that says how to load it, writes
+/// tokenizer_config.json: its general class, the token that ends texts, the model's longest sequence. The file's name,
+/// or nothing where there is no need.
+std::optional<std::string> describe_tokenizer(const std::string& folder, const HuggingFaceConfig& config);
+
 /// Copies the files of the tokenizer as they are; their names.
 std::vector<std::string> copy_tokenizer(const std::string& from, const std::string& to);
 

@@ -74,12 +74,20 @@ void report(std::size_t tokens, double seconds) {
 
 void print_one(LoadedModel& loaded, Context& context, const Asked& asked, const std::string& prompt) {
   TextStream text(*loaded.tokenizer);
-  if (asked.show_prompt) print_out(prompt);
   GenerateOptions options = asked.options;
-  options.on_token = [&](std::size_t, std::int32_t token) { print_out(text.add(token)); };
+  // The prompt comes with the first token: one that is refused is not printed.
+  bool begun = !asked.show_prompt;
+  const auto begin = [&] {
+    if (!std::exchange(begun, true)) print_out(prompt);
+  };
+  options.on_token = [&](std::size_t, std::int32_t token) {
+    begin();
+    print_out(text.add(token));
+  };
   const auto ids = ids_of(*loaded.tokenizer, prompt);
   const double started = seconds_now();
   const auto out = generate(*loaded.model, context, {ids}, options);
+  begin();
   print_out(text.end() + "\n");
   report(out[0].size(), seconds_now() - started);
 }

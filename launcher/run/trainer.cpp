@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "comm/agreement.hpp"
+#include "core/base/log.hpp"
 #include "core/base/profile.hpp"
 #include "launcher/run/peak_flops.hpp"
 
@@ -231,6 +232,17 @@ void Trainer::report(const Step& step, Progress& progress) {
   progress.exposed = 0;
 }
 
+/// Only to look at: what goes wrong here must not end a training.
+void Trainer::show_sample() {
+  if (!hooks_.metrics) return;
+  context_.begin_eval();
+  try {
+    if (const std::string text = task_.sample(context_); !text.empty()) hooks_.metrics->line(text);
+  } catch (const Error& error) {
+    log::warning("no sample after step {}: {}", counts_.steps, error.what());
+  }
+}
+
 void Trainer::validate(Progress& progress) {
   const double paused = now();
   const Task::Evaluation result = evaluate(data_.validation);
@@ -244,10 +256,7 @@ void Trainer::validate(Progress& progress) {
                                 .elapsed_seconds = now() - progress.started};
   if (hooks_.metrics) hooks_.metrics->validation(record);
   if (hooks_.board) hooks_.board->validation(record);
-  if (hooks_.metrics) {
-    context_.begin_eval();
-    if (const std::string text = task_.sample(context_); !text.empty()) hooks_.metrics->line(text);
-  }
+  show_sample();
   progress.last_time += now() - paused;  // rates are those of training
 }
 

@@ -115,6 +115,7 @@ class Trainer {
   void report(const Step& step, Progress& progress);
   void show_images(const Batch& batch);
   void show_gradients(double scale);
+  void show_sample();
   void validate(Progress& progress);
   void watch_profile();
 

@@ -11,21 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The folder with config.json: the one given, or that of the run a checkpoint belongs to.
-std::string folder_with_config(const std::string& path) {
-  const fs::path given = fs::absolute(path).lexically_normal();
-  const fs::path folder = given.has_filename() ? given : given.parent_path();
-  for (const fs::path& one : {folder, folder.parent_path(), folder.parent_path().parent_path()}) {
-    std::error_code ignored;
-    if (fs::is_regular_file(one / model_config_file, ignored)) return one.string();
-  }
-  fail(
-      ExitCode::usage,
-      "{} holds no language model: there is no {}. Give the folder of a run of language_model, one of its checkpoints, "
-      "or a folder made by trireme checkpoint import",
-      path, model_config_file);
-}
-
 void fill(LoadedModel& out, const std::vector<std::string>& candidates) {
   std::vector<NamedTensor> tensors;
   for (const ArenaEntry& entry : out.layout.entries())
@@ -42,7 +27,13 @@ void fill(LoadedModel& out, const std::vector<std::string>& candidates) {
 }  // namespace
 
 LoadedModel load_language_model(const std::string& path) {
-  const std::string folder = folder_with_config(path);
+  const std::string folder = folder_of_model(path);
+  if (folder.empty())
+    fail(ExitCode::usage,
+         "{} holds no language model: there is no {}. Give the folder of a run of language_model, one of its "
+         "checkpoints, "
+         "or a folder made by trireme checkpoint import",
+         path, model_config_file);
   const std::vector<std::string> candidates = checkpoints_at(path);
   if (candidates.empty())
     fail(ExitCode::usage,

@@ -32,6 +32,17 @@ StagedKind new_model_folder(const char* action) {
           }};
 }
 
+std::string folder_of_model(const std::string& path) {
+  std::error_code ignored;
+  if (path.empty() || !fs::exists(path, ignored)) return "";
+  const fs::path given = fs::absolute(path).lexically_normal();
+  const fs::path named = given.has_filename() ? given : given.parent_path();
+  const fs::path folder = fs::is_directory(named, ignored) ? named : named.parent_path();
+  for (const fs::path& one : {folder, folder.parent_path(), folder.parent_path().parent_path()})
+    if (is_file((one / model_config_file).string())) return one.string();
+  return "";
+}
+
 std::optional<HuggingFaceConfig> read_model_config(const std::string& folder) {
   const std::string path = folder + "/" + model_config_file;
   if (!is_file(path)) return std::nullopt;

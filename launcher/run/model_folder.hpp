@@ -14,6 +14,10 @@ namespace trireme {
 /// For the target of either: a new or an empty folder.
 StagedKind new_model_folder(const char* action);
 
+/// The folder with the config.json that a path means: the file itself, its folder, a run, or a checkpoint of the run;
+/// empty where there is none.
+std::string folder_of_model(const std::string& path);
+
 /// What config.json of the folder says; nothing where there is none. Its notes are logged as warnings.
 std::optional<HuggingFaceConfig> read_model_config(const std::string& folder);
 void write_model_config(const std::string& folder, const HuggingFaceConfig& config);

@@ -1,7 +1,6 @@
 #include "launcher/run/model_options.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 
 #include "launcher/run/model_folder.hpp"
@@ -52,21 +51,8 @@ void ModelOptions::declare(OptionSet& options) {
 
 namespace {
 
-namespace fs = std::filesystem;
-
 std::int64_t vocabulary_of(const ModelConfig& config) {
   return std::visit([](const auto& one) { return one.vocabulary; }, config);
-}
-
-/// The folder of a config.json that is meant by a path, or that of the run it lies in; empty: none.
-std::string folder_of_config(const std::string& path) {
-  if (path.empty() || !fs::exists(path)) return "";
-  const fs::path given = fs::absolute(path).lexically_normal();
-  const fs::path named = given.has_filename() ? given : given.parent_path();
-  const fs::path folder = fs::is_directory(named) ? named : named.parent_path();
-  for (const fs::path& one : {folder, folder.parent_path(), folder.parent_path().parent_path()})
-    if (fs::is_regular_file(one / model_config_file)) return one.string();
-  return "";
 }
 
 HuggingFaceConfig stored_config(const std::string& folder, std::int64_t tokens_known) {
@@ -83,7 +69,7 @@ HuggingFaceConfig ModelOptions::config_for(const Request& request) const {
   ModelOptions plain;
   plain.config = config, plain.dropout = dropout, plain.recompute = recompute;
   const bool numbers_given = !(*this == plain);
-  const std::string stored = folder_of_config(config.empty() ? request.weights_from : config);
+  const std::string stored = folder_of_model(config.empty() ? request.weights_from : config);
   if (!config.empty() && stored.empty())
     fail(ExitCode::usage, "--model-config {}: there is no {}", config, model_config_file);
   if (!config.empty() && numbers_given)

@@ -102,12 +102,7 @@ struct RmsNormGainGradient {
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t stripe, std::int64_t tile) const {
-    constexpr int wide = lane_width<T, Team>, narrow = pack_width<T>;
-    std::int64_t c = (tile * team.lanes() + team.lane()) * wide;
-    const std::int64_t end = c + wide < features ? c + wide : features;
-    if (c + wide == end) return add_up(stripe, c, Width<wide>{});
-    for (; c + narrow <= end; c += narrow) add_up(stripe, c, Width<narrow>{});
-    for (; c < end; ++c) add_up(stripe, c, Width<1>{});
+    for_each_column<T>(team, tile, features, [&](std::int64_t c, auto width) { add_up(stripe, c, width); });
   }
 
  private:

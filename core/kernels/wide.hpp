@@ -28,4 +28,15 @@ TRIREME_HD void for_each_wide(const Team& team, std::int64_t n, F&& f) {
   }
 }
 
+/// Calls f(c, width) for the columns of one lane of a column kernel.
+template <class T, class Team, class F>
+TRIREME_HD void for_each_column(const Team& team, std::int64_t tile, std::int64_t channels, F&& f) {
+  constexpr int wide = lane_width<T, Team>, narrow = pack_width<T>;
+  std::int64_t c = (tile * team.lanes() + team.lane()) * wide;
+  const std::int64_t end = c + wide < channels ? c + wide : channels;
+  if (c + wide == end) return f(c, Width<wide>{});
+  for (; c + narrow <= end; c += narrow) f(c, Width<narrow>{});
+  for (; c < end; ++c) f(c, Width<1>{});
+}
+
 }  // namespace trireme

@@ -184,7 +184,7 @@ class Supervisor {
     write_mpirun_log();
     const std::vector<RankEnd> ends = collect_ends();
     if (saved(ends)) {
-      output_.say("trireme launch: saved; start the same command again to go on");
+      output_.say("trireme launch: saved; start the same command again, with the same --run-dir, to go on");
       return static_cast<int>(ExitCode::resume_me);
     }
     if (stop_ != Stop::none && !ended_by_themselves(ends)) return stopped();

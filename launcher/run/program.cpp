@@ -35,6 +35,10 @@ void Run::open_metrics(const Trainer& trainer, const std::optional<LoadedCheckpo
   metrics_->line(fmt::format("{} parameters, {} steps of {} samples on {} rank(s); run folder {}",
                              trainer.layout().parameters(), trainer.total_steps(), training_.batch,
                              session_.world().size(), folder_->path()));
+  // Said while there is somebody to say it: a killed run has no last words.
+  if (training_.run_dir.empty())
+    metrics_->line(
+        fmt::format("if this run is interrupted, the same command with --run-dir {} goes on with it", folder_->path()));
   if (training_.tensorboard) {
     board_ = std::make_unique<TensorBoardRun>(TensorBoardRunSettings{.folder = folder_->tensorboard_folder(),
                                                                      .first_step = trainer.steps_done(),

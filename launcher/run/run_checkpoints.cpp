@@ -149,6 +149,7 @@ std::vector<std::string> RunCheckpoints::take_weights(Trainer& trainer) {
 
 void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics) {
   trainer_ = &trainer;
+  run_folder_ = run_folder;
   metrics_ = metrics;
   last_step_at_ = now();
   std::int64_t bytes = 0;
@@ -240,6 +241,13 @@ void RunCheckpoints::save_or_fail(const std::string& why) {
          last_error_, saved_step_ < 0 ? std::string("from before this start, if any") : checkpoint_name(saved_step_));
 }
 
+/// The command a user has to type. Without --run-dir it would begin another run.
+std::string RunCheckpoints::what_goes_on() const {
+  for (const ResolvedOption& option : options_.resolved())
+    if (option.name == "run-dir" && !option.value.empty()) return "the same command";
+  return fmt::format("the same command with --run-dir {}", run_folder_);
+}
+
 void RunCheckpoints::save_and_leave(const Wishes& wishes) {
   const std::int64_t step = trainer_->steps_done();
   const std::string why =
@@ -250,7 +258,7 @@ void RunCheckpoints::save_and_leave(const Wishes& wishes) {
   if (metrics_) {
     metrics_->event(step, "stopped", why);
     metrics_->line(
-        fmt::format("stopped {} after step {}, which is saved; the same command goes on from there", why, step));
+        fmt::format("stopped {} after step {}, which is saved; {} goes on from there", why, step, what_goes_on()));
   }
   throw LeaveJob{ExitCode::resume_me};
 }

@@ -40,6 +40,7 @@ class RunCheckpoints {
   CheckpointManifest head() const;
   void save();
   void save_or_fail(const std::string& why);
+  std::string what_goes_on() const;
   void save_and_leave(const Wishes& wishes);
   void hear(const std::optional<SaveReport>& report);
   void check_options(const LoadedCheckpoint& from) const;
@@ -59,7 +60,7 @@ class RunCheckpoints {
   std::unique_ptr<SaveClock> clock_;
   std::unique_ptr<Checkpointer> checkpointer_;
   std::int64_t saved_step_ = -1;
-  std::string last_error_;
+  std::string last_error_, run_folder_;
 };
 
 }  // namespace trireme

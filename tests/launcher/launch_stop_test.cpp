@@ -112,7 +112,9 @@ TEST_F(StoppedJob, saves_and_says_how_to_go_on) {
     EXPECT_EQ(job.end(), 10) << job.said();
     EXPECT_EQ(count(job.said(), asked), 1u) << job.said();
     EXPECT_TRUE(has(job.said(), "] saving\n")) << job.said();
-    EXPECT_TRUE(has(job.said(), "trireme launch: saved; start the same command again to go on\n")) << job.said();
+    EXPECT_TRUE(
+        has(job.said(), "trireme launch: saved; start the same command again, with the same --run-dir, to go on\n"))
+        << job.said();
     for (const char* wrong : {"root cause", "stopped by", "Primary job"}) EXPECT_FALSE(has(job.said(), wrong));
   }
 }

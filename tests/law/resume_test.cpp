@@ -6,10 +6,13 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <set>
 
+#include "core/io/file.hpp"
 #include "core/io/json.hpp"
 #include "tests/law/run_under_test.hpp"
+#include "tests/support/mpirun.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace trireme {
@@ -179,6 +182,25 @@ TEST_F(Resume, ACheckpointThatWasBeingReplacedIsFound) {
   ASSERT_EQ(run.run(2, to_forty), 0) << run.log_text();
   EXPECT_EQ(run.events("resume").size(), 1u) << run.log_text();
   EXPECT_EQ(run.steps(), whole().steps());
+}
+
+/// Without --run-dir the same command would begin another run, so what is printed must say how to go on.
+TEST_F(Resume, ARunWithoutANamedFolderSaysWhichOneGoesOn) {
+  const std::string program = TRIREME_BINARY_DIR "/tests/resume_probe --data " + probe_data();
+  const auto in_folder = [&](const std::string& arguments) {
+    const int status =
+        std::system(fmt::format("cd {} && {} -n 2 {} {} >log 2>&1", dir / "", mpirun, program, arguments).c_str());
+    return WEXITSTATUS(status);
+  };
+  ASSERT_EQ(in_folder("--epochs 100000 --max-time 3s"), 10) << read_file(dir / "log");
+  const std::string text = read_file(dir / "log");
+  std::smatch found;
+  ASSERT_TRUE(std::regex_search(text, found, std::regex("if this run is interrupted.*(--run-dir runs/[0-9-]+)")))
+      << text;
+  const std::string named = found[1];
+  expect_words(text, {"the same command with " + named + " goes on from there"});
+  ASSERT_EQ(in_folder("--max-steps 1 " + named), 0) << read_file(dir / "log");
+  expect_words(read_file(dir / "log"), {"going on after step"});
 }
 
 TEST_F(Resume, ASecondJobOnTheSameFolderIsSentAway) {

@@ -4,6 +4,7 @@
 
 #include "core/kernels/launch.hpp"
 #include "core/ops/conv2d_onednn.hpp"
+#include "core/ops/half_conv2d.hpp"
 #include "core/ops/reduce.hpp"
 
 namespace trireme::ops {
@@ -101,7 +102,7 @@ void reference_data_gradient(Context& context, const onednn::ConvDataGradientCal
                                            .filter = call.filter.tensor().data<T>(),
                                            .dx = call.dx.tensor.data<T>(),
                                            .e = e,
-                                           .beta = static_cast<T>(call.dx.beta())});
+                                           .beta = call.dx.beta()});
 }
 
 template <class T>
@@ -112,31 +113,46 @@ void reference_filter_gradient(Context& context, const onednn::ConvFilterGradien
                                              .dy = call.dy.data<T>(),
                                              .dfilter = call.dfilter.tensor.data<T>(),
                                              .e = e,
-                                             .beta = static_cast<T>(call.dfilter.beta())});
+                                             .beta = call.dfilter.beta()});
   if (call.dbias.tensor) column_sum_into(context, call.dy, call.dbias, 1);
 }
 
 void forward(Context& context, const onednn::ConvForwardCall& call, Backend backend) {
   if (context.on_meta() || call.y.elements() == 0) return;
   if (by_library(context, call.y.dtype(), backend)) return onednn::conv_forward(context, call);
-  with_floating(call.y.dtype(), "conv2d", [&](auto zero) { reference_forward<decltype(zero)>(context, call); });
+  if (is_half(call.y.dtype()))
+    return half_conv_forward(context, call, [&](const auto& wide) { forward(context, wide, backend); });
+  with_wide_floating(call.y.dtype(), "conv2d", [&](auto zero) { reference_forward<decltype(zero)>(context, call); });
+}
+
+void data_gradient(Context& context, const onednn::ConvDataGradientCall& call, Backend backend) {
+  if (by_library(context, call.dy.dtype(), backend)) return onednn::conv_data_gradient(context, call);
+  if (is_half(call.dy.dtype()))
+    return half_conv_data_gradient(context, call, [&](const auto& wide) { data_gradient(context, wide, backend); });
+  with_wide_floating(call.dy.dtype(), "conv2d",
+                     [&](auto zero) { reference_data_gradient<decltype(zero)>(context, call); });
+}
+
+void filter_gradient(Context& context, const onednn::ConvFilterGradientCall& call, Backend backend) {
+  if (by_library(context, call.dy.dtype(), backend) && call.dy.elements() > 0)
+    return onednn::conv_filter_gradient(context, call);
+  if (is_half(call.dy.dtype()))
+    return half_conv_filter_gradient(context, call, [&](const auto& wide) { filter_gradient(context, wide, backend); });
+  with_wide_floating(call.dy.dtype(), "conv2d",
+                     [&](auto zero) { reference_filter_gradient<decltype(zero)>(context, call); });
 }
 
 void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
   static_cast<void>(kept.filter.get());  // throws if a constant filter was changed since
   const onednn::ConvDataGradientCall call{kept.extents, dy, kept.filter.value(), g.to(0)};
   if (context.on_meta() || call.dx.tensor.elements() == 0) return;
-  if (by_library(context, dy.dtype(), kept.backend)) return onednn::conv_data_gradient(context, call);
-  with_floating(dy.dtype(), "conv2d", [&](auto zero) { reference_data_gradient<decltype(zero)>(context, call); });
+  data_gradient(context, call, kept.backend);
 }
 
 void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
-  const onednn::ConvFilterGradientCall call{kept.extents, kept.x.get(), dy, g.to(1),
-                                            g.wanted(2) ? g.to(2) : Destination{}};
-  if (context.on_meta()) return;
-  if (by_library(context, dy.dtype(), kept.backend) && dy.elements() > 0)
-    return onednn::conv_filter_gradient(context, call);
-  with_floating(dy.dtype(), "conv2d", [&](auto zero) { reference_filter_gradient<decltype(zero)>(context, call); });
+  const onednn::ConvFilterGradientCall call{kept.extents, kept.x.get(), dy, g.to_stored(1),
+                                            g.wanted(2) ? g.to_stored(2) : Destination{}};
+  if (!context.on_meta()) filter_gradient(context, call, kept.backend);
 }
 
 void gradient(Context& context, Gradients& g, const Kept& kept) {
@@ -145,7 +161,7 @@ void gradient(Context& context, Gradients& g, const Kept& kept) {
   if (g.wanted(1)) {
     parameter_gradients(context, g, kept, dy);
   } else if (g.wanted(2)) {
-    column_sum_into(context, dy, g.to(2), 1);
+    column_sum_into(context, dy, g.to_stored(2), 1);
   }
 }
 

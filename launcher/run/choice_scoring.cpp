@@ -11,16 +11,15 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 
 /// log p(label) of each row of logits (rows, V).
-template <class T>
-double log_probability(const std::vector<T>& values, std::span<const std::int32_t> labels) {
+double log_probability(std::span<const double> values, std::span<const std::int32_t> labels) {
   const std::size_t width = values.size() / labels.size();
   double sum = 0;
   for (std::size_t row = 0; row < labels.size(); ++row) {
-    const auto of_row = std::span(values).subspan(row * width, width);
-    const auto largest = static_cast<double>(*std::max_element(of_row.begin(), of_row.end()));
+    const auto of_row = values.subspan(row * width, width);
+    const double largest = *std::max_element(of_row.begin(), of_row.end());
     double total = 0;
-    for (const T one : of_row) total += std::exp(static_cast<double>(one) - largest);
-    sum += static_cast<double>(of_row[static_cast<std::size_t>(labels[row])]) - largest - std::log(total);
+    for (const double one : of_row) total += std::exp(one - largest);
+    sum += of_row[static_cast<std::size_t>(labels[row])] - largest - std::log(total);
   }
   return sum;
 }
@@ -53,7 +52,9 @@ ScoredItem score_choices(LanguageModel& model, Context& context, const Tokenizer
     const Tensor rows = hidden.reshape({tokens, hidden.shape()[2]}).slice(tokens - predicted, predicted);
     const Value logits = ops::matmul(context, rows, model.head(context), {.transpose_b = ops::Transpose::yes});
     with_floating(logits.dtype(), "choices", [&](auto zero) {
-      out.log_probabilities.push_back(log_probability(logits.tensor().to_vector<decltype(zero)>(), choice));
+      std::vector<double> values;
+      for (const auto one : logits.tensor().to_vector<decltype(zero)>()) values.push_back(static_cast<double>(one));
+      out.log_probabilities.push_back(log_probability(values, choice));
     });
     out.bytes.push_back(static_cast<std::int64_t>(text.size()));
   }

@@ -16,10 +16,11 @@ namespace {
 
 using ops::BatchNormOptions;
 
-ops::RunningStatistics fresh_running(std::int64_t channels, DType dtype, Device device) {
+ops::RunningStatistics fresh_running(std::int64_t channels, DType of_input, Device device) {
+  const DType dtype = accum_dtype(of_input);
   const Tensor mean = Tensor::zeros({channels}, dtype, device), variance = Tensor::zeros({channels}, dtype, device);
   if (!device.is_meta())
-    with_floating(dtype, "ones", [&](auto zero) {
+    with_wide_floating(dtype, "ones", [&](auto zero) {
       for (auto& v : variance.span<decltype(zero)>()) v = 1;
     });
   return {mean, variance};

@@ -48,9 +48,12 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
          options.batch, options.accumulate, ranks->size(), options.accumulate, options.accumulate * ranks->size());
   check_data(*data.train);
   if (data.validation) check_data(*data.validation);
-  layout_ = plan_arena(task.module(), {.dtype = options.precision, .shards = 1},
-                       [&](Context& context) { task.plan(context, micro, options.precision); });
-  const auto bytes = static_cast<std::size_t>(layout_.trained_elements()) * size_of(options.precision);
+  const PrecisionOptions& precision = options.precision;
+  layout_ = plan_arena(task.module(), {.dtype = precision.dtype(), .gradient_dtype = precision.gradient_dtype()},
+                       [&](Context& context) { task.plan(context, micro, precision.dtype()); });
+  if (precision.precision == Precision::tf32) use_tf32();
+  if (precision.scales_loss()) counts_.loss_scale = precision.loss_scaling.begin();
+  const auto bytes = static_cast<std::size_t>(layout_.trained_elements()) * size_of(layout_.gradient_dtype());
   planes_ = allocate_planes(layout_, session.device(), *ranks->shared_allocator(bytes));
   materialize(task.module(), layout_, planes_, static_cast<std::uint64_t>(options.seed));
   const auto bucket = static_cast<std::size_t>(options.bucket_mib * 1048576);
@@ -61,6 +64,12 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
   tape_ = std::make_unique<Tape>(*parallel_);
   state_.random_seed = static_cast<std::uint64_t>(options.seed);
   plan_steps();
+}
+
+void Trainer::use_tf32() {
+  context_.set_product_math(ProductMath::tf32);
+  if (!context_.device().is_cuda() && session_.leads())
+    log::info("--precision tf32: a CPU has no such products; they are computed in f32");
 }
 
 void Trainer::plan_steps() {
@@ -83,15 +92,19 @@ std::unique_ptr<Loader> Trainer::open_loader(std::int64_t position, std::int64_t
                                                 .blocks = {.samples = options_.shuffle_block},
                                                 .threads = static_cast<int>(threads),
                                                 .start = static_cast<std::uint64_t>(position),
-                                                .transforms = task_.transforms(options_.precision, Mode::train)});
+                                                .transforms = task_.transforms(layout_.dtype(), Mode::train)});
 }
 
 void Trainer::restore(const TrainerState& state) {
   counts_ = state;
-  state_.loss_scale = state.loss_scale;
   loader_.reset();
   plan_steps();
   parameters_changed();
+}
+
+void Trainer::parameters_changed() {
+  round_masters(session_.stream(), planes_);
+  optimizer_->count_version();
 }
 
 std::vector<NamedTensor> Trainer::tensors() const {
@@ -100,7 +113,7 @@ std::vector<NamedTensor> Trainer::tensors() const {
   const auto add = [&](const std::string& plane, const ArenaEntry& entry, const Tensor& from) {
     out.push_back({plane, entry.name, entry.parameter->shape(), from.slice(entry.offset, entry.count)});
   };
-  for (const ArenaEntry& entry : entries) add("param", entry, planes_.param);
+  for (const ArenaEntry& entry : entries) add("param", entry, planes_.values());
   for (const NamedPlane& moment : optimizer_->state_planes())
     for (std::size_t k = 0; k < layout_.trained(); ++k) add(moment.name, entries[k], moment.plane);
   for (const NamedState& named : states_of(task_.module()))
@@ -156,12 +169,14 @@ Trainer::Step Trainer::finish(const Sums& sums) {
   const double broken = norm.finite && std::isfinite(sums.loss) ? 0.0 : 1.0;
   const double mine[] = {norm.squared, sums.targets, sums.loss, broken, wishes.save, wishes.stop, wishes.time};
   const std::vector<double> all = parallel_->sum(mine);
-  const double exact = static_cast<double>(options_.batch) / all[1];
+  const double exact = static_cast<double>(options_.batch) / all[1] / state_.loss_scale;
   // Without a target there is nothing to learn from: the step is skipped like one that is not finite.
-  Step step{.loss = all[2] / all[1],
+  const double step_loss = all[2] / all[1];
+  Step step{.loss = step_loss,
             .gradient_norm = std::sqrt(all[0]) * exact,
             .rate = state_.rate,
             .skipped = all[3] > 0 || !(all[1] > 0),
+            .overflowed = overflowed(all[3], step_loss),
             .wishes = {all[4], all[5], all[6]}};
   if (!step.skipped) step.outlier = outlier_of(step);
   step.skipped = step.skipped || !step.outlier.empty();
@@ -170,7 +185,9 @@ Trainer::Step Trainer::finish(const Sums& sums) {
   state_.gradient_scale = clip * exact;
   show_gradients(exact);
   if (!step.skipped) optimizer_->step(session_.stream(), &state_);
-  count_skip(step, all[3]);
+  if (!step.skipped && options_.precision.scales_loss())
+    counts_.loss_scale = options_.precision.loss_scaling.after_use(counts_.loss_scale);
+  step.overflowed ? count_overflow() : count_skip(step, all[3]);
   ++counts_.steps;
   counts_.samples += options_.batch;
   return step;
@@ -193,6 +210,7 @@ Trainer::Step Trainer::step() {
   watch_profile();
   state_.step = counts_.steps;
   state_.rate = schedule_.at(counts_.steps);
+  state_.loss_scale = counts_.loss_scale.value;
   const ProfileSpan span("step", ProfileSpan::Kind::phase);
   return finish(micro_batches());
 }
@@ -223,6 +241,7 @@ void Trainer::report(const Step& step, Progress& progress) {
                     .elapsed_seconds = time - progress.started};
   const Task::Work work = task_.work();
   if (work.tokens > 0) record.tokens_per_second = record.samples_per_second * work.tokens;
+  if (options_.precision.scales_loss()) record.loss_scale = state_.loss_scale;
   if (peak_flops_ > 0) record.utilisation = record.samples_per_second * work.flops / peak_flops_;
   hooks_.metrics->step(record);
   if (hooks_.board) hooks_.board->step(record);
@@ -295,7 +314,7 @@ Task::Evaluation Trainer::evaluate(const Samples& samples) {
                           .parts = ranks->size(),
                           .pass = Pass::evaluate,
                           .threads = static_cast<int>(options_.loader_threads),
-                          .transforms = task_.transforms(options_.precision, Mode::eval)});
+                          .transforms = task_.transforms(layout_.dtype(), Mode::eval)});
   std::vector<double> sums;
   while (!loader.finished()) {
     const std::vector<double> of_batch = task_.evaluate(context_, loader.next());

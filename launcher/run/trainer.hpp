@@ -38,8 +38,9 @@ struct TrainerState {
   std::int64_t skipped = 0, skipped_in_a_row = 0;
   double training_seconds = 0;  ///< Spent in steps, by all starts of the run that led here.
   double elapsed_seconds = 0;   ///< The same with evaluations and saves.
-  double loss_scale = 1;
-  std::int64_t outliers = 0;  ///< Steps passed over for their loss or gradient norm.
+  LossScale loss_scale = {};
+  std::int64_t overflows = 0;  ///< Steps given up in the search for the loss scale.
+  std::int64_t outliers = 0;   ///< Steps passed over for their loss or gradient norm.
   OutlierWindow losses = {}, norms = {};
   std::optional<double> validation_loss = {}, validation_accuracy = {};  ///< Of the last validation.
 
@@ -57,6 +58,7 @@ class Trainer {
     double rate = 0;
     /// Not finite, without a target, or an outlier: weights and optimizer stay as they are.
     bool skipped = false;
+    bool overflowed = false;   ///< Skipped, because the loss scale was too large.
     std::string outlier = {};  ///< What stood out; empty: nothing.
     Wishes wishes = {};        ///< Summed over all ranks.
   };
@@ -91,8 +93,9 @@ class Trainer {
   std::vector<NamedTensor> tensors() const;
   /// Goes on from counts whose tensors have been filled.
   void restore(const TrainerState& state);
-  /// Forgets copies libraries made of the parameters; call it after their values were replaced.
-  void parameters_changed() { optimizer_->count_version(); }
+  /// To be called after the values of the tensors were replaced: rounds masters into parameters, and forgets copies
+  /// libraries made of these.
+  void parameters_changed();
   const SampleSource& training_data() const { return *data_.train; }
   const ArenaLayout& layout() const { return layout_; }
   const Planes& planes() const { return planes_; }
@@ -107,8 +110,11 @@ class Trainer {
   Task::Loss forward(const Batch& batch, Tape& tape, Peers& peers);
   std::unique_ptr<Loader> open_loader(std::int64_t position, std::int64_t threads) const;
   void plan_steps();
+  void use_tf32();
   std::int64_t epoch() const { return counts_.samples / data_.train->count(); }
   void count_skip(const Step& step, double not_finite);
+  bool overflowed(double broken, double loss) const;
+  void count_overflow();
   std::string outlier_of(const Step& step);
   std::string find_culprit();
   std::string replay(Peers& peers);

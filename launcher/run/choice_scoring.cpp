@@ -1,28 +1,12 @@
 #include "launcher/run/choice_scoring.hpp"
 
-#include <algorithm>
-#include <cmath>
-
-#include "core/ops/matmul.hpp"
+#include "core/ops/linear_cross_entropy.hpp"
 
 namespace trireme {
 namespace {
 
+using ops::linear_cross_entropy;
 using Ids = std::vector<std::int32_t>;
-
-/// log p(label) of each row of logits (rows, V).
-double log_probability(std::span<const double> values, std::span<const std::int32_t> labels) {
-  const std::size_t width = values.size() / labels.size();
-  double sum = 0;
-  for (std::size_t row = 0; row < labels.size(); ++row) {
-    const auto of_row = values.subspan(row * width, width);
-    const double largest = *std::max_element(of_row.begin(), of_row.end());
-    double total = 0;
-    for (const double one : of_row) total += std::exp(one - largest);
-    sum += of_row[static_cast<std::size_t>(labels[row])] - largest - std::log(total);
-  }
-  return sum;
-}
 
 }  // namespace
 
@@ -50,12 +34,8 @@ ScoredItem score_choices(LanguageModel& model, Context& context, const Tokenizer
     const auto tokens = static_cast<std::int64_t>(all.size()), predicted = static_cast<std::int64_t>(choice.size());
     const Tensor hidden = model.hidden(context, {.ids = Tensor::from(all, {1, tokens}, context.device())}).tensor();
     const Tensor rows = hidden.reshape({tokens, hidden.shape()[2]}).slice(tokens - predicted, predicted);
-    const Value logits = ops::matmul(context, rows, model.head(context), {.transpose_b = ops::Transpose::yes});
-    with_floating(logits.dtype(), "choices", [&](auto zero) {
-      std::vector<double> values;
-      for (const auto one : logits.tensor().to_vector<decltype(zero)>()) values.push_back(static_cast<double>(one));
-      out.log_probabilities.push_back(log_probability(values, choice));
-    });
+    const Tensor labels = Tensor::from(choice, {predicted}, context.device());
+    out.log_probabilities.push_back(-linear_cross_entropy(context, {rows, model.head(context)}, labels).loss_sum());
     out.bytes.push_back(static_cast<std::int64_t>(text.size()));
   }
   return out;

@@ -49,7 +49,11 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
   check_data(*data.train);
   if (data.validation) check_data(*data.validation);
   const PrecisionOptions& precision = options.precision;
-  layout_ = plan_arena(task.module(), {.dtype = precision.dtype(), .gradient_dtype = precision.gradient_dtype()},
+  const bool fixed = options.weights == TrainingOptions::Weights::fixed;
+  layout_ = plan_arena(task.module(),
+                       {.dtype = precision.dtype(),
+                        .gradient_dtype = precision.gradient_dtype(),
+                        .freeze = [fixed](const std::string&) { return fixed; }},
                        [&](Context& context) { task.plan(context, micro, precision.dtype()); });
   if (precision.precision == Precision::tf32) use_tf32();
   if (precision.scales_loss()) counts_.loss_scale = precision.loss_scaling.begin();
@@ -264,7 +268,10 @@ void Trainer::show_sample() {
 
 void Trainer::validate(Progress& progress) {
   const double paused = now();
-  const Task::Evaluation result = evaluate(data_.validation);
+  const std::optional<Task::Evaluation> found = evaluate_unless_stopped(data_.validation);
+  if (!found) return;
+  const Task::Evaluation& result = *found;
+  counts_.validation_due = false;
   counts_.validation_loss = result.loss;
   counts_.validation_accuracy = result.accuracy;
   const ValidationRecord record{.step = counts_.steps,
@@ -287,15 +294,21 @@ void Trainer::fit(const Hooks& hooks) {
   Progress progress;
   progress.last_step = counts_.steps;
   const double elapsed_before = counts_.elapsed_seconds;
+  if (data_.validation && counts_.validation_due) {  // a stop request cut it off
+    validate(progress);
+    if (counts_.validation_due && hooks_.after_step) hooks_.after_step({.wishes = cut_off_});
+  }
   while (counts_.steps < total_) {
     const std::int64_t epoch_before = epoch();
     const double started = now();
-    const Step done = step();
+    Step done = step();
     counts_.training_seconds += now() - started;
     report(done, progress);
     const bool due =
         options_.validate_every > 0 ? counts_.steps % options_.validate_every == 0 : epoch() != epoch_before;
-    if (data_.validation && (due || counts_.steps == total_)) validate(progress);
+    counts_.validation_due = data_.validation && (due || counts_.steps == total_);
+    if (counts_.validation_due) validate(progress);
+    if (counts_.validation_due) done.wishes = cut_off_;
     // Last: a checkpoint of this step means that all its records are written.
     counts_.elapsed_seconds = elapsed_before + now() - progress.started;
     if (hooks_.after_step) hooks_.after_step(done);
@@ -304,7 +317,18 @@ void Trainer::fit(const Hooks& hooks) {
   hooks_ = {};
 }
 
-Task::Evaluation Trainer::evaluate(const Samples& samples) {
+Task::Evaluation Trainer::evaluate(const Samples& samples) { return evaluate_unless_stopped(samples).value(); }
+
+/// Looks at wishes only inside fit(), after which there is nothing left to lose.
+bool Trainer::leaving() {
+  if (!hooks_.wishes_to_leave) return false;
+  const Wishes mine = hooks_.wishes_to_leave();
+  const std::vector<double> all = session_.data()->all_reduce_values(std::vector{mine.stop, mine.time});
+  cut_off_ = {.stop = all[0], .time = all[1]};
+  return all[0] > 0 || all[1] > 0;
+}
+
+std::optional<Task::Evaluation> Trainer::evaluate_unless_stopped(const Samples& samples) {
   check_data(*samples);
   const auto& ranks = session_.data();
   session_.world().log().set_phase("evaluation");
@@ -316,7 +340,8 @@ Task::Evaluation Trainer::evaluate(const Samples& samples) {
                           .threads = static_cast<int>(options_.loader_threads),
                           .transforms = task_.transforms(layout_.dtype(), Mode::eval)});
   std::vector<double> sums;
-  while (!loader.finished()) {
+  for (std::int64_t batch = 1; !loader.finished(); ++batch) {
+    if (batch % 16 == 0 && leaving()) return std::nullopt;
     const std::vector<double> of_batch = task_.evaluate(context_, loader.next());
     sums.resize(of_batch.size(), 0.0);
     for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += of_batch[k];

@@ -43,6 +43,7 @@ struct TrainerState {
   std::int64_t outliers = 0;   ///< Steps passed over for their loss or gradient norm.
   OutlierWindow losses = {}, norms = {};
   std::optional<double> validation_loss = {}, validation_accuracy = {};  ///< Of the last validation.
+  bool validation_due = false;  ///< After the last step, which a stop request cut off.
 
   Json to_json() const;
   /// Error(corrupt_input) where a number is missing.
@@ -68,6 +69,8 @@ class Trainer {
     TensorBoardRun* board = nullptr;   ///< Null where nothing is to be shown.
     /// This rank's wishes after step number `step`.
     std::function<Wishes(std::int64_t step)> wishes = nullptr;
+    /// The same inside a validation, where only those to end count.
+    std::function<Wishes()> wishes_to_leave = nullptr;
     /// After the records of a step are written.
     std::function<void(const Step&)> after_step = nullptr;
   };
@@ -123,6 +126,9 @@ class Trainer {
   void show_gradients(double scale);
   void show_sample();
   void validate(Progress& progress);
+  bool leaving();
+  /// Nothing where a wish to leave ended it early; cut_off_ says which.
+  std::optional<Task::Evaluation> evaluate_unless_stopped(const Samples& samples);
   void watch_profile();
 
   Session& session_;
@@ -143,6 +149,7 @@ class Trainer {
   std::int64_t total_ = 0;
   double peak_flops_ = 0;   // of all ranks together; 0: not asked for
   std::string first_skip_;  // which step, tensor and rank began the present row of skipped steps
+  Wishes cut_off_;          // what ended the last validation before its end
   Hooks hooks_;
 };
 

@@ -61,7 +61,7 @@ void run(Context& context, const Plan& plan, Operands o) {
     o.product.batches = plan.batches;
     return product_into(context, o.product, o.to);
   }
-  if (plan.batches == 0 && o.to.mode == Write::overwrite) o.to.tensor.fill_zero();
+  if (plan.batches == 0 && o.to.mode == Write::overwrite) o.to.tensor.fill_zero(context.stream());
   for (std::int64_t batch = 0; batch < plan.batches; ++batch) {
     if (o.split_a) o.product.a = batch_of(o.a, plan, batch);
     if (o.split_b) o.product.b = batch_of(o.b, plan, batch);

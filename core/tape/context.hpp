@@ -27,7 +27,11 @@ class Context {
   Mode mode() const { return mode_; }
   bool training() const { return mode_ == Mode::train; }
   Peers& peers() const { return *peers_; }
+  /// The step's numbers for the host.
   const StepState& state() const { return *state_; }
+  /// The step's numbers for kernels, in memory of this context's device: what begin_training() was given; without that,
+  /// state() itself on a CPU and on a GPU a copy of it, made at the first call of a pass.
+  const StepState* device_state();
   Tape* tape() const { return tape_; }
   /// Position in the sample stream of row 0 of this part's batch: random draws are keyed by it.
   std::int64_t first_sample() const { return first_sample_; }
@@ -55,6 +59,7 @@ class Context {
     Peers* peers = nullptr;
     std::int64_t first_sample = 0;
     std::int64_t global_rows = 0;
+    const StepState* device_state = nullptr;  ///< In the device's memory, equal to `state` when the work runs.
   };
   void begin_training(const Training& training);
   void begin_eval();
@@ -89,6 +94,8 @@ class Context {
   Mode mode_ = Mode::eval;
   Tape* tape_ = nullptr;
   const StepState* state_ = nullptr;
+  const StepState* device_state_ = nullptr;
+  Tensor uploaded_state_;
   Peers* peers_ = nullptr;
   std::int64_t first_sample_ = 0, global_rows_ = 0;
   std::uint32_t layer_ = 0;

@@ -16,6 +16,10 @@ namespace trireme {
 
 enum class Mode : std::uint8_t { train, eval };
 
+/// How a GPU multiplies f32 matrices: in full, or with operands rounded to 10 bits of mantissa (TF32), sums in f32. A
+/// CPU has full products only.
+enum class ProductMath : std::uint8_t { full, tf32 };
+
 class Context {
  public:
   /// Eval mode, no tape, one part. `stream` and `memory` must outlive the context and be of the same device.
@@ -33,6 +37,9 @@ class Context {
   /// state() itself on a CPU and on a GPU a copy of it, made at the first call of a pass.
   const StepState* device_state();
   Tape* tape() const { return tape_; }
+  /// For f32 products and convolutions; kept over passes.
+  ProductMath product_math() const { return product_math_; }
+  void set_product_math(ProductMath math) { product_math_ = math; }
   /// Position in the sample stream of row 0 of this part's batch: random draws are keyed by it.
   std::int64_t first_sample() const { return first_sample_; }
   /// Rows of the whole batch over all parts.
@@ -92,6 +99,7 @@ class Context {
   const Stream* stream_;
   Allocator* memory_;
   Mode mode_ = Mode::eval;
+  ProductMath product_math_ = ProductMath::full;
   Tape* tape_ = nullptr;
   const StepState* state_ = nullptr;
   const StepState* device_state_ = nullptr;

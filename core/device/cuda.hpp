@@ -12,6 +12,8 @@ namespace trireme::cuda {
 int device_count();
 /// Why device_count() is 0.
 std::string unavailable_reason();
+/// What decides which code suits a GPU: "sm_90 with 132 processors".
+std::string device_kind(int device);
 
 void* create_stream(int device);
 void synchronize_stream(void* stream);

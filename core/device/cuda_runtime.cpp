@@ -277,6 +277,16 @@ cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
 int device_count() { return devices().count; }
 std::string unavailable_reason() { return devices().reason; }
 
+std::string device_kind(int device) {
+  const auto ask = [device](cudaDeviceAttr attribute) {
+    int value = 0;
+    TRIREME_CUDA(cudaDeviceGetAttribute(&value, attribute, device));
+    return value;
+  };
+  return fmt::format("sm_{}{} with {} processors", ask(cudaDevAttrComputeCapabilityMajor),
+                     ask(cudaDevAttrComputeCapabilityMinor), ask(cudaDevAttrMultiProcessorCount));
+}
+
 void* create_stream(int device) {
   Service& home = service(device);
   use_device(device);

@@ -97,7 +97,7 @@ TEST(CudaGraph, IsOfGpusAlone) {
   EXPECT_NE(message_of([&] { graph.launch(stream); }).find("not recorded"), std::string::npos);
 }
 
-class Recorded : public testing::Test {
+class CudaRecorded : public testing::Test {
  protected:
   void SetUp() override {
     if (cuda_device_count() == 0) GTEST_SKIP() << "skipped: no GPU (" << cuda_unavailable_reason() << ")";
@@ -110,7 +110,7 @@ class Recorded : public testing::Test {
   }
 };
 
-TEST_F(Recorded, WorkRunsWhenItIsLaunchedAndOnlyThen) {
+TEST_F(CudaRecorded, WorkRunsWhenItIsLaunchedAndOnlyThen) {
   const Stream stream(Device::cuda(0));
   const Tensor y = filled(1);
   CudaGraph graph;
@@ -131,7 +131,7 @@ TEST_F(Recorded, WorkRunsWhenItIsLaunchedAndOnlyThen) {
   EXPECT_TRUE(all_are(y.to_vector<float>(), 32));
 }
 
-TEST_F(Recorded, StreamsJoinThroughEvents) {
+TEST_F(CudaRecorded, StreamsJoinThroughEvents) {
   const Stream stream(Device::cuda(0)), other(Device::cuda(0));
   const Tensor y = filled(1), z = filled(1);
   CudaGraph graph;
@@ -146,7 +146,7 @@ TEST_F(Recorded, StreamsJoinThroughEvents) {
   EXPECT_TRUE(all_are(z.to_vector<float>(), 5));
 }
 
-TEST_F(Recorded, MemoryIsRefusedByNameAndTheRecordingSurvivesIt) {
+TEST_F(CudaRecorded, MemoryIsRefusedByNameAndTheRecordingSurvivesIt) {
   const Stream stream(Device::cuda(0));
   StepAllocator memory(Device::cuda(0));
   const Tensor y = filled(1);
@@ -164,7 +164,7 @@ TEST_F(Recorded, MemoryIsRefusedByNameAndTheRecordingSurvivesIt) {
   EXPECT_TRUE(all_are(y.to_vector<float>(), 2));
 }
 
-TEST_F(Recorded, OtherThreadsGoOnWhileOneRecords) {
+TEST_F(CudaRecorded, OtherThreadsGoOnWhileOneRecords) {
   const Stream stream(Device::cuda(0));
   const Tensor y = filled(1);
   CudaGraph graph;

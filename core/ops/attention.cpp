@@ -5,6 +5,7 @@
 #include "core/kernels/attention.hpp"
 #include "core/kernels/launch.hpp"
 #include "core/ops/attention_cpu.hpp"
+#include "core/ops/attention_cudnn.hpp"
 
 namespace trireme::ops {
 namespace {
@@ -69,12 +70,18 @@ bool is_fast(Context& context, DType dtype, Backend backend) {
   return backend == Backend::best && dtype == DType::f32 && context.device().kind == Device::Kind::cpu;
 }
 
+/// How rows of queries or keys, each of which reads up to `keys` others, are spread. A GPU takes a warp for each: the
+/// lanes share a head's elements, and the bits do not depend on the length of the row.
+RowsShape rows_shape(const Context& context, std::int64_t rows, std::int64_t keys, std::int64_t head_size) {
+  return {rows, context.device().is_cuda() ? head_size : keys * head_size};
+}
+
 template <class T>
 void forward(Context& context, const kernels::AttentionForward<T>& call, std::int64_t batch, Backend backend) {
   if constexpr (std::is_same_v<T, float>)
     if (is_fast(context, DType::f32, backend)) return attention_on_cpu(context, call, batch);
   const AttentionRows<T>& in = call.in;
-  launch_rows(context.stream(), {batch * in.heads * in.time, in.key_room * in.head_size}, call);
+  launch_rows(context.stream(), rows_shape(context, batch * in.heads * in.time, in.key_room, in.head_size), call);
 }
 
 struct Kept {
@@ -82,6 +89,7 @@ struct Kept {
   Tensor log_sum;
   AttentionOptions options;
   Backend backend;
+  bool fused;  ///< By cuDNN, whose log_sum is f32.
 };
 
 template <class T>
@@ -99,10 +107,11 @@ void gradient(Context& context, const Kept& kept, const Tensor& dy, const Destin
   if constexpr (std::is_same_v<T, float>)
     if (is_fast(context, DType::f32, kept.backend)) return attention_gradient_on_cpu(context, call, batch);
   const AttentionRows<T>& in = call.in;
-  const RowsShape by_query{batch * in.heads * in.time, in.time * in.head_size};
-  launch_rows(context.stream(), {by_query.rows, in.head_size}, kernels::AttentionDelta<T>{call});
-  launch_rows(context.stream(), by_query, kernels::AttentionQueryGradient<T>{call});
-  launch_rows(context.stream(), {batch * in.kv_heads * in.time, by_query.row_elements},
+  const std::int64_t queries = batch * in.heads * in.time, keys = batch * in.kv_heads * in.time;
+  launch_rows(context.stream(), {queries, in.head_size}, kernels::AttentionDelta<T>{call});
+  launch_rows(context.stream(), rows_shape(context, queries, in.time, in.head_size),
+              kernels::AttentionQueryGradient<T>{call});
+  launch_rows(context.stream(), rows_shape(context, keys, in.time, in.head_size),
               kernels::AttentionKeyGradient<T>{call});
 }
 
@@ -131,34 +140,42 @@ void check_cache(const Tensor& qkv, const KeyValueCache& cache, const AttentionO
         row, lengths[row], time, cache.keys.shape()[1]);
 }
 
+void gradient_of(Context& context, Gradients& g, const Kept& kept) {
+  const Tensor dy = g.output();
+  const Destination to = g.to(0);
+  if (kept.fused)
+    return cudnn::attention_gradient(context, {{kept.qkv.get(), kept.options}, kept.y.get(), kept.log_sum, dy, to});
+  with_floating(dy.dtype(), "attention", [&](auto zero) { gradient<decltype(zero)>(context, kept, dy, to); });
+}
+
 }  // namespace
 
 Value attention(Context& context, const Value& qkv, const AttentionOptions& options, Backend backend) {
   check("attention", qkv.tensor(), options);
   check_documents(qkv.tensor(), options.document_start);
+  context.require_here("attention", "starts of documents", options.document_start);
   const std::int64_t batch = qkv.shape()[0], time = qkv.shape()[1];
+  const bool fused = backend == Backend::best && cudnn::attends(context, {qkv.tensor(), options});
   const Tensor y = context.empty({batch, time, options.heads * options.head_size}, qkv.dtype());
-  const Tensor log_sum = context.empty({batch, options.heads, time}, qkv.dtype());
-  with_floating(qkv.dtype(), "attention", [&](auto zero) {
-    using T = decltype(zero);
-    const auto in = rows_of<T>(qkv.tensor(), options);
-    forward<T>(context, {.in = in, .y = y.data<T>(), .log_sum = log_sum.data<T>()}, batch, backend);
-  });
-  const Kept kept{Saved(qkv), Saved(Value(y)), log_sum, options, backend};
-  return context.record({"attention",
-                         {&qkv, 1},
-                         [kept](Context& c, Gradients& g) {
-                           const Tensor dy = g.output();
-                           const Destination to = g.to(0);
-                           with_floating(dy.dtype(), "attention",
-                                         [&](auto zero) { gradient<decltype(zero)>(c, kept, dy, to); });
-                         }},
-                        y);
+  const Tensor log_sum = context.empty({batch, options.heads, time}, fused ? DType::f32 : qkv.dtype());
+  if (fused) {
+    cudnn::attention(context, {qkv.tensor(), options}, y, log_sum);
+  } else {
+    with_floating(qkv.dtype(), "attention", [&](auto zero) {
+      using T = decltype(zero);
+      const auto in = rows_of<T>(qkv.tensor(), options);
+      forward<T>(context, {.in = in, .y = y.data<T>(), .log_sum = log_sum.data<T>()}, batch, backend);
+    });
+  }
+  const Kept kept{Saved(qkv), Saved(Value(y)), log_sum, options, backend, fused};
+  return context.record({"attention", {&qkv, 1}, [kept](Context& c, Gradients& g) { gradient_of(c, g, kept); }}, y);
 }
 
 Tensor attend_cached(Context& context, const Tensor& qkv, const KeyValueCache& cache, const AttentionOptions& options) {
   check("attend_cached", qkv, options);
   check_cache(qkv, cache, options);
+  for (const Tensor* part : {&cache.keys, &cache.values, &cache.lengths})
+    context.require_here("attend_cached", "keys, values and lengths", *part);
   const std::int64_t batch = qkv.shape()[0], time = qkv.shape()[1], room = cache.keys.shape()[1];
   const std::int64_t width = options.kv_heads * options.head_size;
   const Tensor y = context.empty({batch, time, options.heads * options.head_size}, qkv.dtype());

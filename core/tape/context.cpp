@@ -13,6 +13,11 @@ const StepState first_step{};
 
 }  // namespace
 
+void Context::require_here(const char* op, const char* what, const Tensor& tensor) const {
+  require(!tensor || on_meta() || tensor.device() == device(), "{}: the {} are on {}, but it computes on {}: copy them",
+          op, what, tensor.device().name(), device().name());
+}
+
 Tensor Context::empty(const Shape& shape, DType dtype) {
   const auto bytes = to_size(checked_mul(shape.elements(), static_cast<std::int64_t>(size_of(dtype))));
   return {memory_->allocate(bytes), 0, shape, dtype};

@@ -49,6 +49,9 @@ class Context {
 
   /// Names what follows in the accounts of the step's memory.
   void set_label(const std::string& label) { memory_->set_label(label); }
+  /// Throws unless `tensor`, which is `what` of `op`, lies where this context computes. A null handle and a context
+  /// that only plans (meta) are fine.
+  void require_here(const char* op, const char* what, const Tensor& tensor) const;
   /// Memory of the step for a result.
   Tensor empty(const Shape& shape, DType dtype);
   Tensor zeros(const Shape& shape, DType dtype);

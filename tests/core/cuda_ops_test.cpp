@@ -3,7 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <string>
 
+#include "core/ops/attention.hpp"
+#include "core/ops/cross_entropy.hpp"
+#include "core/ops/embedding.hpp"
+#include "core/ops/rotary.hpp"
 #include "tests/support/devices.hpp"
 #include "tests/support/gradient_check.hpp"
 
@@ -50,6 +56,29 @@ TEST_P(OpsOnDevice, TheSameBitsTwice) {
     ASSERT_EQ(first.output, second.output);
     ASSERT_EQ(first.gradients, second.gradients);
   }
+}
+
+/// A kernel would read an address of another device: not a wrong number but the end of the process.
+TEST_P(OpsOnDevice, IndicesOnAnotherDeviceAreRefusedByName) {
+  const Stream stream(device());
+  StepAllocator memory(device());
+  Context context(stream, memory);
+  const Tensor there = Tensor::empty({2, 3}, DType::i32, Device::meta()), labels = there.reshape({6});
+  const Tensor x = Tensor::zeros({2, 3, 6}, DType::f32, device()), table = x.reshape({6, 6});
+  const auto refused = [&](const char* what, const std::function<void()>& call) {
+    try {
+      call();
+      ADD_FAILURE() << what << " on another device were taken";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("are on meta"), std::string::npos) << error.what();
+    }
+  };
+  refused("embedding: the ids", [&] { ops::embedding(context, there, {.table = table}); });
+  refused("attention: the starts of documents",
+          [&] { ops::attention(context, x, {.head_size = 2, .document_start = there}); });
+  refused("rotary: the positions", [&] { ops::rotary(context, x, {.position_of = there, .positions = 3}); });
+  refused("cross_entropy: the labels", [&] { ops::cross_entropy(context, table, labels); });
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+// See attention_cudnn.hpp; the graphs that cuDNN's frontend is given.
 #ifdef TRIREME_HAS_CUDNN_FRONTEND
 
 #include "core/ops/attention_cudnn.hpp"

@@ -1,3 +1,4 @@
+// See conv2d_cudnn.hpp; also how the algorithm for a convolution is found.
 #ifdef TRIREME_HAS_CUDNN
 
 #include "core/ops/conv2d_cudnn.hpp"

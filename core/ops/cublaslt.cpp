@@ -1,3 +1,4 @@
+// See cublaslt.hpp.
 #ifdef TRIREME_HAS_CUDA
 
 #include "core/ops/cublaslt.hpp"

@@ -1,3 +1,4 @@
+// See cudnn.hpp.
 #ifdef TRIREME_HAS_CUDNN
 
 #include "core/ops/cudnn.hpp"

@@ -1,3 +1,4 @@
+// See gemm_cublaslt.hpp; also how the algorithm for a kind of product is found.
 #ifdef TRIREME_HAS_CUDA
 
 #include "core/ops/gemm_cublaslt.hpp"

@@ -124,7 +124,8 @@ Tensor logits_without_cache(LanguageModel& model, Context& context, const Rows& 
   const std::int64_t width = all.shape()[2], tokens = all.shape()[1], count = std::ssize(rows);
   const Tensor flat = all.reshape({count * tokens, width}), last = context.empty({count, width}, all.dtype());
   for (std::int64_t row = 0; row < count; ++row)
-    last.slice(row, 1).copy_from(flat.slice(row * tokens + input.counts[static_cast<std::size_t>(row)] - 1, 1));
+    last.slice(row, 1).copy_from(flat.slice(row * tokens + input.counts[static_cast<std::size_t>(row)] - 1, 1),
+                                 context.stream());
   return ops::matmul(context, last, model.head(context), {.transpose_b = ops::Transpose::yes}).tensor();
 }
 

@@ -49,6 +49,8 @@ CrossEntropyTask CrossEntropyTask::make(Context& context, const char* op, const 
           shape, rows);
   require(!options.weights || (options.weights.shape() == rows && options.weights.dtype() == DType::f32),
           "{}: the weights are not {} of f32", op, rows);
+  context.require_here(op, "labels", labels);
+  context.require_here(op, "weights", options.weights);
   require(options.smoothing >= 0 && options.smoothing < 1, "{}: the label smoothing {} must be at least 0 and below 1",
           op, options.smoothing);
   const CrossEntropyTask task{.labels = labels,

@@ -45,7 +45,7 @@ Value dropout(Context& context, const Value& x, const DropoutOptions& options) {
   require(each > 0 && rows % each == 0, "dropout: the {} rows of {} do not divide into samples of {} rows", rows,
           x.shape(), each);
   const std::int64_t samples = rows / each;
-  const Draws draws{.state = &context.state(),
+  const Draws draws{.state = context.device_state(),
                     .samples = samples,
                     .features = samples == 0 ? 0 : x.elements() / samples,
                     .first_sample = context.first_sample(),

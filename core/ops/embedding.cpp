@@ -119,6 +119,8 @@ void table_gradient(Context& context, const Tensor& dy, const TokenIndex& index,
 Value embedding(Context& context, const Tensor& ids, const EmbeddingParameters& parameters,
                 const EmbeddingOptions& options) {
   check(ids, parameters, options);
+  context.require_here("embedding", "ids", ids);
+  context.require_here("embedding", "positions", options.position_of);
   const Value &table = parameters.table, &positions = parameters.positions;
   const bool has_positions = static_cast<bool>(positions.tensor());
   const std::int64_t rows = table.shape()[0], position_rows = has_positions ? positions.shape()[0] : 0;

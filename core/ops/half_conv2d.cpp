@@ -23,21 +23,20 @@ struct Sums {
   Destination in_f32, to;
 
   Sums(Context& context, Destination place) : in_f32(place), to(std::move(place)) {
-    if (to.tensor && to.tensor.dtype() != DType::f32)
-      in_f32 = {context.empty(to.tensor.shape(), DType::f32), Write::overwrite};
+    if (to.tensor.dtype() != DType::f32) in_f32 = {context.empty(to.tensor.shape(), DType::f32), Write::overwrite};
   }
   Destination of_part(std::int64_t first) const {
     return {in_f32.tensor, first == 0 ? in_f32.mode : Write::accumulate};
   }
   void finish(Context& context) const {
-    if (to.tensor && to.tensor.dtype() != DType::f32) write(context.stream(), {in_f32.tensor}, to);
+    if (to.tensor.dtype() != DType::f32) write(context.stream(), {in_f32.tensor}, to);
   }
 };
 
 }  // namespace
 
-void half_conv_forward(Context& context, const onednn::ConvForwardCall& call,
-                       const std::function<void(const onednn::ConvForwardCall&)>& wide) {
+void half_conv_forward(Context& context, const ConvForwardCall& call,
+                       const std::function<void(const ConvForwardCall&)>& wide) {
   const Value filter(widened(context, call.filter.tensor()));
   const Tensor bias = widened(context, call.bias);
   for_images(call.extents, [&](const ConvExtents& part, std::int64_t first, std::int64_t count) {
@@ -48,8 +47,8 @@ void half_conv_forward(Context& context, const onednn::ConvForwardCall& call,
   });
 }
 
-void half_conv_data_gradient(Context& context, const onednn::ConvDataGradientCall& call,
-                             const std::function<void(const onednn::ConvDataGradientCall&)>& wide) {
+void half_conv_data_gradient(Context& context, const ConvDataGradientCall& call,
+                             const std::function<void(const ConvDataGradientCall&)>& wide) {
   const Value filter(widened(context, call.filter.tensor()));
   for_images(call.extents, [&](const ConvExtents& part, std::int64_t first, std::int64_t count) {
     const Tensor dy = widened(context, call.dy.slice(first, count)), to = call.dx.tensor.slice(first, count);
@@ -59,15 +58,14 @@ void half_conv_data_gradient(Context& context, const onednn::ConvDataGradientCal
   });
 }
 
-void half_conv_filter_gradient(Context& context, const onednn::ConvFilterGradientCall& call,
-                               const std::function<void(const onednn::ConvFilterGradientCall&)>& wide) {
-  const Sums dfilter(context, call.dfilter), dbias(context, call.dbias);
+void half_conv_filter_gradient(Context& context, const ConvFilterGradientCall& call,
+                               const std::function<void(const ConvFilterGradientCall&)>& wide) {
+  const Sums dfilter(context, call.dfilter);
   for_images(call.extents, [&](const ConvExtents& part, std::int64_t first, std::int64_t count) {
     const Tensor x = widened(context, call.x.slice(first, count)), dy = widened(context, call.dy.slice(first, count));
-    wide({part, x, dy, dfilter.of_part(first), dbias.of_part(first)});
+    wide({part, x, dy, dfilter.of_part(first), {}});
   });
   dfilter.finish(context);
-  dbias.finish(context);
 }
 
 }  // namespace trireme::ops

@@ -67,7 +67,10 @@ void by_batches(const Call& call) {
 }  // namespace
 
 void half_product_into(Context& context, const Product& product, const Destination& to, Backend backend) {
-  const Call call{context, product, to, backend};
+  Product alone = product;
+  alone.before = {};
+  alone.sums_of_a = alone.sums_of_b = {};
+  const Call call{context, alone, to, backend};
   const bool turned = product.transpose_a == Transpose::yes;
   const bool plain = !product.bias && product.finish == Product::Finish::none;
   if (product.batches == 1 && !turned) return by_rows(call);

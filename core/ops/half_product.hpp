@@ -6,8 +6,9 @@
 
 namespace trireme::ops {
 
-/// As product_into for 16-bit operands; the destination is of their type or f32. One copy of the right operand in f32
-/// is in memory at a time, or of the result where the left operand counts as transposed; all else comes in parts.
+/// The product, its bias and ReLU, for 16-bit operands; the destination is of their type or f32. One copy of the right
+/// operand in f32 is in memory at a time, or of the result where the left operand counts as transposed; all else comes
+/// in parts.
 void half_product_into(Context& context, const Product& product, const Destination& to, Backend backend);
 
 }  // namespace trireme::ops

@@ -48,7 +48,7 @@ void residual_gradient(Context& context, Gradients& g, const F& through_norm) {
   Destination to;
   if (g.arrived(0)) {
     to = {g.reusable(0), Write::accumulate};
-    if (to.tensor.buffer() != g.output(0).buffer()) to.tensor.copy_from(g.output(0));
+    if (to.tensor.buffer() != g.output(0).buffer()) to.tensor.copy_from(g.output(0), context.stream());
   } else {
     to = {context.empty(g.output(1).shape(), g.output(1).dtype()), Write::overwrite};
   }

@@ -125,6 +125,7 @@ void apply(Context& context, const Turn& turn, const std::pair<Tensor, Tensor>& 
 
 Value rotary(Context& context, Value qkv, const RotaryOptions& options) {
   check(qkv, options);
+  context.require_here("rotary", "positions", options.position_of);
   const std::int64_t time = qkv.shape()[1];
   const std::int64_t positions = options.positions > 0 ? options.positions : options.first_position + time;
   check_positions(options.position_of, positions);

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/base/error.hpp"
+#include "tests/support/poisoned_memory.hpp"
 
 namespace trireme {
 namespace {
@@ -47,12 +48,12 @@ std::vector<double> to_doubles(const Tensor& tensor) {
   });
 }
 
-Tensor to_tensor(const std::vector<double>& values, const Shape& shape, DType dtype) {
-  return with_floating(dtype, "gradient check", [&](auto zero) {
+Tensor to_tensor(const std::vector<double>& values, const Shape& shape, const Setting& setting) {
+  return with_floating(setting.dtype, "gradient check", [&](auto zero) {
     using T = decltype(zero);
     std::vector<T> out(values.size());
     std::transform(values.begin(), values.end(), out.begin(), [](double v) { return static_cast<T>(v); });
-    return Tensor::from(out, shape);
+    return Tensor::from(out, shape, setting.device);
   });
 }
 
@@ -92,10 +93,11 @@ std::vector<double> draw_weights(const Draws& draws, std::int64_t count) {
 void write_weights(const Destination& to, const std::vector<double>& weights) {
   with_floating(to.tensor.dtype(), "gradient check", [&](auto zero) {
     using T = decltype(zero);
-    const auto out = to.tensor.span<T>();
+    std::vector<T> out = to.tensor.to_vector<T>();
     for (std::size_t i = 0; i < weights.size(); ++i)
       out[i] = static_cast<T>(static_cast<double>(static_cast<T>(weights[i])) +
                               (to.mode == Write::accumulate ? static_cast<double>(out[i]) : 0.0));
+    to.tensor.copy_from(Tensor::from(out, to.tensor.shape()));
   });
 }
 
@@ -110,15 +112,15 @@ Value weighted_sum(Context& context, const Inputs& parts, std::vector<std::vecto
                         loss);
 }
 
-/// A training pass on the host.
+/// A training pass.
 struct Pass {
   Stream stream;
-  StepAllocator memory{Device::cpu()};
+  test::PoisonedMemory memory;
   Context context{stream, memory};
   StepState state{.step = 3, .random_seed = 7};
   NoParameters store;
   Tape tape{store};
-  explicit Pass(const GradientCase& row) {
+  explicit Pass(const GradientCase& row, Device device = Device::cpu()) : stream(device), memory(device) {
     const std::int64_t rows = row.shapes.empty() || row.shapes[0].dims() == 0 ? 1 : row.shapes[0][0];
     context.begin_training({.tape = &tape, .state = &state, .peers = nullptr, .first_sample = 0, .global_rows = rows});
   }
@@ -128,7 +130,7 @@ double loss_of(const GradientCase& row, const Draws& draws, const std::vector<st
   Pass pass(row);
   Inputs values;
   for (std::size_t k = 0; k < inputs.size(); ++k)
-    values.push_back(pass.tape.watch(to_tensor(inputs[k], row.shapes[k], DType::f64)));
+    values.push_back(pass.tape.watch(to_tensor(inputs[k], row.shapes[k], {})));
   const std::vector<double> y = to_doubles(row.function(pass.context, values).tensor());
   const std::vector<double> weights = draw_weights(draws, static_cast<std::int64_t>(y.size()));
   double loss = 0;
@@ -136,17 +138,17 @@ double loss_of(const GradientCase& row, const Draws& draws, const std::vector<st
   return loss;
 }
 
-Computed compute_from(const GradientCase& row, const Draws& draws, DType dtype, Contribution contribution) {
-  Pass pass(row);
+Computed compute_from(const GradientCase& row, const Draws& draws, const Setting& setting) {
+  Pass pass(row, setting.device);
   Inputs values;
   for (std::size_t k = 0; k < row.shapes.size(); ++k)
-    values.push_back(pass.tape.watch(to_tensor(draws.inputs[k], row.shapes[k], dtype)));
+    values.push_back(pass.tape.watch(to_tensor(draws.inputs[k], row.shapes[k], setting)));
   const Value y = row.function(pass.context, values);
   Computed out{y.shape(), to_doubles(y.tensor()), {}};
 
   Inputs parts{y};
   std::vector<std::vector<double>> factors{draw_weights(draws, y.elements())};
-  if (contribution == Contribution::second) {
+  if (setting.contribution == Contribution::second) {
     parts.insert(parts.end(), values.begin(), values.end());
     factors.insert(factors.end(), draws.extra.begin(), draws.extra.end());
   }
@@ -169,7 +171,7 @@ std::vector<std::vector<double>> compute_parameters(const GradientCase& row, con
   for (const Shape& shape : row.shapes) parameters.emplace_back(shape, Initializer::zeros());
   Inputs values;
   for (std::size_t k = 0; k < parameters.size(); ++k) {
-    parameters[k].bind(to_tensor(draws.inputs[k], row.shapes[k], half), fmt::format("input {}", k),
+    parameters[k].bind(to_tensor(draws.inputs[k], row.shapes[k], {.dtype = half}), fmt::format("input {}", k),
                        static_cast<int>(k));
     values.push_back(tape.use(parameters[k]));
   }
@@ -250,7 +252,11 @@ GradientCases::GradientCases(std::vector<GradientCase> rows) {
 }
 
 Computed compute(const GradientCase& row, DType dtype, Contribution contribution, std::uint64_t seed) {
-  return compute_from(row, draw_inputs(row, seed), dtype, contribution);
+  return compute(row, {dtype, Device::cpu(), contribution}, seed);
+}
+
+Computed compute(const GradientCase& row, const Setting& setting, std::uint64_t seed) {
+  return compute_from(row, draw_inputs(row, seed), setting);
 }
 
 std::string check_gradient(const GradientCase& row, std::uint64_t seed) {
@@ -265,8 +271,8 @@ std::string check_gradient(const GradientCase& row, std::uint64_t seed) {
 std::string check_half(const GradientCase& row, DType half, std::uint64_t seed) {
   const double tolerance = row.half_tolerance * (half == DType::bf16 ? 0x1p-7 : 0x1p-10);
   const Draws draws = draw_inputs(row, seed, half);
-  const Computed want = compute_from(row, draws, DType::f64, Contribution::second);
-  const Computed got = compute_from(row, draws, half, Contribution::second);
+  const Computed want = compute_from(row, draws, {.contribution = Contribution::second});
+  const Computed got = compute_from(row, draws, {.dtype = half, .contribution = Contribution::second});
   std::string error = compare("output", got.output, want.output, tolerance);
   for (std::size_t k = 0; k < got.gradients.size() && error.empty(); ++k)
     error = compare(fmt::format("gradient of input {}", k), got.gradients[k], want.gradients[k], tolerance);

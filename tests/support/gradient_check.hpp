@@ -23,8 +23,8 @@ struct GradientCase {
   std::string op;       ///< The function's name in core/ops/.
   std::string variant;  ///< What is special about this row; letters, digits and underscores, may be empty.
   std::vector<Shape> shapes;
-  /// Runs the op on inputs of `shapes` (any floating type, cpu or meta; constants it needs are its own, of
-  /// x[0].dtype()).
+  /// Runs the op on inputs of `shapes` (any floating type, on any device; constants it needs are its own, of
+  /// x[0].dtype() and on the context's device).
   std::function<Value(Context&, const Inputs&)> function;
   /// Inputs are drawn uniformly from [low, high], but never closer to 0 than 0.05 (kinks of relu, poles of division).
   double low = -2, high = 2;
@@ -56,7 +56,15 @@ struct Computed {
 /// the reported gradients include that known contribution).
 enum class Contribution : std::uint8_t { first, second };
 
-/// Forward and backward in `dtype` with inputs and weights drawn from `seed`.
+struct Setting {
+  DType dtype = DType::f64;
+  Device device = Device::cpu();
+  Contribution contribution = Contribution::first;
+};
+
+/// Forward and backward with inputs and weights drawn from `seed`, in memory that holds no number at first.
+Computed compute(const GradientCase& row, const Setting& setting, std::uint64_t seed);
+/// The same on the CPU.
 Computed compute(const GradientCase& row, DType dtype, Contribution contribution, std::uint64_t seed);
 
 /// An empty text when the gradients agree with central differences and f32 with f64, else what differs and where.

@@ -21,7 +21,8 @@ namespace trireme {
 enum class Binding : std::uint8_t { automatic, none };
 
 struct SessionOptions {
-  std::string device = "auto";  ///< auto or cpu
+  std::string device = "auto";  ///< auto, cpu, cuda or cuda:N
+  bool share_gpu = false;       ///< Several ranks may compute on one GPU.
   std::int64_t threads = 0;     ///< 0: OMP_NUM_THREADS where set, else cores of the host / ranks of the host
   Binding binding = Binding::automatic;
   void declare(OptionSet& options);
@@ -43,7 +44,7 @@ class Session {
 
  private:
   void share_cores(const SessionOptions& options);
-  void choose_device(const std::string& wanted);
+  void choose_device(const SessionOptions& options);
 
   std::shared_ptr<Communicator> world_;
   std::unique_ptr<Mesh> mesh_;

@@ -87,6 +87,11 @@ std::vector<double> DataParallel::sum(std::span<const double> values) {
   return comm_->all_reduce_values(values);
 }
 
+void DataParallel::sum(const Tensor& values) {
+  const ProfileSpan span("sum of numbers", ProfileSpan::Kind::communication);
+  comm_->all_reduce(values).wait();
+}
+
 void DataParallel::zero_untouched(std::size_t first, std::size_t last) {
   for (std::size_t k = first; k < last; ++k) {
     if (!store_.touched(k)) store_.gradient(k).fill_zero();

@@ -33,10 +33,16 @@ class DataParallel final : public GradientStore {
   void ready(Parameter& parameter) override;
   /// Sends the rest, what nobody wrote as zeros, and waits until the plane holds the sums over all ranks.
   void flush();
+  /// Which entries the step's backward passes have written so far. A replay of recorded work writes without asking for
+  /// places: set_written() then says what the recorded passes had written.
+  const std::vector<char>& written() const { return store_.touched(); }
+  void set_written(const std::vector<char>& entries) { store_.set_touched(entries); }
 
   /// The sum over all ranks of the caller's numbers (squared norm, target count, loss, non-finite count): the one
   /// further message of a step.
   std::vector<double> sum(std::span<const double> values);
+  /// The same in place, where the values lie.
+  void sum(const Tensor& values);
 
   Communicator& communicator() const { return *comm_; }
   /// The summed gradient of one entry, after flush().

@@ -57,7 +57,7 @@ void Run::fit(Trainer& trainer) {
   trainer.fit({.metrics = metrics_.get(),
                .board = board_.get(),
                .wishes = [&](std::int64_t step) { return checkpoints_.wishes(step); },
-               .after_step = [&](const Trainer::Step& step) { checkpoints_.after_step(step); }});
+               .after_step = [&](const Wishes& wishes) { checkpoints_.after_step(wishes); }});
   checkpoints_.finish();
 }
 

@@ -31,7 +31,7 @@ class RunCheckpoints {
   void start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics);
   Wishes wishes(std::int64_t step);
   /// Saves where it was agreed. Throws LeaveJob(resume_me) after a stop, Error(storage) where that save failed.
-  void after_step(const Trainer::Step& step);
+  void after_step(const Wishes& wishes);
   /// The last save; Error(storage) where it failed. Signals have their old meaning afterwards.
   void finish();
 

@@ -13,6 +13,9 @@ int device_count();
 /// Why device_count() is 0.
 std::string unavailable_reason();
 
+/// For libraries that look at the calling thread's current GPU.
+void make_current(int device);
+
 void* create_stream(int device);
 void synchronize_stream(void* stream);
 /// Makes an event and records it on `stream`.

@@ -20,6 +20,7 @@ void destroy_cuda_event(void*) {}
 namespace cuda {
 int device_count() { return 0; }
 std::string unavailable_reason() { return "this build has no CUDA (no nvcc was found when it was configured)"; }
+void make_current(int) { none(); }
 void* create_stream(int) { none(); }
 void synchronize_stream(void*) { none(); }
 void* record_event(void*) { none(); }

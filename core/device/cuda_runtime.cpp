@@ -277,6 +277,8 @@ cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
 int device_count() { return devices().count; }
 std::string unavailable_reason() { return devices().reason; }
 
+void make_current(int device) { use_device(device); }
+
 void* create_stream(int device) {
   Service& home = service(device);
   use_device(device);

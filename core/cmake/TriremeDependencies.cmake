@@ -86,6 +86,27 @@ if(NOT TRIREME_HAS_CUDA)
   list(APPEND TRIREME_LOST "CUDA: ${TRIREME_CUDA_LOST} (everything runs on the CPU)")
 endif()
 
+# Only the header is needed: the library is opened when a GPU communicator is made, so programs start without it.
+set(TRIREME_HAS_NCCL OFF)
+if(TRIREME_HAS_CUDA)
+  find_path(TRIREME_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV NCCL_HOME PATH_SUFFIXES include)
+  find_library(TRIREME_NCCL_FILE NAMES libnccl.so.2 nccl HINTS ${CUDAToolkit_LIBRARY_DIR} ENV NCCL_HOME
+               PATH_SUFFIXES lib lib64)
+  set(nccl_version "")
+  if(TRIREME_NCCL_INCLUDE)
+    file(STRINGS ${TRIREME_NCCL_INCLUDE}/nccl.h nccl_version REGEX "#define NCCL_(MAJOR|MINOR|PATCH) ")
+    string(REGEX REPLACE "[^0-9;]" "" nccl_version "${nccl_version}")
+    string(REPLACE ";" "." nccl_version "${nccl_version}")
+  endif()
+  if(nccl_version VERSION_GREATER_EQUAL 2.19)
+    set(TRIREME_HAS_NCCL ON)
+    list(APPEND TRIREME_FEATURES "nccl-${nccl_version}")
+  else()
+    list(APPEND TRIREME_LOST "NCCL: nccl.h 2.19 or newer was not found, only '${nccl_version}' (GPUs talk through MPI \
+and host memory; NVIDIA's package is libnccl-dev)")
+  endif()
+endif()
+
 function(trireme_print_features)
   message(STATUS "Trireme ${PROJECT_VERSION}, features: ${TRIREME_FEATURES}")
   foreach(line IN LISTS TRIREME_LOST)

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # run.sh [BUILD]: runs the GPU tests of an existing build (build/release) on a machine with a GPU, then some of them
-# again under compute-sanitizer where the device allows it. Prints one table; everything the programs said goes into one
-# log, gpu.log in $OUT or build/gpu. Needs bash, the programs, and the libraries they name: no compiler, no registry.
+# again under compute-sanitizer where the device allows it, and those of the communicators on several ranks (ranks.sh).
+# Prints one table; everything the programs said goes into one log, gpu.log in $OUT or build/gpu. Needs bash, the
+# programs, and the libraries they name: no compiler, no registry.
 # Status 0: all passed, or there is no GPU; 1: a test failed or could not run; 2: no such build.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-case "${1:-}" in -h | --help) sed -n '2,5s/^# //p' "$0" && exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,6s/^# //p' "$0" && exit 0 ;; esac
 build="${1:-$root/build/release}"
 if ! compgen -G '/dev/nvidia[0-9]*' >/dev/null && ! nvidia-smi -L >/dev/null 2>&1; then
   echo "skipped: no GPU"
@@ -74,6 +75,9 @@ for program in "${programs[@]}"; do
       compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" --gtest_filter="$sanitized_tests"
   done
 done
+lines="$(OUT="$folder" "$root/tests/gpu/ranks.sh" "$build")" || status=1
+while IFS='|' read -r name seconds result; do row "$name" - - - "$seconds" "$result"; done <<<"$lines"
+[[ ! -f "$folder/ranks.log" ]] || cat "$folder/ranks.log" >>"$log"
 rm -f "$folder/output"
 if [[ ${#table[@]} -eq 1 ]]; then
   row "(none)" - - - - "FAILED: no program in $build has GPU tests"

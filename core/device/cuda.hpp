@@ -13,9 +13,6 @@ int device_count();
 /// Why device_count() is 0.
 std::string unavailable_reason();
 
-/// For libraries that look at the calling thread's current GPU.
-void make_current(int device);
-
 void* create_stream(int device);
 void synchronize_stream(void* stream);
 /// Makes an event and records it on `stream`.
@@ -23,6 +20,8 @@ void* record_event(void* stream);
 bool event_done(void* event);
 void wait_event(void* event);
 void stream_wait(void* stream, void* event);
+/// For libraries that look at the calling thread's current GPU.
+void make_current(int device);
 
 /// Memory of GPU `device` from its stream-ordered pool, which keeps freed blocks reserved. Throws in a thread that
 /// records a graph.

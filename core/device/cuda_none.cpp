@@ -20,13 +20,13 @@ void destroy_cuda_event(void*) {}
 namespace cuda {
 int device_count() { return 0; }
 std::string unavailable_reason() { return "this build has no CUDA (no nvcc was found when it was configured)"; }
-void make_current(int) { none(); }
 void* create_stream(int) { none(); }
 void synchronize_stream(void*) { none(); }
 void* record_event(void*) { none(); }
 bool event_done(void*) { none(); }
 void wait_event(void*) { none(); }
 void stream_wait(void*, void*) { none(); }
+void make_current(int) { none(); }
 void* allocate(int, std::size_t) { none(); }
 void release(int, void*) noexcept {}
 void copy(void*, const void*, std::size_t) { none(); }

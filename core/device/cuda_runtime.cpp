@@ -277,8 +277,6 @@ cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
 int device_count() { return devices().count; }
 std::string unavailable_reason() { return devices().reason; }
 
-void make_current(int device) { use_device(device); }
-
 void* create_stream(int device) {
   Service& home = service(device);
   use_device(device);
@@ -326,6 +324,8 @@ void stream_wait(void* stream, void* event) {
     return check(service(device_of(as_stream(stream))).fork(as_stream(stream), as_event(event)), "cudaStreamWaitEvent");
   TRIREME_CUDA(cudaStreamWaitEvent(as_stream(stream), as_event(event), 0));
 }
+
+void make_current(int device) { use_device(device); }
 
 void* allocate(int device, std::size_t bytes) { return service(device).allocate(bytes); }
 

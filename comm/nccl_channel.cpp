@@ -272,13 +272,16 @@ void Channel::progress() {
 
 void Channel::drain() {
   flush_held();
-  std::uint64_t last = 0;
-  {
-    const std::lock_guard lock(guard_);
-    require(!grouping_, "{} is inside a group of calls; end it first", identity_.name);
-    last = next_ - 1;
+  for (;;) {
+    {
+      const std::lock_guard lock(guard_);
+      require(!grouping_, "{} is inside a group of calls; end it first", identity_.name);
+      look();
+      throw_if_broken();
+      if (flying_.empty()) return;
+    }
+    tools_.clock->pause();
   }
-  finish(last);
 }
 
 void Channel::stop(ExitCode code, const std::string& cause) {

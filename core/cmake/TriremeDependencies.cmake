@@ -99,7 +99,7 @@ if(TRIREME_HAS_CUDA)
   find_path(TRIREME_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV NCCL_HOME PATH_SUFFIXES include)
   find_library(TRIREME_NCCL_FILE NAMES libnccl.so.2 nccl HINTS ${CUDAToolkit_LIBRARY_DIR} ENV NCCL_HOME
                PATH_SUFFIXES lib lib64)
-  set(nccl_version "")
+  set(nccl_version none)
   if(TRIREME_NCCL_INCLUDE)
     file(STRINGS ${TRIREME_NCCL_INCLUDE}/nccl.h nccl_version REGEX "#define NCCL_(MAJOR|MINOR|PATCH) ")
     string(REGEX REPLACE "[^0-9;]" "" nccl_version "${nccl_version}")
@@ -109,7 +109,7 @@ if(TRIREME_HAS_CUDA)
     set(TRIREME_HAS_NCCL ON)
     list(APPEND TRIREME_FEATURES "nccl-${nccl_version}")
   else()
-    list(APPEND TRIREME_LOST "NCCL: nccl.h 2.19 or newer was not found, only '${nccl_version}' (GPUs talk through MPI \
-and host memory; NVIDIA's package is libnccl-dev)")
+    list(APPEND TRIREME_LOST "NCCL: nccl.h 2.19 or newer is needed, found: ${nccl_version} (GPUs talk through MPI and \
+host memory; NVIDIA's package is libnccl-dev)")
   endif()
 endif()

@@ -305,6 +305,7 @@ TEST_F(NcclTest, AGroupThatAnExceptionLeavesSendsNothing) {
       std::runtime_error);
   EXPECT_EQ(trace(), "");
   expect_error(caught([&] { lost.wait(); }), ExitCode::failure, {"left before its end"});
+  comm->channel()->drain();
   comm->all_reduce(there(6));
   EXPECT_EQ(trace(), "join; all_reduce f32 x 6; mark");
 }

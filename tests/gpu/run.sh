@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # run.sh [BUILD] [STAGE...]: what only a machine with a GPU can show of an existing build (build/release). Stages: tests
-# (the GPU tests, and again under compute-sanitizer where the device allows it), training (training.sh), bench (gpu.py).
+# (the GPU tests, and again under compute-sanitizer where the device allows it), ranks (the communicators' on several
+# ranks, ranks.sh), training (training.sh), bench (gpu.py).
 # Prints one table; everything the programs said goes into one log, gpu.log in $OUT or build/gpu. Needs bash, the
 # programs, and the libraries they name, the benchmarks Python: no compiler, no registry.
 # Status 0: all passed, or there is no GPU; 1: something failed or could not run; 2: no such build.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-case "${1:-}" in -h | --help) sed -n '2,6s/^# //p' "$0" && exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,7s/^# //p' "$0" && exit 0 ;; esac
 build="${1:-$root/build/release}"
 stages=("${@:2}")
-[[ ${#stages[@]} -gt 0 ]] || stages=(tests training bench)
+[[ ${#stages[@]} -gt 0 ]] || stages=(tests ranks training bench)
 if ! compgen -G '/dev/nvidia[0-9]*' >/dev/null && ! nvidia-smi -L >/dev/null 2>&1; then
   echo "skipped: no GPU"
   exit 0
@@ -83,13 +84,15 @@ stage_tests() {
   fi
 }
 
-stage_training() {
-  local name seconds result lines code=0
-  lines="$(OUT="$folder" "$root/tests/gpu/training.sh" "$build")" || code=1
-  [[ $code -eq 0 ]] || status=1
+# script NAME: tests/gpu/NAME.sh, which prints a line NAME|SECONDS|RESULT for each row and writes NAME.log.
+script() {
+  local name seconds result lines
+  lines="$(OUT="$folder" "$root/tests/gpu/$1.sh" "$build")" || status=1
   while IFS='|' read -r name seconds result; do row "$name" - - - "$seconds" "$result"; done <<<"$lines"
-  cat "$folder/training.log" >>"$log"
+  [[ ! -f "$folder/$1.log" ]] || cat "$folder/$1.log" >>"$log"
 }
+stage_ranks() { script ranks; }
+stage_training() { script training; }
 
 stage_bench() {
   local started="$SECONDS" code=0
@@ -111,8 +114,8 @@ stage_bench() {
 row program passed failed skipped "s" result
 for stage in "${stages[@]}"; do
   case "$stage" in
-    tests | training | bench) "stage_$stage" ;;
-    *) echo "run.sh: there is no stage $stage; there are tests, training and bench" >&2 && exit 2 ;;
+    tests | ranks | training | bench) "stage_$stage" ;;
+    *) echo "run.sh: there is no stage $stage; there are tests, ranks, training and bench" >&2 && exit 2 ;;
   esac
 done
 rm -f "$folder/output"

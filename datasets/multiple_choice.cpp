@@ -61,12 +61,15 @@ std::vector<MultipleChoiceItem> read_multiple_choice(const std::string& path) {
   std::string_view rest = text;
   for (std::int64_t number = 1; !rest.empty(); ++number) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string place = fmt::format("{}:{}", path, number);
-    const Json json = parse_json(std::string(rest.substr(0, end)), place, what);
-    items.push_back(item_of(JsonObject(json, place, "")));
+    const std::string_view line = rest.substr(0, end);
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos) {
+      const std::string place = fmt::format("{}:{}", path, number);
+      const Json json = parse_json(std::string(line), place, what);
+      items.push_back(item_of(JsonObject(json, place, "")));
+    }
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
-  if (items.empty()) fail(ExitCode::corrupt_input, "{} has no line, wanted questions with choices", path);
+  if (items.empty()) fail(ExitCode::corrupt_input, "{} has no question, wanted lines of questions with choices", path);
   return items;
 }
 

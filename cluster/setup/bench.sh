@@ -4,6 +4,8 @@
 # torch, numpy and h5py for the comparison; without one the peer's columns say `skipped`.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=image_data.sh
+. "$(dirname "$0")/image_data.sh"
 cluster/setup/packages.sh build
 timed "building into build/release" build release trireme image_classification machine_bench all_reduce_bench \
   loader_bench checkpoint_bench language_bench gpt_bench tokenizer_bench
@@ -11,4 +13,5 @@ if ! command -v python3 >/dev/null; then
   warn "the driver of the benchmarks is in Python: apt-get install python3"
   exit 2
 fi
-exec python3 tests/bench/run.py --build build/release "$@"
+prepare_images
+exec python3 tests/bench/run.py --build build/release --data "$data" "$@"

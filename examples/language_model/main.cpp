@@ -5,9 +5,10 @@
 
 #include "core/models/generate.hpp"
 #include "core/models/hugging_face.hpp"
-#include "launcher/run/bigram.hpp"
+#include "datasets/bigram.hpp"
 #include "launcher/run/choice_scoring.hpp"
 #include "launcher/run/language_modeling.hpp"
+#include "launcher/run/model_folder.hpp"
 #include "launcher/run/model_options.hpp"
 #include "launcher/run/program.hpp"
 #include "launcher/run/token_data.hpp"
@@ -105,11 +106,11 @@ int main(int argc, char** argv) {
                            }});
     Run run(session, options, training);
     run.keep("config.json", hugging_face_config_text(config));
-    run.keep("tokenizer.json", tokens.tokenizer.to_text());
+    run.keep(tokenizer_texts(training.checkpoint.init_from, tokens.tokenizer));
     const TrainingData samples =
         tokens.validation ? TrainingData{tokens.train, tokens.validation} : run.split(tokens.train);
     const auto items = asked.check(tokens, samples);
-    Trainer trainer(session, task, samples, training);
+    Trainer trainer(session, task, samples, asked.evaluate ? training.frozen() : training);
     asked.evaluate ? run.load(trainer) : run.fit(trainer);
     if (samples.validation) report(session, trainer, samples, asked.baseline ? model->vocabulary() : 0);
     if (items.empty()) return;

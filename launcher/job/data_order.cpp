@@ -20,6 +20,15 @@ struct OrderRequest {
   std::int64_t block = ShuffleBlocks{}.samples;
   std::string steps = "1..10";
 
+  /// A training on token sets that bring their own validation windows holds none out.
+  double held_out() const {
+    SampleRequest own{.data = samples.data,
+                      .split = "validation",
+                      .missing = SampleRequest::Missing::pass_over,
+                      .windows = samples.windows};
+    return samples.windows.context > 0 && open_samples(own) ? 0 : validation;
+  }
+
   void declare(OptionGroup& options) {
     options.add("data", &samples.data, "folder of the data set, or DIR=WEIGHT,DIR=WEIGHT; must be given")
         .add("split", &samples.split, "the split that is trained on")
@@ -29,8 +38,7 @@ struct OrderRequest {
         .add("ranks", &ranks, "ranks that share a batch", {.low = 1, .high = 1 << 20})
         .add("seed", &seed, "as in training", {.low = 0})
         .add("validation", &validation, "as in training: fraction held out", {.low = 0, .high = 0.9})
-        .add("shuffle", &order, "as in training: samples or blocks",
-             {{"samples", Order::shuffled}, {"blocks", Order::blocks}})
+        .add("shuffle", &order, "as in training", {{"samples", Order::shuffled}, {"blocks", Order::blocks}})
         .add("shuffle-block", &block, "as in training", {.low = 1, .high = 1 << 30})
         .add("steps", &steps, "first and last step, counted from 1");
   }
@@ -86,18 +94,20 @@ int data_order_command(std::span<const std::string> args) {
       {.name = "trireme data order",
        .summary = "which samples which rank reads at which step of a training run; samples and windows are "
                   "counted from 0",
-       .examples = {"trireme data order --data data/text --context 256 --batch 8 --ranks 2 --steps 1..4"}},
+       .examples = {"trireme data order --run runs/austen --ranks 2 --steps 1..4",
+                    "trireme data order --data data/text --context 256 --batch 8 --ranks 2 --steps 1..4"}},
       {.words = "", .description = "", .count = 0});
+  line.take_from_run("run", "a run folder, whose data, context, batch, seed, validation and shuffling are taken");
   request.declare(line.options());
   if (!line.parse(args)) return 0;
   if (request.samples.data.empty())
-    fail(ExitCode::usage, "trireme data order needs --data; see trireme data order --help");
+    fail(ExitCode::usage, "trireme data order needs --run or --data; see trireme data order --help");
   const Steps steps = steps_of(request.steps);
   if (request.batch % request.accumulate != 0) {
     fail(ExitCode::usage, "--batch {} cannot be cut into {} micro-batches of equal size", request.batch,
          request.accumulate);
   }
-  const TrainValidation parts(open_samples(request.samples), request.validation,
+  const TrainValidation parts(open_samples(request.samples), request.held_out(),
                               static_cast<std::uint64_t>(request.seed));
   for (std::int64_t step = steps.first; step <= steps.last; ++step) print_step(request, parts.train, step);
   return 0;

@@ -42,6 +42,7 @@ class CommandLine {
   CommandLine(ProgramText text, Operands operands);
 
   OptionGroup& options() { return set_.group("Options"); }
+  void take_from_run(const std::string& name, const std::string& description) { set_.take_from_run(name, description); }
   /// The operands; nothing where --help was asked for and is printed. Mistakes are usage errors.
   std::optional<std::vector<std::string>> parse(std::span<const std::string> args);
 

@@ -13,12 +13,8 @@
 namespace trireme {
 namespace {
 
-/// The disk fetches what lies so far ahead while a block is hashed.
-constexpr std::int64_t read_ahead = std::int64_t{8} << 20;
-
 /// Fills `out` from the file; `what` is the part of it that is read, for messages.
 void read_block(const OpenedFile& file, std::int64_t offset, std::span<std::byte> out, const std::string& what) {
-  ::posix_fadvise(file.descriptor.get(), offset + read_ahead, static_cast<off_t>(out.size()), POSIX_FADV_WILLNEED);
   const std::size_t got = read_at(file.descriptor, offset, out, what);
   if (got == out.size()) return;
   fail(ExitCode::corrupt_input, "{}: cut off: bytes [{}, {}) are wanted, the file ends at {}", what, offset,
@@ -61,6 +57,8 @@ OpenedFile open_checkpoint_file(const std::string& path, const std::string& name
   if (::fstat(file.descriptor.get(), &facts) != 0) open_failed(name, errno);
   if (!S_ISREG(facts.st_mode)) fail(ExitCode::corrupt_input, "{}: is not a regular file", name);
   file.bytes = facts.st_size;
+  // Pieces are read from front to back: the kernel may fetch far ahead. Asking for single ranges (WILLNEED) is slower.
+  ::posix_fadvise(file.descriptor.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   return file;
 }
 

@@ -123,10 +123,11 @@ std::optional<LoadedCheckpoint> load_newest(Communicator& ranks, const std::vect
            "the checkpoint {} is of another network or optimizer: {}. Start with the options it was made with, or take "
            "what fits by --init-from",
            reader.folder(), some_of(list));
+    for (const NamedTensor& one : into) read_into(reader, *reader.find(one.plane, one.name), one.tensor);
+    // Last: what lies between the tensors came from the disk with them.
     const auto& files = reader.manifest().files;
     for (std::size_t k = 0; k < files.size(); ++k)
       if (k % to_size(ranks.size()) == to_size(ranks.rank())) reader.check_structure(files[k]);
-    for (const NamedTensor& one : into) read_into(reader, *reader.find(one.plane, one.name), one.tensor);
     out.manifest = reader.manifest();
   });
   if (out.path.empty()) return std::nullopt;

@@ -1,29 +1,12 @@
 #include "launcher/run/choice_scoring.hpp"
 
-#include <algorithm>
-#include <cmath>
-
-#include "core/ops/matmul.hpp"
+#include "core/ops/linear_cross_entropy.hpp"
 
 namespace trireme {
 namespace {
 
+using ops::linear_cross_entropy;
 using Ids = std::vector<std::int32_t>;
-
-/// log p(label) of each row of logits (rows, V).
-template <class T>
-double log_probability(const std::vector<T>& values, std::span<const std::int32_t> labels) {
-  const std::size_t width = values.size() / labels.size();
-  double sum = 0;
-  for (std::size_t row = 0; row < labels.size(); ++row) {
-    const auto of_row = std::span(values).subspan(row * width, width);
-    const auto largest = static_cast<double>(*std::max_element(of_row.begin(), of_row.end()));
-    double total = 0;
-    for (const T one : of_row) total += std::exp(static_cast<double>(one) - largest);
-    sum += static_cast<double>(of_row[static_cast<std::size_t>(labels[row])]) - largest - std::log(total);
-  }
-  return sum;
-}
 
 }  // namespace
 
@@ -51,10 +34,8 @@ ScoredItem score_choices(LanguageModel& model, Context& context, const Tokenizer
     const auto tokens = static_cast<std::int64_t>(all.size()), predicted = static_cast<std::int64_t>(choice.size());
     const Tensor hidden = model.hidden(context, {.ids = Tensor::from(all, {1, tokens}, context.device())}).tensor();
     const Tensor rows = hidden.reshape({tokens, hidden.shape()[2]}).slice(tokens - predicted, predicted);
-    const Value logits = ops::matmul(context, rows, model.head(context), {.transpose_b = ops::Transpose::yes});
-    with_floating(logits.dtype(), "choices", [&](auto zero) {
-      out.log_probabilities.push_back(log_probability(logits.tensor().to_vector<decltype(zero)>(), choice));
-    });
+    const Tensor labels = Tensor::from(choice, {predicted}, context.device());
+    out.log_probabilities.push_back(-linear_cross_entropy(context, {rows, model.head(context)}, labels).loss_sum());
     out.bytes.push_back(static_cast<std::int64_t>(text.size()));
   }
   return out;

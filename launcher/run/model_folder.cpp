@@ -6,7 +6,6 @@
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
 #include "core/io/json.hpp"
-#include "datasets/tokenizer.hpp"
 #include "launcher/run/print.hpp"
 
 namespace trireme {
@@ -72,6 +71,17 @@ std::optional<std::string> describe_tokenizer(const std::string& folder, const H
     return std::nullopt;
   }
   return description;
+}
+
+std::vector<std::pair<std::string, std::string>> tokenizer_texts(const std::string& path, const Tokenizer& tokenizer) {
+  std::vector<std::pair<std::string, std::string>> out = {{"tokenizer.json", tokenizer.to_text()}};
+  const std::string folder = folder_of_model(path), own = folder + "/tokenizer.json";
+  if (folder.empty() || !is_file(own) || Tokenizer::load(own).hash() != tokenizer.hash()) return out;
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    const std::string file = folder + "/" + name;
+    if (is_file(file)) out.emplace_back(name, read_file(file, largest_tokenizer));
+  }
+  return out;
 }
 
 std::vector<std::string> copy_tokenizer(const std::string& from, const std::string& to) {

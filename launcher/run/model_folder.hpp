@@ -4,10 +4,12 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/models/hugging_face.hpp"
 #include "datasets/staged_folder.hpp"
+#include "datasets/tokenizer.hpp"
 
 namespace trireme {
 
@@ -26,6 +28,10 @@ void write_model_config(const std::string& folder, const HuggingFaceConfig& conf
 /// tokenizer_config.json: its general class, the token that ends texts, the model's longest sequence. The file's name,
 /// or nothing where there is no need.
 std::optional<std::string> describe_tokenizer(const std::string& folder, const HuggingFaceConfig& config);
+
+/// Name and text of what a run keeps of its tokenizer: tokenizer.json, and where it is that of the model at `path` also
+/// the files beside that one (how Hugging Face's libraries load it, its special tokens).
+std::vector<std::pair<std::string, std::string>> tokenizer_texts(const std::string& path, const Tokenizer& tokenizer);
 
 /// Copies the files of the tokenizer as they are; their names.
 std::vector<std::string> copy_tokenizer(const std::string& from, const std::string& to);

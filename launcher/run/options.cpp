@@ -75,6 +75,11 @@ OptionGroup& OptionSet::group(const std::string& title) {
   return *groups_.emplace_back(std::make_unique<OptionGroup>(title));
 }
 
+void OptionSet::take_from_run(const std::string& name, const std::string& description) {
+  run_option_ = name;
+  group("Options").add(name, &run_, description);
+}
+
 void OptionSet::positional(const std::string& name, std::vector<std::string>* values, const std::string& description) {
   positional_ = values;
   positional_name_ = name;
@@ -179,12 +184,13 @@ std::vector<OptionSet::Assignment> OptionSet::read_environment() {
   return out;
 }
 
-std::vector<OptionSet::Assignment> OptionSet::read_ini(const std::string& path) const {
+std::vector<OptionSet::Assignment> OptionSet::read_ini(const std::string& path, Unknown unknown_names) const {
   std::string text;
   try {
     text = read_file(path, most_file_bytes);
   } catch (const Error& error) {
-    fail(ExitCode::usage, "{}: --config: {}", text_.name, error.what());
+    fail(ExitCode::usage, "{}: --{}: {}", text_.name, unknown_names == Unknown::refused ? "config" : run_option_,
+         error.what());
   }
   std::vector<Assignment> out;
   std::size_t begin = 0;
@@ -201,6 +207,7 @@ std::vector<OptionSet::Assignment> OptionSet::read_ini(const std::string& path) 
       fail(ExitCode::usage, "{}: found '{}', wanted a line 'name = value', '# comment' or '[heading]'", origin, line);
     }
     detail::Option* option = find(name);
+    if (option == nullptr && unknown_names == Unknown::passed_over) continue;
     if (option == nullptr || name == "config" || name == "help" || name == "print-config") unknown(name, origin);
     const auto value = detail::unquote_ini(std::string(trimmed(line.substr(equals + 1))));
     if (!value) {
@@ -234,14 +241,16 @@ ParseOutcome OptionSet::parse(const std::vector<std::string>& arguments) {
   // --config and --help steer the rest, so they are looked at first.
   for (const auto* source : {&environment, &line}) {
     for (const Assignment& one : *source) {
-      if (one.option == find("config") || one.option->name == "help") one.option->set(one.value);
+      const std::string& name = one.option->name;
+      if (one.option == find("config") || name == "help" || name == run_option_) one.option->set(one.value);
     }
   }
   if (help_asked_) {
     if (speaks_for_job()) print_out(help());
     return ParseOutcome::exit_done;
   }
-  if (!config_file_.empty()) apply(read_ini(config_file_));
+  if (!run_.empty()) apply(read_ini(run_ + "/config.ini", Unknown::passed_over));
+  if (!config_file_.empty()) apply(read_ini(config_file_, Unknown::refused));
   apply(environment);
   apply(line);
   if (speaks_for_job()) {

@@ -96,6 +96,9 @@ class OptionSet {
   OptionGroup& group(const std::string& title);
   /// Accepts arguments without a name, in order; without this call they are errors.
   void positional(const std::string& name, std::vector<std::string>* values, const std::string& description);
+  /// An option --name FOLDER that takes over, before anything else, the values which the config.ini of a run has
+  /// for options of this program; the run's other options are passed over.
+  void take_from_run(const std::string& name, const std::string& description);
   /// A TRIREME_ variable that is no option of this program and no mistake either.
   void reserve_environment(const std::string& variable);
 
@@ -119,7 +122,8 @@ class OptionSet {
   void add_positional(const std::string& argument);
   Assignment assignment_of(const std::string& key, const std::vector<std::string>& values) const;
   std::vector<Assignment> read_environment();
-  std::vector<Assignment> read_ini(const std::string& path) const;
+  enum class Unknown { refused, passed_over };
+  std::vector<Assignment> read_ini(const std::string& path, Unknown unknown_names) const;
   void apply(const std::vector<Assignment>& assignments);
   [[noreturn]] void unknown(const std::string& name, const std::string& origin) const;
 
@@ -128,7 +132,7 @@ class OptionSet {
   std::vector<std::string>* positional_ = nullptr;
   std::string positional_name_, positional_description_;
   std::vector<std::string> reserved_, warnings_;
-  std::string config_file_;
+  std::string config_file_, run_option_, run_;
   bool help_asked_ = false, print_asked_ = false;
 };
 

@@ -57,6 +57,7 @@ void Run::fit(Trainer& trainer) {
   trainer.fit({.metrics = metrics_.get(),
                .board = board_.get(),
                .wishes = [&](std::int64_t step) { return checkpoints_.wishes(step); },
+               .wishes_to_leave = [&] { return checkpoints_.wishes_to_leave(); },
                .after_step = [&](const Wishes& wishes) { checkpoints_.after_step(wishes); }});
   checkpoints_.finish();
 }

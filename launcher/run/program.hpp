@@ -27,6 +27,9 @@ class Run {
   void fit(Trainer& trainer);
   /// Another file that fit() stores in the run folder, for programs that read the run.
   void keep(const std::string& name, const std::string& text) { kept_.emplace_back(name, text); }
+  void keep(const std::vector<std::pair<std::string, std::string>>& named_texts) {
+    kept_.insert(kept_.end(), named_texts.begin(), named_texts.end());
+  }
   /// Instead of fit(): takes all weights from --init-from and trains nothing.
   void load(Trainer& trainer) { checkpoints_.load_only(trainer); }
   /// Records the result on the test samples and says where things are.

@@ -174,10 +174,14 @@ void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, Metr
   clock_->began(last_step_at_);
 }
 
+Wishes RunCheckpoints::wishes_to_leave() const {
+  return {.stop = signals_ && stop_signal() != 0 ? 1.0 : 0.0,
+          .time = session_.leads() && clock_->out_of_time(now()) ? 1.0 : 0.0};
+}
+
 Wishes RunCheckpoints::wishes(std::int64_t step) {
-  Wishes out{.stop = signals_ && stop_signal() != 0 ? 1.0 : 0.0};
+  Wishes out = wishes_to_leave();
   if (!session_.leads()) return out;
-  out.time = clock_->out_of_time(now()) ? 1 : 0;
   if (!checkpointer_ || !clock_->due(step, now())) return out;
   if (!checkpointer_->busy()) {
     out.save = 1;
@@ -268,7 +272,7 @@ void RunCheckpoints::after_step(const Wishes& wishes) {
   const double time = now();
   clock_->stepped(time - last_step_at_);
   if (checkpointer_ && checkpointer_->busy()) hear(checkpointer_->poll());
-  const bool last = trainer_->steps_done() == trainer_->total_steps();
+  const bool last = trainer_->steps_done() == trainer_->total_steps() && !trainer_->state().validation_due;
   if (!last && (wishes.stop > 0 || wishes.time > 0)) save_and_leave(wishes);
   if (!last && wishes.save > 0 && !checkpointer_->busy()) save();
   last_step_at_ = now();

@@ -30,6 +30,8 @@ class RunCheckpoints {
   /// To be called once before training; `metrics` is null elsewhere than on the leading rank.
   void start(Trainer& trainer, const std::string& run_folder, MetricsWriter* metrics);
   Wishes wishes(std::int64_t step);
+  /// Those to end: a stop signal came to this rank, or the time limit is near.
+  Wishes wishes_to_leave() const;
   /// Saves where it was agreed. Throws LeaveJob(resume_me) after a stop, Error(storage) where that save failed.
   void after_step(const Wishes& wishes);
   /// The last save; Error(storage) where it failed. Signals have their old meaning afterwards.

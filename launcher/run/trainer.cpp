@@ -6,6 +6,19 @@
 
 namespace trireme {
 
+namespace {
+
+/// Memory that ranks can add up best; that of a host's window is no use for gradients on a GPU.
+std::shared_ptr<Allocator> gradient_memory(Communicator& ranks, Device device, std::size_t bytes) {
+  if (ranks.moves(device)) {
+    std::shared_ptr<Allocator> best = ranks.shared_allocator(bytes);
+    if (best->device() == device) return best;
+  }
+  return {std::shared_ptr<void>{}, &system_allocator(device)};
+}
+
+}  // namespace
+
 Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const TrainingOptions& options)
     : session_(session),
       task_(task),
@@ -24,12 +37,12 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
          options.batch, options.accumulate, ranks->size(), options.accumulate, options.accumulate * ranks->size());
   check_data(*data.train);
   if (data.validation) check_data(*data.validation);
-  layout_ = plan_arena(task.module(), {.dtype = options.precision, .shards = 1},
+  const bool fixed = options.weights == TrainingOptions::Weights::fixed;
+  const auto freeze = [fixed](const std::string&) { return fixed; };
+  layout_ = plan_arena(task.module(), {.dtype = options.precision, .shards = 1, .freeze = freeze},
                        [&](Context& context) { task.plan(context, micro, options.precision); });
   const auto bytes = static_cast<std::size_t>(layout_.trained_elements()) * size_of(options.precision);
-  const std::shared_ptr<Allocator> shared = ranks->shared_allocator(bytes);
-  Allocator& gradients = shared->device() == session.device() ? *shared : system_allocator(session.device());
-  planes_ = allocate_planes(layout_, session.device(), gradients);
+  planes_ = allocate_planes(layout_, session.device(), *gradient_memory(*ranks, session.device(), bytes));
   materialize(task.module(), layout_, planes_, static_cast<std::uint64_t>(options.seed));
   const auto bucket = static_cast<std::size_t>(options.bucket_mib * 1048576);
   const std::shared_ptr<Communicator> reducer = options.communicate ? ranks : ranks->split(ranks->rank(), 0, "alone");
@@ -107,7 +120,18 @@ void Trainer::check_data(const SampleSource& samples) const {
   check_agreement(session_.world(), {{name, fmt::format("{}, {} samples", samples.fingerprint(), samples.count())}});
 }
 
-Task::Evaluation Trainer::evaluate(const Samples& samples) {
+Task::Evaluation Trainer::evaluate(const Samples& samples) { return evaluate_unless_stopped(samples).value(); }
+
+/// Looks at wishes only inside fit(), after which there is nothing left to lose.
+bool Trainer::leaving() {
+  if (!hooks_.wishes_to_leave) return false;
+  const Wishes mine = hooks_.wishes_to_leave();
+  const std::vector<double> all = session_.data()->all_reduce_values(std::vector{mine.stop, mine.time});
+  cut_off_ = {.stop = all[0], .time = all[1]};
+  return all[0] > 0 || all[1] > 0;
+}
+
+std::optional<Task::Evaluation> Trainer::evaluate_unless_stopped(const Samples& samples) {
   check_data(*samples);
   const auto& ranks = session_.data();
   session_.world().log().set_phase("evaluation");
@@ -120,7 +144,8 @@ Task::Evaluation Trainer::evaluate(const Samples& samples) {
                           .transforms = task_.transforms(options_.precision, Mode::eval),
                           .stream = batch_stream()});
   std::vector<double> sums;
-  while (!loader.finished()) {
+  for (std::int64_t batch = 1; !loader.finished(); ++batch) {
+    if (batch % 16 == 0 && leaving()) return std::nullopt;
     const std::vector<double> of_batch = task_.evaluate(context_, loader.next());
     sums.resize(of_batch.size(), 0.0);
     for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += of_batch[k];

@@ -52,6 +52,7 @@ struct TrainerState {
   std::int64_t outliers = 0;  ///< Steps passed over for their loss or gradient norm.
   OutlierWindow losses = {}, norms = {};
   std::optional<double> validation_loss = {}, validation_accuracy = {};  ///< Of the last validation.
+  bool validation_due = false;  ///< After the last step, which a stop request cut off.
 
   Json to_json() const;
   /// Error(corrupt_input) where a number is missing.
@@ -75,6 +76,8 @@ class Trainer {
     TensorBoardRun* board = nullptr;   ///< Null where nothing is to be shown.
     /// This rank's wishes after step number `step`.
     std::function<Wishes(std::int64_t step)> wishes = nullptr;
+    /// The same inside a validation, where only those to end count.
+    std::function<Wishes()> wishes_to_leave = nullptr;
     /// After the records of a step are written, with the wishes of all ranks added up. Where there are any, everything
     /// is known of the step.
     std::function<void(const Wishes&)> after_step = nullptr;
@@ -145,12 +148,15 @@ class Trainer {
   std::string find_culprit(const Queued& queued);
   std::string replay(const Queued& queued, Peers& peers);
   bool report_due() const;
-  bool validation_due(std::int64_t epoch_before) const;
+  bool validates_now(std::int64_t epoch_before) const;
   void report(Progress& progress);
   void show_images(const Batch& batch);
   void show_gradients();
   void show_sample();
   void validate(Progress& progress);
+  bool leaving();
+  /// Nothing where a wish to leave ended it early; cut_off_ says which.
+  std::optional<Task::Evaluation> evaluate_unless_stopped(const Samples& samples);
   void watch_profile();
 
   Session& session_;
@@ -176,6 +182,7 @@ class Trainer {
   std::int64_t total_ = 0;
   double peak_flops_ = 0;   // of all ranks together; 0: not asked for
   std::string first_skip_;  // which step, tensor and rank began the present row of skipped steps
+  Wishes cut_off_;          // what ended the last validation before its end
   Hooks hooks_;
 };
 

@@ -45,7 +45,7 @@ void Trainer::watch_profile() {
 
 bool Trainer::report_due() const { return counts_.steps % options_.log_every == 0 || counts_.steps == total_; }
 
-bool Trainer::validation_due(std::int64_t epoch_before) const {
+bool Trainer::validates_now(std::int64_t epoch_before) const {
   if (!data_.validation) return false;
   return counts_.steps == total_ ||
          (options_.validate_every > 0 ? counts_.steps % options_.validate_every == 0 : epoch() != epoch_before);
@@ -89,7 +89,10 @@ void Trainer::show_sample() {
 
 void Trainer::validate(Progress& progress) {
   const double paused = now();
-  const Task::Evaluation result = evaluate(data_.validation);
+  const std::optional<Task::Evaluation> found = evaluate_unless_stopped(data_.validation);
+  if (!found) return;
+  const Task::Evaluation& result = *found;
+  counts_.validation_due = false;
   counts_.validation_loss = result.loss;
   counts_.validation_accuracy = result.accuracy;
   const ValidationRecord record{.step = counts_.steps,
@@ -113,15 +116,20 @@ void Trainer::fit(const Hooks& hooks) {
   Progress progress;
   progress.last_step = counts_.steps;
   const double elapsed_before = counts_.elapsed_seconds;
+  if (data_.validation && counts_.validation_due) {  // a stop request cut it off
+    validate(progress);
+    if (counts_.validation_due && hooks_.after_step) hooks_.after_step(cut_off_);
+  }
   while (counts_.steps < total_) {
     const std::int64_t epoch_before = epoch();
     const double started = now();
-    const Wishes wishes = take_step();
-    const bool validates = validation_due(epoch_before);
-    if (report_due() || validates || wishes.any()) settle();
+    Wishes wishes = take_step();
+    counts_.validation_due = validates_now(epoch_before);
+    if (report_due() || counts_.validation_due || wishes.any()) settle();
     counts_.training_seconds += now() - started;
     report(progress);
-    if (validates) validate(progress);
+    if (counts_.validation_due) validate(progress);
+    if (counts_.validation_due) wishes = cut_off_;
     // Last: a checkpoint of this step means that all its records are written.
     counts_.elapsed_seconds = elapsed_before + now() - progress.started;
     if (hooks_.after_step) hooks_.after_step(wishes);

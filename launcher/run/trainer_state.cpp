@@ -16,7 +16,8 @@ Json TrainerState::to_json() const {
             {"loss_scale", loss_scale},
             {"outliers", outliers},
             {"losses", losses.values()},
-            {"norms", norms.values()}};
+            {"norms", norms.values()},
+            {"validation_due", validation_due}};
   // JSON has no word for a value that is not finite; the run goes on without it then.
   if (validation_loss && std::isfinite(*validation_loss)) json["validation_loss"] = *validation_loss;
   if (validation_accuracy && std::isfinite(*validation_accuracy)) json["validation_accuracy"] = *validation_accuracy;
@@ -36,6 +37,7 @@ TrainerState TrainerState::from_json(const Json& json) {
     if (json.contains("outliers")) out.outliers = json["outliers"];
     if (json.contains("losses")) out.losses.restore(json["losses"].get<std::vector<double>>());
     if (json.contains("norms")) out.norms.restore(json["norms"].get<std::vector<double>>());
+    if (json.contains("validation_due")) out.validation_due = json["validation_due"].get<bool>();
     if (json.contains("validation_loss")) out.validation_loss = json["validation_loss"].get<double>();
     if (json.contains("validation_accuracy")) out.validation_accuracy = json["validation_accuracy"].get<double>();
     return out;

@@ -55,7 +55,15 @@ struct TrainingOptions {
   bool tensorboard = false;
   std::int64_t tensorboard_every = 500;  ///< Steps between histograms and images; 0: none.
   CheckpointOptions checkpoint = {};
+  /// Fixed weights, only to be judged: there are no gradients and no moments.
+  enum class Weights : std::uint8_t { trained, fixed } weights = Weights::trained;
 
+  /// These options for judging.
+  TrainingOptions frozen() const {
+    TrainingOptions out = *this;
+    out.weights = Weights::fixed;
+    return out;
+  }
   void declare(OptionSet& options);
   void declare_optimizer(OptionSet& options);
   /// The learning rate of each step, when an epoch has `steps_per_epoch` steps.

@@ -70,7 +70,7 @@ class Run:
         self.images = torch.from_numpy(images).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
         self.images = self.images.contiguous(memory_format=self.format)
         self.labels = torch.from_numpy(labels).long()
-        torch.manual_seed(1)
+        torch.manual_seed(arguments.seed)
         model = MODELS[arguments.model](int(labels.max()) + 1, images.shape[3])
         model(self.images[:2])
         initialise(model)
@@ -80,7 +80,7 @@ class Run:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **{settings["adam"]: True})
         self.model = torch.compile(model) if settings["compile"] else model
         self.position = 0
-        self.order = numpy.random.default_rng(1)
+        self.order = numpy.random.default_rng(arguments.seed)
         self.shuffle()
 
     def shuffle(self):
@@ -144,6 +144,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--meeting", help="a file that does not exist yet, where the parts find each other")

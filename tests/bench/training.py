@@ -156,9 +156,9 @@ class Peer:
             self.kept.write_text(json.dumps(self.chosen), encoding="utf-8")
         return self.chosen[key]
 
-    def train(self, model, parts, threads, steps):
+    def train(self, model, parts, threads, asked):
         _, settings, env = self.settings(model, parts, threads)
-        return self.run(model, parts, threads, ["--steps", steps, "--settings", json.dumps(settings)], env)
+        return self.run(model, parts, threads, [*asked, "--settings", json.dumps(settings)], env)
 
 
 def union(intervals):

@@ -26,8 +26,9 @@ TEST_F(MultipleChoice, BothFormsAreRead) {
         "\r\n"
         R"({"ind":24,"activity_label":"Roof","ctx_a":"A man","ctx":"A man is on a roof. He","split":"val",)"
         R"("endings":["is.","sits. ü","starts.","\n"],"source_id":"x~y","label":3})"
-        "\n"
-        R"({"label":"0","endings":["a","b"],"ctx":""})");
+        "\n \n\n"
+        R"({"label":"0","endings":["a","b"],"ctx":""})"
+        "\n\n");
   const auto items = read_multiple_choice(path_);
   ASSERT_EQ(items.size(), 3U);
   EXPECT_EQ(items[0].context, "It is");
@@ -41,7 +42,6 @@ TEST_F(MultipleChoice, BothFormsAreRead) {
 }
 
 TEST_F(MultipleChoice, AMalformedLineIsNamed) {
-  expect_refused("", {"not a question with choices"});
   expect_refused("{", {"not a question with choices"});
   expect_refused("[1]", {"is not an object"});
   expect_refused(R"({"context":"a","context":"b","choices":["a","b"],"answer":1})", {"\"context\" stands twice"});
@@ -63,8 +63,10 @@ TEST_F(MultipleChoice, AMalformedLineIsNamed) {
 }
 
 TEST_F(MultipleChoice, AFileWithoutLinesIsRefused) {
-  write("");
-  expect_error(ExitCode::corrupt_input, {path_, "has no line"}, [&] { read_multiple_choice(path_); });
+  for (const char* text : {"", "\n", " \r\n\n"}) {
+    write(text);
+    expect_error(ExitCode::corrupt_input, {path_, "has no question"}, [&] { read_multiple_choice(path_); });
+  }
   expect_error(ExitCode::storage, {"cannot open"}, [&] { read_multiple_choice(dir_ / "none"); });
 }
 

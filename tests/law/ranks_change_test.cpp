@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "tests/law/run_under_test.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -73,6 +75,42 @@ TEST_F(RanksChange, KeepsStateAndSamplesAndLaw1) {
       EXPECT_EQ(seen_once.size(), static_cast<std::size_t>(epoch));
     }
   }
+}
+
+/// What `trireme data order` says of a run: the samples of each position of the stream.
+std::vector<std::int64_t> told_order(const RunUnderTest& run, int ranks, int steps) {
+  const std::string told = run.folder() + ".order";
+  const std::string command = fmt::format("{}/launcher/trireme data order --run {} --ranks {} --steps 1..{} >{}",
+                                          TRIREME_BINARY_DIR, run.folder(), ranks, steps, told);
+  EXPECT_EQ(std::system(command.c_str()), 0) << command;
+  std::vector<std::int64_t> out;
+  std::ifstream lines(told);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream numbers(line.substr(line.find(':') + 1));
+    for (std::int64_t sample = 0; numbers >> sample;) out.push_back(sample);
+  }
+  return out;
+}
+
+TEST_F(RanksChange, DataOrderTellsOfARunWhatItsRanksRead) {
+  const RunUnderTest run(dir / "run");
+  const std::string seen = run.folder() + ".ledger";
+  std::filesystem::create_directory(seen);
+  constexpr int steps = 50;  // more than two epochs
+  const std::string arguments = fmt::format("--seed 7 --epochs 10 --max-steps {} --ledger {}", steps, seen);
+  ASSERT_EQ(run.run(3, arguments), 0) << run.log_text();
+  const std::vector<std::int64_t> order = told_order(run, 3, steps);
+  const auto positions = ledger(seen);
+  ASSERT_EQ(positions.size(), order.size());
+  // One image behind each number and one number for each image, whenever they come.
+  std::map<std::int64_t, std::string> image_of;
+  std::map<std::string, std::int64_t> number_of;
+  for (const auto& [position, hashes] : positions) {
+    const std::int64_t number = order[static_cast<std::size_t>(position)];
+    EXPECT_EQ(image_of.emplace(number, *hashes.begin()).first->second, *hashes.begin()) << "position " << position;
+    EXPECT_EQ(number_of.emplace(*hashes.begin(), number).first->second, number) << "position " << position;
+  }
+  EXPECT_EQ(image_of.size(), static_cast<std::size_t>(epoch));
 }
 
 }  // namespace

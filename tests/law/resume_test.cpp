@@ -68,6 +68,25 @@ TEST_F(Resume, AStopSignalSavesAndTheSameCommandGoesOn) {
   }
 }
 
+TEST_F(Resume, AStopSignalEndsAValidationWhichTheSameCommandMakesUp) {
+  const std::string evaluated_often = to_forty + "--validation 0.5 --validate-every 20 --evaluation-batch 2 ";
+  const RunUnderTest undisturbed(dir / "undisturbed");
+  ASSERT_EQ(undisturbed.run(2, evaluated_often), 0) << undisturbed.log_text();
+  ASSERT_EQ(undisturbed.validations().size(), 2u);
+  // 75 batches a validation: inside the first one, and inside the one that ends the training.
+  for (const int batch : {3, 78}) {
+    SCOPED_TRACE(batch);
+    fs::remove_all(run.folder());
+    EXPECT_EQ(run.run(2, evaluated_often + fmt::format("--stop-at {}", batch)), 10) << run.log_text();
+    const std::int64_t step = batch == 3 ? 20 : 40;
+    EXPECT_EQ(run.checkpoints().back(), step);
+    EXPECT_EQ(run.validations().size(), batch == 3 ? 0u : 1u);
+    ASSERT_EQ(run.run(2, evaluated_often), 0) << run.log_text();
+    expect_same(run, undisturbed);
+    EXPECT_EQ(run.validations(), undisturbed.validations());
+  }
+}
+
 TEST_F(Resume, TheTimeLimitSavesInTimeAndTheSameCommandGoesOn) {
   const std::string arguments = "--epochs 100000 --max-time 4s ";
   const auto start = std::chrono::steady_clock::now();

@@ -121,10 +121,14 @@ int RunUnderTest::run(int ranks, const std::string& arguments) const { return st
 
 std::string RunUnderTest::log_text() const { return text_of(folder_ + ".log"); }
 
-std::vector<std::pair<std::int64_t, std::string>> RunUnderTest::steps() const {
+std::vector<std::pair<std::int64_t, std::string>> RunUnderTest::steps() const { return losses_of("step"); }
+
+std::vector<std::pair<std::int64_t, std::string>> RunUnderTest::validations() const { return losses_of("validation"); }
+
+std::vector<std::pair<std::int64_t, std::string>> RunUnderTest::losses_of(const std::string& kind) const {
   std::vector<std::pair<std::int64_t, std::string>> out;
   for (const Json& record : records_of(folder_))
-    if (record.value("kind", "") == "step") out.emplace_back(record.at("step"), record.at("loss").dump());
+    if (record.value("kind", "") == kind) out.emplace_back(record.at("step"), record.at("loss").dump());
   return out;
 }
 

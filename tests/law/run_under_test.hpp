@@ -54,6 +54,8 @@ class RunUnderTest {
 
   /// Step numbers and losses of metrics.jsonl, in file order, as they stand there.
   std::vector<std::pair<std::int64_t, std::string>> steps() const;
+  /// The same of the validations.
+  std::vector<std::pair<std::int64_t, std::string>> validations() const;
   bool finished() const;
   /// Records of kind `event` and name `event`.
   std::vector<std::string> events(const std::string& event) const;
@@ -62,6 +64,7 @@ class RunUnderTest {
   std::string checkpoint(std::int64_t step) const { return folder_ + "/checkpoints/" + checkpoint_name(step); }
 
  private:
+  std::vector<std::pair<std::int64_t, std::string>> losses_of(const std::string& kind) const;
   std::string folder_;
 };
 

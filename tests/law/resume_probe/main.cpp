@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "core/io/file.hpp"
 #include "core/io/hash.hpp"
 #include "core/nn/layers.hpp"
@@ -25,13 +27,15 @@ struct Watch {
   std::int64_t poison_first = -1;  // positions of the sample stream whose images become NaN
   std::int64_t poison_last = -1;
   double poison_factor = 0;  // not 0: they are multiplied by it instead
+  std::int64_t stop_at = 0;  // batch of all evaluations, counted from 1, at which rank 1 gets SIGTERM; 0: none
+  std::int64_t evaluation_batch = 256;
 };
 
 /// Classification that writes down which samples came, as the hash of their images, and where in the stream.
 class WatchedClassification final : public Classification {
  public:
   WatchedClassification(Module& model, const Split& split, const Watch& watch, int rank)
-      : Classification(model, split, {}), watch_(watch) {
+      : Classification(model, split, {}), watch_(watch), rank_(rank) {
     if (watch.ledger.empty()) return;
     const std::string path = fmt::format("{}/rank-{}", watch.ledger, rank);
     ledger_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -66,9 +70,17 @@ class WatchedClassification final : public Classification {
     return Classification::loss(context, batch);
   }
 
+  std::vector<double> evaluate(Context& context, const Batch& batch) override {
+    if (++evaluated_ == watch_.stop_at && rank_ == 1) std::raise(SIGTERM);
+    return Classification::evaluate(context, batch);
+  }
+  std::int64_t evaluation_batch(std::int64_t) const override { return watch_.evaluation_batch; }
+
  private:
   Watch watch_;
+  int rank_;
   int ledger_ = -1;
+  std::int64_t evaluated_ = 0;
 };
 
 }  // namespace
@@ -84,7 +96,10 @@ int main(int argc, char** argv) {
       .add("poison-first", &watch.poison_first, "first position of the stream whose image becomes NaN")
       .add("poison-last", &watch.poison_last, "last such position")
       .add("poison-factor", &watch.poison_factor, "the image is multiplied by it instead; 0: NaN");
-  options.group("Run").add("ledger", &watch.ledger, "folder for what each rank saw");
+  options.group("Run")
+      .add("ledger", &watch.ledger, "folder for what each rank saw")
+      .add("stop-at", &watch.stop_at, "batch of the evaluations at which rank 1 gets SIGTERM; 0: none")
+      .add("evaluation-batch", &watch.evaluation_batch, "samples of a batch that is evaluated", {.low = 1});
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {
     const Dataset images = Dataset::open(data);

@@ -1,4 +1,4 @@
-#include "launcher/run/bigram.hpp"
+#include "datasets/bigram.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -81,7 +81,17 @@ void Buckets::flush() {
   const Stopwatch watch(timing_.exposed_seconds);
   while (sent_ < plan_.size()) send_next();
   const auto events = std::exchange(under_way_, {});
-  for (const auto& event : events) event.wait();
+  for (const auto& event : events) wait_in_order(comm_, grad_, event);
+  comm_.progress();  // where only a stream waits, what went wrong is heard of here
+}
+
+void wait_in_order(const Communicator& comm, const Tensor& values, const Event& event) {
+  const Stream* compute = comm.compute();
+  if (compute != nullptr && compute->device() == values.device()) {
+    compute->wait(event);
+  } else {
+    event.wait();
+  }
 }
 
 }  // namespace trireme

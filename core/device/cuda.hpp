@@ -22,6 +22,8 @@ void* record_event(void* stream);
 bool event_done(void* event);
 void wait_event(void* event);
 void stream_wait(void* stream, void* event);
+/// For libraries that look at the calling thread's current GPU.
+void make_current(int device);
 
 /// Memory of GPU `device` from its stream-ordered pool, which keeps freed blocks reserved. Throws in a thread that
 /// records a graph.

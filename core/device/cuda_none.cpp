@@ -27,6 +27,7 @@ void* record_event(void*) { none(); }
 bool event_done(void*) { none(); }
 void wait_event(void*) { none(); }
 void stream_wait(void*, void*) { none(); }
+void make_current(int) { none(); }
 void* allocate(int, std::size_t) { none(); }
 void release(int, void*) noexcept {}
 void copy(void*, const void*, std::size_t) { none(); }

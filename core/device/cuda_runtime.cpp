@@ -335,6 +335,8 @@ void stream_wait(void* stream, void* event) {
   TRIREME_CUDA(cudaStreamWaitEvent(as_stream(stream), as_event(event), 0));
 }
 
+void make_current(int device) { use_device(device); }
+
 void* allocate(int device, std::size_t bytes) { return service(device).allocate(bytes); }
 
 void release(int device, void* data) noexcept {

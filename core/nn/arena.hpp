@@ -103,6 +103,9 @@ class PlaneGradients : public GradientStore {
   /// The gradient of one entry.
   Tensor gradient(std::size_t entry) const;
   bool touched(std::size_t entry) const { return touched_[entry] != 0; }
+  /// 1 for each entry that was acquired since begin().
+  const std::vector<char>& touched() const { return touched_; }
+  void set_touched(const std::vector<char>& entries) { touched_ = entries; }
 
  private:
   const ArenaLayout* layout_;

@@ -83,14 +83,19 @@ void Optimizer::step_range(const Stream& stream, const StepState* state, std::in
 
 void Optimizer::count_version() { planes_.param.buffer()->bump_version(); }
 
-PlaneNorm plane_norm(const Stream& stream, const Tensor& plane) {
-  const std::int64_t rows = ceil_div(plane.elements(), kernels::norm_chunk);
-  const Tensor partials = Tensor::empty({rows}, DType::f64, plane.device());
+std::int64_t norm_partials(std::int64_t elements) { return ceil_div(elements, kernels::norm_chunk); }
+
+void plane_squares(const Stream& stream, const Tensor& plane, const Tensor& partials) {
   with_floating(plane.dtype(), "norm", [&](auto zero) {
     using T = decltype(zero);
-    launch_rows(stream, {rows, kernels::norm_chunk},
+    launch_rows(stream, {norm_partials(plane.elements()), kernels::norm_chunk},
                 kernels::SquaredNorm<T>{plane.data<T>(), partials.data<double>(), plane.elements()});
   });
+}
+
+PlaneNorm plane_norm(const Stream& stream, const Tensor& plane) {
+  const Tensor partials = Tensor::empty({norm_partials(plane.elements())}, DType::f64, plane.device());
+  plane_squares(stream, plane, partials);
   stream.synchronize();
   PlaneNorm norm;
   for (const double partial : partials.to_vector<double>()) norm.squared += partial;

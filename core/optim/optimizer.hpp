@@ -61,5 +61,8 @@ struct PlaneNorm {
   bool finite = true;
 };
 PlaneNorm plane_norm(const Stream& stream, const Tensor& plane);
+/// Its first half, which does not wait: sums of squares of pieces of the plane, f64 (at least norm_partials(elements)).
+void plane_squares(const Stream& stream, const Tensor& plane, const Tensor& partials);
+std::int64_t norm_partials(std::int64_t elements);
 
 }  // namespace trireme

@@ -89,7 +89,7 @@ void Tape::backward(Context& context, const Value& loss, double seed) {
     with_floating(slot.dtype, "backward", [&](auto zero) {
       using T = decltype(zero);
       launch_elements(context.stream(), slot.shape.elements(),
-                      kernels::Seed<T>{slot.gradient.data<T>(), &context.state(), seed});
+                      kernels::Seed<T>{slot.gradient.data<T>(), context.device_state(), seed});
     });
   }
   walk(context);

@@ -58,7 +58,7 @@ void Run::fit(Trainer& trainer) {
                .board = board_.get(),
                .wishes = [&](std::int64_t step) { return checkpoints_.wishes(step); },
                .wishes_to_leave = [&] { return checkpoints_.wishes_to_leave(); },
-               .after_step = [&](const Trainer::Step& step) { checkpoints_.after_step(step); }});
+               .after_step = [&](const Wishes& wishes) { checkpoints_.after_step(wishes); }});
   checkpoints_.finish();
 }
 

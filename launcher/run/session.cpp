@@ -7,15 +7,25 @@
 #include <cstdlib>
 
 #include "comm/agreement.hpp"
+#include "comm/nccl_communicator.hpp"
 #include "comm/node_communicator.hpp"
+#include "comm/staged_communicator.hpp"
 #include "core/base/log.hpp"
+#include "core/device/gpu_list.hpp"
+#include "launcher/run/checkpointer.hpp"
 #include "launcher/run/cores.hpp"
+#include "launcher/run/device_choice.hpp"
 
 namespace trireme {
 
 void SessionOptions::declare(OptionSet& options) {
   options.group("Machine")
-      .add("device", &device, "where to compute: auto or cpu")
+      .add("device", &device,
+           "where to compute: auto (a GPU for each rank where there are enough, else the CPU), cpu, cuda or cuda:N")
+      .add("share-gpu", &share_gpu, "several ranks may compute on one GPU")
+      .add("collectives", &collectives,
+           "what carries the data of GPUs: nccl, mpi (by way of host memory), or auto: nccl where it can",
+           {{"auto", Collectives::automatic}, {"nccl", Collectives::nccl}, {"mpi", Collectives::mpi}})
       .add("threads", &threads, "compute threads of a rank; 0: OMP_NUM_THREADS, else cores / ranks of the host",
            {.low = 0, .high = 4096})
       .add("binding", &binding, "automatic: each rank is bound to its share of the host's cores; none: left alone",
@@ -25,7 +35,8 @@ void SessionOptions::declare(OptionSet& options) {
 Session::Session(MpiRuntime& runtime, const SessionOptions& options) : world_(with_node_window(runtime.world())) {
   if (world_->size() > 1) log::set_prefix(fmt::format("[rank {} {}] ", world_->rank(), world_->host()));
   share_cores(options);
-  choose_device(options.device);
+  choose_device(options);
+  if (device().is_cuda()) connect_gpus(options);
   mesh_ = std::make_unique<Mesh>(world_, MeshDegrees{});
 }
 
@@ -65,19 +76,32 @@ void Session::share_cores(const SessionOptions& options) {
               world_->local_size() == 1 ? "" : "s", cores, cores == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s");
 }
 
-void Session::choose_device(const std::string& wanted) {
-  if (wanted.starts_with("cuda"))
-    fail(ExitCode::usage, "--device {}: networks do not train on GPUs yet, only single kernels do; use auto or cpu",
-         wanted);
-  if (wanted != "auto" && wanted != "cpu") fail(ExitCode::usage, "--device {}: use auto or cpu", wanted);
-  if (wanted == "auto" && leads()) {
-    if (cuda_device_count() == 0) {
-      log::info("no GPU: using CPU ({})", cuda_unavailable_reason());
-    } else {
-      log::info("using CPU: networks do not train on GPUs yet");
-    }
+void Session::choose_device(const SessionOptions& options) {
+  DeviceRequest request = DeviceRequest::parse(options.device);
+  if (options.share_gpu) request.sharing = DeviceRequest::Sharing::allowed;
+  std::vector<RankView> views;
+  for (const std::string& text : world_->all_gather_text(RankView::here(request, world_->host()).to_text()))
+    views.push_back(RankView::from_text(text));
+  const DeviceChoice choice = choose_devices(request, views);
+  if (leads() && !choice.note.empty()) log::info("{}", choice.note);
+  const Device device = choice.of_ranks[static_cast<std::size_t>(world_->rank())];
+  if (device.is_cuda() && world_->local_rank() == 0) {
+    const GpuFacts gpu = gpus_of_process()[static_cast<std::size_t>(device.index)];
+    log::info("computing on {} ({}, {})", device.name(), gpu.name, gpu.place);
   }
-  stream_ = std::make_unique<Stream>(Device::cpu());
+  stream_ = std::make_unique<Stream>(device);
+}
+
+/// NCCL takes one rank a GPU.
+void Session::connect_gpus(const SessionOptions& options) {
+  Collectives by = options.collectives;
+  if (by == Collectives::automatic && world_->size() > 1) {
+    const std::string missing = options.share_gpu ? "ranks share a GPU" : nccl::unavailable_reason();
+    const std::string of_any = first_complaint(*world_, missing);
+    by = of_any.empty() ? Collectives::nccl : Collectives::mpi;
+    if (leads() && !of_any.empty()) log::info("the data of GPUs goes through MPI and host memory: {}", of_any);
+  }
+  world_ = by == Collectives::mpi && world_->size() > 1 ? with_staging(world_, *stream_) : with_nccl(world_, *stream_);
 }
 
 namespace {

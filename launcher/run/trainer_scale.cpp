@@ -8,13 +8,13 @@
 namespace trireme {
 
 /// Gradients that are not finite, of a loss that is.
-bool Trainer::overflowed(double broken, double loss) const {
-  return options_.precision.scales_loss() && broken > 0 && std::isfinite(loss);
+bool Trainer::overflowed(const Queued& queued) const {
+  return options_.precision.scales_loss() && queued.broken > 0 && std::isfinite(queued.step.loss);
 }
 
-void Trainer::count_overflow() {
+void Trainer::count_overflow(const Queued& queued) {
   ++counts_.overflows;
-  const std::int64_t number = counts_.steps + 1;
+  const std::int64_t number = queued.number;
   const double before = counts_.loss_scale.value;
   const LossScale lower = LossScaling::after_overflow(counts_.loss_scale);
   if (LossScaling::is_exhausted(lower))
@@ -22,7 +22,7 @@ void Trainer::count_overflow() {
          "the gradients of step {} are not finite even at a loss scale of {}: {} was not finite. Weights and optimizer "
          "are those before it; lower --learning-rate, set --clip, look at the data, or use --precision bf16, whose "
          "range is that of f32",
-         number, before, find_culprit());
+         number, before, find_culprit(queued));
   counts_.loss_scale = lower;
   const std::string text =
       fmt::format("step {} is given up: its gradients overflowed at a loss scale of {}, which becomes {}", number,

@@ -43,6 +43,10 @@ void TrainingOptions::declare(OptionSet& options) {
            {.low = 0, .high = 256})
       .add("bucket-mib", &bucket_mib, "size of the pieces in which gradients are reduced", {.low = 0.001, .high = 4096})
       .add("communicate", &communicate, "off: gradients are not reduced, only for measuring (results are wrong)")
+      .add("run-ahead", &run_ahead, "on: a step is queued before the host knows the loss of the last; auto: on a GPU",
+           {{"auto", RunAhead::automatic}, {"off", RunAhead::off}, {"on", RunAhead::on}})
+      .add("cuda-graph", &cuda_graph, "auto: a GPU's work of a micro-batch is recorded and replayed where it can be",
+           {{"auto", CudaGraphs::automatic}, {"off", CudaGraphs::off}})
       .add("profile", &profile, "write a Chrome trace of steps 20 to 40 (or the second half of fewer) to this file");
   checkpoint.declare(options);
 }

@@ -11,6 +11,11 @@
 
 namespace trireme {
 
+/// Whether a step is queued before the host knows what the one before came to; automatic: on a GPU.
+enum class RunAhead : std::uint8_t { automatic, off, on };
+/// Whether what a GPU does for a micro-batch is recorded and replayed.
+enum class CudaGraphs : std::uint8_t { automatic, off };
+
 struct TrainingOptions {
   double epochs = 10;           ///< Passes over the training samples.
   std::int64_t max_steps = 0;   ///< Ends earlier after so many steps; 0: no limit.
@@ -39,8 +44,10 @@ struct TrainingOptions {
   double peak_tflops = 0;           ///< Of all ranks together, for the utilisation; 0: measured at the start.
 
   std::int64_t loader_threads = 1;
-  double bucket_mib = 4;     ///< Size of the pieces in which gradients are reduced.
-  bool communicate = true;   ///< Off: gradients stay local; only for measuring, results are wrong.
+  double bucket_mib = 4;    ///< Size of the pieces in which gradients are reduced.
+  bool communicate = true;  ///< Off: gradients stay local; only for measuring, results are wrong.
+  RunAhead run_ahead = RunAhead::automatic;
+  CudaGraphs cuda_graph = CudaGraphs::automatic;
   std::string profile = {};  ///< Writes a Chrome trace of some steps to this file.
 
   std::string run_dir = {};  ///< Empty: runs/DATE-TIME.

@@ -49,7 +49,9 @@ class WatchedClassification final : public Classification {
   }
 
   Loss loss(Context& context, const Batch& batch) override {
-    const Tensor& images = batch.field("image");
+    const Tensor& where = batch.field("image");
+    const bool on_host = where.device() == Device::cpu();
+    const Tensor images = on_host ? where : where.clone(Device::cpu());
     const auto bytes = images.bytes() / static_cast<std::size_t>(batch.rows());
     auto* const first = static_cast<std::byte*>(images.raw());
     std::string lines;
@@ -66,6 +68,7 @@ class WatchedClassification final : public Classification {
           pixel *= static_cast<float>(watch_.poison_factor);
       }
     }
+    if (!on_host) where.copy_from(images);
     if (ledger_ >= 0) write_all(ledger_, lines, "the ledger");
     Loss out = Classification::loss(context, batch);
     const auto begin = static_cast<std::int64_t>(batch.first_row_position()), end = begin + batch.rows();

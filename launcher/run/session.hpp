@@ -48,9 +48,9 @@ class Session {
   void share_cores(const SessionOptions& options);
   void choose_device(const SessionOptions& options);
 
+  std::unique_ptr<Stream> stream_;  // first: communicators queue on it to their end
   std::shared_ptr<Communicator> world_;
   std::unique_ptr<Mesh> mesh_;
-  std::unique_ptr<Stream> stream_;
   int threads_ = 1;
 };
 

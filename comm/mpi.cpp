@@ -50,8 +50,6 @@ MPI_Op operation_of(Reduction reduction) {
   return MPI_SUM;
 }
 
-bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
-
 template <class To, class From>
 void convert(const Tensor& from, const Tensor& to) {
   const auto source = from.span<From>();

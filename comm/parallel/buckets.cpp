@@ -26,7 +26,7 @@ class Stopwatch {
 }  // namespace
 
 std::vector<Bucket> plan_buckets(const ArenaLayout& layout, const BucketOptions& options) {
-  const auto width = size_of(layout.dtype());
+  const auto width = size_of(layout.gradient_dtype());
   std::vector<Bucket> out;
   std::int64_t end = layout.trained_elements();
   std::size_t entries = 0;

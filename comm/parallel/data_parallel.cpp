@@ -13,7 +13,8 @@ namespace {
 
 /// Everything the ranks must have in common for their ranges to mean the same.
 std::string fingerprint(const ArenaLayout& layout, const BucketOptions& options) {
-  std::string out = fmt::format("{} {} {}\n", name_of(layout.dtype()), options.bytes, options.first_bytes);
+  std::string out = fmt::format("{} {} {} {}\n", name_of(layout.dtype()), name_of(layout.gradient_dtype()),
+                                options.bytes, options.first_bytes);
   for (std::size_t k = 0; k < layout.trained(); ++k) {
     const auto& entry = layout.entries()[k];
     out += fmt::format("{} {} {}\n", entry.name, entry.offset, entry.count);

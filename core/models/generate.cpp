@@ -91,9 +91,11 @@ double draw_for(std::uint64_t seed, std::size_t prompt, std::size_t place) {
 }
 
 std::vector<float> as_floats(const Tensor& logits) {
-  if (logits.dtype() == DType::f32) return logits.to_vector<float>();
-  const std::vector<double> wide = logits.to_vector<double>();
-  return {wide.begin(), wide.end()};
+  return with_floating(logits.dtype(), "generate", [&](auto zero) {
+    std::vector<float> out;
+    for (const auto value : logits.to_vector<decltype(zero)>()) out.push_back(static_cast<float>(value));
+    return out;
+  });
 }
 
 /// Rows of ids, filled up at the end to the length of the longest, and how many of each count.

@@ -5,6 +5,7 @@
 #include "core/kernels/launch.hpp"
 #include "core/ops/conv2d_cudnn.hpp"
 #include "core/ops/conv2d_onednn.hpp"
+#include "core/ops/half_conv2d.hpp"
 #include "core/ops/reduce.hpp"
 
 namespace trireme::ops {
@@ -110,7 +111,7 @@ void reference_data_gradient(Context& context, const ConvDataGradientCall& call)
                                            .filter = call.filter.tensor().data<T>(),
                                            .dx = call.dx.tensor.data<T>(),
                                            .e = e,
-                                           .beta = static_cast<T>(call.dx.beta())});
+                                           .beta = call.dx.beta()});
 }
 
 template <class T>
@@ -121,33 +122,53 @@ void reference_filter_gradient(Context& context, const ConvFilterGradientCall& c
                                              .dy = call.dy.data<T>(),
                                              .dfilter = call.dfilter.tensor.data<T>(),
                                              .e = e,
-                                             .beta = static_cast<T>(call.dfilter.beta())});
+                                             .beta = call.dfilter.beta()});
 }
 
 void forward(Context& context, const ConvForwardCall& call, Backend backend) {
   if (context.on_meta() || call.y.elements() == 0) return;
   if (by_library(context, call.y.dtype(), backend)) return onednn::conv_forward(context, call);
   if (on_gpu(context, backend) && cudnn::conv_forward(context, call)) return;
-  with_floating(call.y.dtype(), "conv2d", [&](auto zero) { reference_forward<decltype(zero)>(context, call); });
+  if (is_half(call.y.dtype()))
+    return half_conv_forward(context, call, [&](const auto& wide) { forward(context, wide, backend); });
+  with_wide_floating(call.y.dtype(), "conv2d", [&](auto zero) { reference_forward<decltype(zero)>(context, call); });
+}
+
+void data_gradient(Context& context, const ConvDataGradientCall& call, Backend backend) {
+  if (by_library(context, call.dy.dtype(), backend)) return onednn::conv_data_gradient(context, call);
+  if (on_gpu(context, backend) && cudnn::conv_data_gradient(context, call)) return;
+  if (is_half(call.dy.dtype()))
+    return half_conv_data_gradient(context, call, [&](const auto& wide) { data_gradient(context, wide, backend); });
+  with_wide_floating(call.dy.dtype(), "conv2d",
+                     [&](auto zero) { reference_data_gradient<decltype(zero)>(context, call); });
+}
+
+void filter_gradient(Context& context, const ConvFilterGradientCall& call, Backend backend) {
+  const DType dtype = call.dy.dtype();
+  const bool any = call.dy.elements() > 0;
+  if (any && by_library(context, dtype, backend)) return onednn::conv_filter_gradient(context, call);
+  const bool done = any && on_gpu(context, backend) && cudnn::conv_filter_gradient(context, call);
+  if (!done && is_half(dtype)) {
+    half_conv_filter_gradient(context, call, [&](const auto& wide) { filter_gradient(context, wide, backend); });
+  } else if (!done) {
+    with_wide_floating(dtype, "conv2d", [&](auto zero) { reference_filter_gradient<decltype(zero)>(context, call); });
+  }
+  if (call.dbias.tensor) column_sum_into(context, call.dy, call.dbias, 1);
 }
 
 void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
   static_cast<void>(kept.filter.get());  // throws if a constant filter was changed since
   const ConvDataGradientCall call{kept.extents, dy, kept.filter.value(), g.to(0)};
   if (context.on_meta() || call.dx.tensor.elements() == 0) return;
-  if (by_library(context, dy.dtype(), kept.backend)) return onednn::conv_data_gradient(context, call);
-  if (on_gpu(context, kept.backend) && cudnn::conv_data_gradient(context, call)) return;
-  with_floating(dy.dtype(), "conv2d", [&](auto zero) { reference_data_gradient<decltype(zero)>(context, call); });
+  data_gradient(context, call, kept.backend);
 }
 
 void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
-  const ConvFilterGradientCall call{kept.extents, kept.x.get(), dy, g.to(1), g.wanted(2) ? g.to(2) : Destination{}};
-  if (context.on_meta()) return;
-  const bool any = dy.elements() > 0;
-  if (any && by_library(context, dy.dtype(), kept.backend)) return onednn::conv_filter_gradient(context, call);
-  if (!any || !on_gpu(context, kept.backend) || !cudnn::conv_filter_gradient(context, call))
-    with_floating(dy.dtype(), "conv2d", [&](auto zero) { reference_filter_gradient<decltype(zero)>(context, call); });
-  if (call.dbias.tensor) column_sum_into(context, dy, call.dbias, 1);
+  // cuDNN writes the gradient of a filter in the type of the images only.
+  const ConvFilterGradientCall call{kept.extents, kept.x.get(), dy,
+                                    context.device().is_cuda() ? g.to(1) : g.to_stored(1),
+                                    g.wanted(2) ? g.to_stored(2) : Destination{}};
+  if (!context.on_meta()) filter_gradient(context, call, kept.backend);
 }
 
 void gradient(Context& context, Gradients& g, const Kept& kept) {
@@ -156,7 +177,7 @@ void gradient(Context& context, Gradients& g, const Kept& kept) {
   if (g.wanted(1)) {
     parameter_gradients(context, g, kept, dy);
   } else if (g.wanted(2)) {
-    column_sum_into(context, dy, g.to(2), 1);
+    column_sum_into(context, dy, g.to_stored(2), 1);
   }
 }
 

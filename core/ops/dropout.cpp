@@ -27,8 +27,8 @@ void apply(Context& context, const Draws& draws, const Tensor& x, const Destinat
                                     .first_sample = draws.first_sample,
                                     .layer = draws.layer,
                                     .threshold = static_cast<std::uint32_t>(std::floor(draws.probability * 0x1p32)),
-                                    .factor = static_cast<T>(1 / (1 - draws.probability)),
-                                    .beta = static_cast<T>(to.beta())});
+                                    .factor = static_cast<Accum<T>>(1 / (1 - draws.probability)),
+                                    .beta = to.beta()});
   });
 }
 

@@ -4,6 +4,7 @@
 #include "core/kernels/launch.hpp"
 #include "core/kernels/matmul_reference.hpp"
 #include "core/ops/gemm_cublaslt.hpp"
+#include "core/ops/half_product.hpp"
 #include "core/ops/onednn.hpp"
 #include "core/ops/reduce.hpp"
 
@@ -92,9 +93,10 @@ void by_reference(Context& context, const Product& p, const Destination& to) {
 
 /// The product, its bias and ReLU.
 void on_cpu_or_plain(Context& context, const Product& p, const Destination& to, Backend backend) {
+  if (is_half(p.a.dtype())) return half_product_into(context, p, to, backend);
   const bool library = backend == Backend::best && p.a.dtype() == DType::f32 && !context.device().is_cuda() && p.k > 0;
   if (!library) {
-    with_floating(p.a.dtype(), "matmul", [&](auto zero) { by_reference<decltype(zero)>(context, p, to); });
+    with_wide_floating(p.a.dtype(), "matmul", [&](auto zero) { by_reference<decltype(zero)>(context, p, to); });
   } else if (has_epilogue(p) || p.batches > 1 || p.transpose_b == Transpose::yes) {
     by_primitive(context, p, to);  // a transposed right operand is 1.1 to 1.5 times faster here than in sgemm
   } else {
@@ -151,9 +153,8 @@ Tensor gradient_before_gelu(Context& context, Gradients& gradients, const Tensor
   const Tensor& dy = gradients.output();
   with_floating(dy.dtype(), "gelu_gradient", [&](auto zero) {
     using T = decltype(zero);
-    launch_elements(
-        context.stream(), dy.elements(),
-        kernels::MapGradient<T, kernels::GeluTanh>{before.data<T>(), dy.data<T>(), out.data<T>(), T{0}, {}});
+    launch_elements(context.stream(), dy.elements(),
+                    kernels::MapGradient<T, kernels::GeluTanh>{before.data<T>(), dy.data<T>(), out.data<T>(), 0, {}});
   });
   return out;
 }
@@ -164,7 +165,7 @@ Tensor gradient_before_relu(Context& context, Gradients& gradients, const Tensor
   with_floating(dy.dtype(), "relu_gradient", [&](auto zero) {
     using T = decltype(zero);
     launch_elements(context.stream(), dy.elements(),
-                    kernels::MapGradient<T, kernels::Relu>{y.data<T>(), dy.data<T>(), out.data<T>(), T{0}, {}});
+                    kernels::MapGradient<T, kernels::Relu>{y.data<T>(), dy.data<T>(), out.data<T>(), 0, {}});
   });
   return out;
 }

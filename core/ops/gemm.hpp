@@ -1,6 +1,6 @@
 // Products of matrices as gradient functions need them: transposed operands, writing or adding into given memory, an
 // epilogue of bias and activation, and the gradient of a bias on the way. On a GPU by cuBLASLt, f32 on a CPU by oneDNN,
-// all else by the text of core/kernels/matmul_reference.hpp.
+// 16-bit types elsewhere by way of f32 (half_product.hpp), all else by the text of core/kernels/matmul_reference.hpp.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ namespace trireme::ops {
 enum class Transpose : std::uint8_t { no, yes };
 
 /// c = beta * c + op(a) op(b) for each of `batches` matrices; op(a) is (m, k), op(b) is (k, n). Operands are contiguous
-/// and of one dtype (f32 or f64; on a GPU also bf16 and f16, with sums in f32, and then c may be f32).
+/// and of one floating dtype; c is of the same, or f32 where they have 16 bits. Sums are f32, or f64 for f64.
 struct Product {
   Tensor a, b;
   std::int64_t m, n, k, batches = 1;

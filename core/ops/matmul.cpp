@@ -79,7 +79,7 @@ Product sized(std::int64_t m, std::int64_t n, std::int64_t k, std::pair<Transpos
 /// With y = op(a) op(b): d op(a) = dy op(b)^T, turned where a is.
 void left_gradient(Context& context, Gradients& g, const Plan& plan, const Tensor& b) {
   const Tensor dy = g.output();
-  const Destination to = g.to(0);
+  const Destination to = g.to_stored(0);
   if (plan.transpose_a == Transpose::no) {
     const Product p = sized(plan.m, plan.k, plan.n, {Transpose::no, other(plan.transpose_b)});
     run(context, plan, {dy, b, to, p, true, false, true});
@@ -92,7 +92,7 @@ void left_gradient(Context& context, Gradients& g, const Plan& plan, const Tenso
 /// d op(b) = op(a)^T dy, turned where b is.
 void right_gradient(Context& context, Gradients& g, const Plan& plan, const Tensor& a) {
   const Tensor dy = g.output();
-  const Destination to = g.to(1);
+  const Destination to = g.to_stored(1);
   if (plan.transpose_b == Transpose::no) {
     const Product p = sized(plan.k, plan.n, plan.m, {other(plan.transpose_a), Transpose::no});
     run(context, plan, {a, dy, to, p, true, true, false});
@@ -174,7 +174,7 @@ void linear_gradient(Context& context, Gradients& g, const LinearKept& k) {
                   .n = inputs,
                   .k = outputs,
                   .transpose_b = turned ? Transpose::yes : Transpose::no},
-                 g.to(0));
+                 g.to_stored(0));
   }
   if (g.wanted(1)) {
     Product p{.a = turned ? k.x.get() : dy,
@@ -183,10 +183,10 @@ void linear_gradient(Context& context, Gradients& g, const LinearKept& k) {
               .n = turned ? outputs : inputs,
               .k = rows,
               .transpose_a = Transpose::yes};
-    if (g.wanted(2)) (turned ? p.sums_of_b : p.sums_of_a) = g.to(2);
-    product_into(context, p, g.to(1));
+    if (g.wanted(2)) (turned ? p.sums_of_b : p.sums_of_a) = g.to_stored(2);
+    product_into(context, p, g.to_stored(1));
   } else if (g.wanted(2)) {
-    column_sum_into(context, dy, g.to(2), 1);
+    column_sum_into(context, dy, g.to_stored(2), 1);
   }
 }
 

@@ -1,5 +1,6 @@
 // Optimizers over planes: one kernel call updates a range of all parameters. They read the step's numbers (rate, clip
-// factor, skip flag) from a StepState in device memory. Weight decay applies to the entries declared with Decay::yes.
+// factor, skip flag) from a StepState in device memory. Moments are f32 (f64 for f64), and so is what is updated: the
+// masters, where parameters have 16 bits. Weight decay applies to the entries declared with Decay::yes.
 #pragma once
 
 #include <string>
@@ -44,7 +45,7 @@ class Optimizer {
     std::int64_t first, last;
     Decay decay;
   };
-  template <class T>
+  template <class Param, class Grad>
   void update(const Stream& stream, const StepState* state, const Run& run);
 
   OptimizerOptions options_;

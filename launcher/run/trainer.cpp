@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "comm/agreement.hpp"
+#include "core/base/log.hpp"
 
 namespace trireme {
 
@@ -26,8 +27,10 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
       options_(options),
       memory_(session.device()),
       context_(session.stream(), memory_),
-      ahead_(options.run_ahead == RunAhead::on ||
-             (options.run_ahead == RunAhead::automatic && session.device().is_cuda())) {
+      // The scale of the next loss depends on whether this one's gradients overflowed.
+      ahead_(!options.precision.scales_loss() &&
+             (options.run_ahead == RunAhead::on ||
+              (options.run_ahead == RunAhead::automatic && session.device().is_cuda()))) {
   const auto& ranks = session.data();
   const std::int64_t micro = options.batch / options.accumulate;
   if (options.batch % options.accumulate != 0 || micro < ranks->size())
@@ -37,11 +40,16 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
          options.batch, options.accumulate, ranks->size(), options.accumulate, options.accumulate * ranks->size());
   check_data(*data.train);
   if (data.validation) check_data(*data.validation);
+  const PrecisionOptions& precision = options.precision;
   const bool fixed = options.weights == TrainingOptions::Weights::fixed;
-  const auto freeze = [fixed](const std::string&) { return fixed; };
-  layout_ = plan_arena(task.module(), {.dtype = options.precision, .shards = 1, .freeze = freeze},
-                       [&](Context& context) { task.plan(context, micro, options.precision); });
-  const auto bytes = static_cast<std::size_t>(layout_.trained_elements()) * size_of(options.precision);
+  layout_ = plan_arena(task.module(),
+                       {.dtype = precision.dtype(),
+                        .gradient_dtype = precision.gradient_dtype(),
+                        .freeze = [fixed](const std::string&) { return fixed; }},
+                       [&](Context& context) { task.plan(context, micro, precision.dtype()); });
+  if (precision.precision == Precision::tf32) use_tf32();
+  if (precision.scales_loss()) counts_.loss_scale = precision.loss_scaling.begin();
+  const auto bytes = static_cast<std::size_t>(layout_.trained_elements()) * size_of(layout_.gradient_dtype());
   planes_ = allocate_planes(layout_, session.device(), *gradient_memory(*ranks, session.device(), bytes));
   materialize(task.module(), layout_, planes_, static_cast<std::uint64_t>(options.seed));
   const auto bucket = static_cast<std::size_t>(options.bucket_mib * 1048576);
@@ -58,6 +66,12 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
   if (session.device().is_cuda() && options.cuda_graph == CudaGraphs::automatic)
     graphs_ = std::make_unique<StepGraphs>(make_recorder(session.stream()));
   plan_steps();
+}
+
+void Trainer::use_tf32() {
+  context_.set_product_math(ProductMath::tf32);
+  if (!context_.device().is_cuda() && session_.leads())
+    log::info("--precision tf32: a CPU has no such products; they are computed in f32");
 }
 
 void Trainer::plan_steps() {
@@ -85,18 +99,22 @@ std::unique_ptr<Loader> Trainer::open_loader(std::int64_t position, std::int64_t
                                                 .blocks = {.samples = options_.shuffle_block},
                                                 .threads = static_cast<int>(threads),
                                                 .start = static_cast<std::uint64_t>(position),
-                                                .transforms = task_.transforms(options_.precision, Mode::train),
+                                                .transforms = task_.transforms(layout_.dtype(), Mode::train),
                                                 .stream = batch_stream()});
 }
 
 void Trainer::restore(const TrainerState& state) {
   counts_ = state;
-  state_.loss_scale = state.loss_scale;
   control_->set(state_);
   queued_.reset();
   loader_.reset();
   plan_steps();
   parameters_changed();
+}
+
+void Trainer::parameters_changed() {
+  round_masters(session_.stream(), planes_);
+  optimizer_->count_version();
 }
 
 std::vector<NamedTensor> Trainer::tensors() const {
@@ -105,7 +123,7 @@ std::vector<NamedTensor> Trainer::tensors() const {
   const auto add = [&](const std::string& plane, const ArenaEntry& entry, const Tensor& from) {
     out.push_back({plane, entry.name, entry.parameter->shape(), from.slice(entry.offset, entry.count)});
   };
-  for (const ArenaEntry& entry : entries) add("param", entry, planes_.param);
+  for (const ArenaEntry& entry : entries) add("param", entry, planes_.values());
   for (const NamedPlane& moment : optimizer_->state_planes())
     for (std::size_t k = 0; k < layout_.trained(); ++k) add(moment.name, entries[k], moment.plane);
   for (const NamedState& named : states_of(task_.module()))
@@ -141,7 +159,7 @@ std::optional<Task::Evaluation> Trainer::evaluate_unless_stopped(const Samples& 
                           .parts = ranks->size(),
                           .pass = Pass::evaluate,
                           .threads = static_cast<int>(options_.loader_threads),
-                          .transforms = task_.transforms(options_.precision, Mode::eval),
+                          .transforms = task_.transforms(layout_.dtype(), Mode::eval),
                           .stream = batch_stream()});
   std::vector<double> sums;
   for (std::int64_t batch = 1; !loader.finished(); ++batch) {

@@ -5,8 +5,8 @@
 // On a GPU the host only queues: message and decision are made there. It learns what a step came to at the latest
 // before it queues the next one's update, so weights are still those before a step that turns out to be unusable, and
 // earlier where it has to: before it prints, validates or saves, and at once where outliers are to be passed over,
-// which only the history of losses tells. On a CPU every step is known when it is done, unless --run-ahead says
-// otherwise.
+// which only the history of losses tells, and where the loss scale is searched. On a CPU every step is known when it is
+// done, unless --run-ahead says otherwise.
 #pragma once
 
 #include <functional>
@@ -48,8 +48,9 @@ struct TrainerState {
   std::int64_t skipped = 0, skipped_in_a_row = 0;
   double training_seconds = 0;  ///< Spent in steps, by all starts of the run that led here.
   double elapsed_seconds = 0;   ///< The same with evaluations and saves.
-  double loss_scale = 1;
-  std::int64_t outliers = 0;  ///< Steps passed over for their loss or gradient norm.
+  LossScale loss_scale = {};
+  std::int64_t overflows = 0;  ///< Steps given up in the search for the loss scale.
+  std::int64_t outliers = 0;   ///< Steps passed over for their loss or gradient norm.
   OutlierWindow losses = {}, norms = {};
   std::optional<double> validation_loss = {}, validation_accuracy = {};  ///< Of the last validation.
   bool validation_due = false;  ///< After the last step, which a stop request cut off.
@@ -68,6 +69,7 @@ class Trainer {
     double rate = 0;
     /// Not finite, without a target, or an outlier: weights and optimizer stay as they are.
     bool skipped = false;
+    bool overflowed = false;   ///< Skipped, because the loss scale was too large.
     std::string outlier = {};  ///< What stood out; empty: nothing.
   };
   /// What fit() tells and asks; each may be empty.
@@ -105,8 +107,9 @@ class Trainer {
   std::vector<NamedTensor> tensors() const;
   /// Goes on from counts whose tensors have been filled.
   void restore(const TrainerState& state);
-  /// Forgets copies libraries made of the parameters; call it after their values were replaced.
-  void parameters_changed() { optimizer_->count_version(); }
+  /// To be called after the values of the tensors were replaced: rounds masters into parameters, and forgets copies
+  /// libraries made of these.
+  void parameters_changed();
   const SampleSource& training_data() const { return *data_.train; }
   const ArenaLayout& layout() const { return layout_; }
   const Planes& planes() const { return planes_; }
@@ -142,8 +145,11 @@ class Trainer {
   std::unique_ptr<Loader> open_loader(std::int64_t position, std::int64_t threads) const;
   const Stream* batch_stream() const;
   void plan_steps();
+  void use_tf32();
   std::int64_t epoch() const { return counts_.samples / data_.train->count(); }
   void count_skip(const Queued& queued);
+  bool overflowed(double broken, double loss) const;
+  void count_overflow(const Queued& queued);
   std::string outlier_of(const Step& step);
   std::string find_culprit(const Queued& queued);
   std::string replay(const Queued& queued, Peers& peers);

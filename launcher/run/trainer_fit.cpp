@@ -67,6 +67,7 @@ void Trainer::report(Progress& progress) {
                     .elapsed_seconds = time - progress.started};
   const Task::Work work = task_.work();
   if (work.tokens > 0) record.tokens_per_second = record.samples_per_second * work.tokens;
+  if (options_.precision.scales_loss()) record.loss_scale = state_.loss_scale;
   if (peak_flops_ > 0) record.utilisation = record.samples_per_second * work.flops / peak_flops_;
   hooks_.metrics->step(record);
   if (hooks_.board) hooks_.board->step(record);

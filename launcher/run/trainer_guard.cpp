@@ -33,7 +33,8 @@ class KeptStates {
 /// What of this rank's own step is not finite, computed again with `peers`; empty: all is.
 std::string Trainer::replay(const Queued& queued, Peers& peers) {
   const KeptStates kept(task_.module());
-  PlaneGradients store(layout_, Tensor::empty({layout_.trained_elements()}, layout_.dtype(), session_.device()));
+  PlaneGradients store(layout_,
+                       Tensor::empty({layout_.trained_elements()}, layout_.gradient_dtype(), session_.device()));
   Tape tape(store);
   const auto loader = open_loader(queued.samples, 0);
   // On a GPU the step's own numbers may be those of the next step by now.

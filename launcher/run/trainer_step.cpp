@@ -113,6 +113,7 @@ Wishes Trainer::take_step() {
   const Stream& stream = session_.stream();
   state_.step = counts_.steps;
   state_.rate = schedule_.at(counts_.steps);
+  state_.loss_scale = counts_.loss_scale.value;
   control_->begin(stream, state_);
   micro_batches();
   // After flush() every rank holds the whole sum, so each adds the norm of its share of the plane.
@@ -143,6 +144,7 @@ void Trainer::learn() {
   step.loss = outcome.loss;
   step.gradient_norm = outcome.gradient_norm;
   step.skipped = outcome.skip != 0;
+  step.overflowed = overflowed(outcome.broken, outcome.loss);
   if (!step.skipped) step.outlier = outlier_of(step);
   step.skipped = step.skipped || !step.outlier.empty();
   queued_->exact = outcome.exact;
@@ -157,7 +159,9 @@ void Trainer::settle() {
   learn();
   const Queued done = *queued_;
   queued_.reset();
-  count_skip(done);
+  if (!done.step.skipped && options_.precision.scales_loss())
+    counts_.loss_scale = options_.precision.loss_scaling.after_use(counts_.loss_scale);
+  done.step.overflowed ? count_overflow(done) : count_skip(done);
   last_ = done.step;
 }
 

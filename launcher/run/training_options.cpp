@@ -22,11 +22,10 @@ void TrainingOptions::declare(OptionSet& options) {
       .add("batch,b", &batch, "samples of an optimizer step, over all ranks", {.low = 1, .high = 1 << 24})
       .add("accumulate", &accumulate, "micro-batches a batch is cut into", {.low = 1, .high = 1 << 16})
       .add("seed", &seed, "of first weights, sample order, dropout and the validation split", {.low = 0})
-      .add("precision", &precision, "type of weights and arithmetic: f32, or f64 for checks",
-           {{"f32", DType::f32}, {"f64", DType::f64}})
       .add("validation", &validation, "fraction of the training samples held out", {.low = 0, .high = 0.9})
       .add("label-smoothing", &label_smoothing, "part of the target spread over all classes",
            {.low = 0, .high = 0.999});
+  precision.declare(options.group("Training"));
   declare_order(options.group("Training"), *this);
   declare_optimizer(options);
   options.group("Run")

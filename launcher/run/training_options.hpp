@@ -7,6 +7,7 @@
 #include "datasets/sampler.hpp"
 #include "launcher/run/checkpoint_options.hpp"
 #include "launcher/run/options.hpp"
+#include "launcher/run/precision.hpp"
 
 namespace trireme {
 
@@ -21,7 +22,7 @@ struct TrainingOptions {
   std::int64_t batch = 64;      ///< Samples of an optimizer step, over all ranks.
   std::int64_t accumulate = 1;  ///< Micro-batches a batch is cut into.
   std::int64_t seed = 1;
-  DType precision = DType::f32;
+  PrecisionOptions precision = {};
   double validation = 0.1;  ///< Fraction of the training samples held out for choices.
   Order order = Order::shuffled;
   std::int64_t shuffle_block = ShuffleBlocks{}.samples;

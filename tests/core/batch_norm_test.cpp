@@ -16,9 +16,10 @@ namespace {
 
 using ops::BatchNormOptions;
 
-ops::RunningStatistics fresh_running(std::int64_t channels, DType dtype, Device device) {
+ops::RunningStatistics fresh_running(std::int64_t channels, DType of_input, Device device) {
+  const DType dtype = accum_dtype(of_input);
   if (device.is_meta()) return {Tensor::empty({channels}, dtype, device), Tensor::empty({channels}, dtype, device)};
-  return with_floating(dtype, "ones", [&](auto zero) -> ops::RunningStatistics {
+  return with_wide_floating(dtype, "ones", [&](auto zero) -> ops::RunningStatistics {
     const std::vector<decltype(zero)> ones(static_cast<std::size_t>(channels), 1);
     return {Tensor::zeros({channels}, dtype, device), Tensor::from(ones, {channels}, device)};
   });

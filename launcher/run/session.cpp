@@ -7,12 +7,9 @@
 #include <cstdlib>
 
 #include "comm/agreement.hpp"
-#include "comm/nccl_communicator.hpp"
 #include "comm/node_communicator.hpp"
-#include "comm/staged_communicator.hpp"
 #include "core/base/log.hpp"
 #include "core/device/gpu_list.hpp"
-#include "launcher/run/checkpointer.hpp"
 #include "launcher/run/cores.hpp"
 #include "launcher/run/device_choice.hpp"
 
@@ -25,7 +22,7 @@ void SessionOptions::declare(OptionSet& options) {
       .add("share-gpu", &share_gpu, "several ranks may compute on one GPU")
       .add("collectives", &collectives,
            "what carries the data of GPUs: nccl, mpi (by way of host memory), or auto: nccl where it can",
-           {{"auto", Collectives::automatic}, {"nccl", Collectives::nccl}, {"mpi", Collectives::mpi}})
+           {{"auto", GpuTransport::Way::automatic}, {"nccl", GpuTransport::Way::nccl}, {"mpi", GpuTransport::Way::mpi}})
       .add("threads", &threads, "compute threads of a rank; 0: OMP_NUM_THREADS, else cores / ranks of the host",
            {.low = 0, .high = 4096})
       .add("binding", &binding, "automatic: each rank is bound to its share of the host's cores; none: left alone",
@@ -36,7 +33,9 @@ Session::Session(MpiRuntime& runtime, const SessionOptions& options) : world_(wi
   if (world_->size() > 1) log::set_prefix(fmt::format("[rank {} {}] ", world_->rank(), world_->host()));
   share_cores(options);
   choose_device(options);
-  if (device().is_cuda()) connect_gpus(options);
+  // NCCL takes one rank a GPU.
+  const bool shared = options.share_gpu && options.collectives == GpuTransport::Way::automatic && world_->size() > 1;
+  world_ = with_gpu(world_, *stream_, {.way = shared ? GpuTransport::Way::mpi : options.collectives});
   mesh_ = std::make_unique<Mesh>(world_, MeshDegrees{});
 }
 
@@ -90,18 +89,6 @@ void Session::choose_device(const SessionOptions& options) {
     log::info("computing on {} ({}, {})", device.name(), gpu.name, gpu.place);
   }
   stream_ = std::make_unique<Stream>(device);
-}
-
-/// NCCL takes one rank a GPU.
-void Session::connect_gpus(const SessionOptions& options) {
-  Collectives by = options.collectives;
-  if (by == Collectives::automatic && world_->size() > 1) {
-    const std::string missing = options.share_gpu ? "ranks share a GPU" : nccl::unavailable_reason();
-    const std::string of_any = first_complaint(*world_, missing);
-    by = of_any.empty() ? Collectives::nccl : Collectives::mpi;
-    if (leads() && !of_any.empty()) log::info("the data of GPUs goes through MPI and host memory: {}", of_any);
-  }
-  world_ = by == Collectives::mpi && world_->size() > 1 ? with_staging(world_, *stream_) : with_nccl(world_, *stream_);
 }
 
 namespace {

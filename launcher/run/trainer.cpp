@@ -27,7 +27,8 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
       options_(options),
       memory_(session.device()),
       context_(session.stream(), memory_),
-      ahead_(!options.precision.scales_loss() &&  // the next step wants to know the scale
+      // The scale of the next loss depends on whether this one's gradients overflowed.
+      ahead_(!options.precision.scales_loss() &&
              (options.run_ahead == RunAhead::on ||
               (options.run_ahead == RunAhead::automatic && session.device().is_cuda()))) {
   const auto& ranks = session.data();
@@ -39,8 +40,8 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
          options.batch, options.accumulate, ranks->size(), options.accumulate, options.accumulate * ranks->size());
   check_data(*data.train);
   if (data.validation) check_data(*data.validation);
-  const bool fixed = options.weights == TrainingOptions::Weights::fixed;
   const PrecisionOptions& precision = options.precision;
+  const bool fixed = options.weights == TrainingOptions::Weights::fixed;
   layout_ = plan_arena(task.module(),
                        {.dtype = precision.dtype(),
                         .gradient_dtype = precision.gradient_dtype(),

@@ -5,8 +5,8 @@
 // On a GPU the host only queues: message and decision are made there. It learns what a step came to at the latest
 // before it queues the next one's update, so weights are still those before a step that turns out to be unusable, and
 // earlier where it has to: before it prints, validates or saves, and at once where outliers are to be passed over,
-// which only the history of losses tells. On a CPU every step is known when it is done, unless --run-ahead says
-// otherwise.
+// which only the history of losses tells, and where the loss scale is searched. On a CPU every step is known when it is
+// done, unless --run-ahead says otherwise.
 #pragma once
 
 #include <functional>
@@ -148,7 +148,7 @@ class Trainer {
   void use_tf32();
   std::int64_t epoch() const { return counts_.samples / data_.train->count(); }
   void count_skip(const Queued& queued);
-  bool overflowed(const Queued& queued) const;
+  bool overflowed(double broken, double loss) const;
   void count_overflow(const Queued& queued);
   std::string outlier_of(const Step& step);
   std::string find_culprit(const Queued& queued);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <numeric>
 
+#include "comm/gpu_communicator.hpp"
 #include "comm/staged_communicator.hpp"
 #include "comm/staged_operation.hpp"
 #include "core/base/error.hpp"
@@ -190,6 +191,18 @@ TEST_F(StagedTest, AMessageIsDeliveredByWhoeverLooks) {
   comm->progress();
   EXPECT_TRUE(event.done());
   EXPECT_EQ(trace(), "join; recv 3; in 12");
+}
+
+TEST(GpuTransport, OneRankWithoutNcclIsEnoughForTheOtherWay) {
+  EXPECT_EQ(nccl_obstacle({"", "", ""}, {"a", "a", "b"}), "");
+  EXPECT_EQ(nccl_obstacle({"", "not installed", "too old"}, {"a", "a", "b"}),
+            "2 of 3 ranks have no NCCL, first rank 1 on host a: not installed");
+}
+
+TEST(GpuTransport, WithoutAGpuTheCommunicatorStaysWhatItIs) {
+  const auto port = std::make_shared<ScriptedPort>();
+  const std::shared_ptr<Communicator> base = std::make_shared<Mirror>(port);
+  EXPECT_EQ(with_gpu(base, Stream(Device::cpu())), base);
 }
 
 }  // namespace

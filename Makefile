@@ -10,7 +10,7 @@ PREFIX ?= $(CURDIR)/install
 export JOBS RANKS TEST_JOBS SOAK_MINUTES FUZZ_RUNS FUZZ_SEED SOAK_FUZZ_RUNS
 # `make -j` must not start two builds in one folder.
 .NOTPARALLEL:
-.PHONY: help demo demo-seeds demo-gpt build test test-asan test-tsan test-cpu-only fuzz bench soak format format-check clean install
+.PHONY: help demo demo-seeds demo-gpt build test test-asan test-tsan test-cpu-only fuzz bench bench-gpu soak format format-check clean install
 
 help: ## this list
 	@sed -n '/^#   /s/^# //p' Makefile
@@ -46,6 +46,9 @@ fuzz: ## random and forged files for every reader, under clang's sanitizers (ARG
 
 bench: ## the benchmarks
 	@$(setup)/bench.sh $(ARGS)
+
+bench-gpu: ## training and kernels on one GPU, beside PyTorch; says so where there is none
+	@$(setup)/bench_gpu.sh $(ARGS)
 
 soak: ## the tests again and again; ARGS=faults or fuzz: kills, power cuts, damaged files, forged ones, many times
 	@$(setup)/soak.sh $(ARGS)

@@ -89,7 +89,8 @@ void check_agreement(Communicator& comm, const NamedTexts& options) {
 }
 
 void check_same(Communicator& comm, const Tensor& values, const std::string& what) {
-  const auto sums = comm.all_gather_text(hash_bytes(values.raw(), values.bytes()).hex());
+  const Tensor host = values.device() == Device::cpu() ? values : values.clone(Device::cpu());
+  const auto sums = comm.all_gather_text(hash_bytes(host.raw(), host.bytes()).hex());
   for (int r = 1; r < comm.size(); ++r) {
     if (sums[to_size(r)] == sums[0]) continue;
     fail(ExitCode::disagree, "{} of rank {} on host {} differ from those of rank 0 on host {}", what, r,

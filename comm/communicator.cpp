@@ -123,7 +123,33 @@ Event Communicator::start(const Call& call) {
   entry.kind = call.kind;
   entry.count = count_of(call);
   if (call.in || call.out) entry.dtype = dtype_of_call(call);
-  return execute(call, log_->record(std::move(entry)));
+  auto event = execute(call, log_->record(std::move(entry)));
+  if (grouping_ && event.completion()) group_.push_back(event.completion());
+  return event;
+}
+
+void Communicator::begin_group() {
+  require(!std::exchange(grouping_, true), "a group of calls on {} was begun inside another one", name());
+}
+
+Event Communicator::end_group() {
+  require(std::exchange(grouping_, false), "a group of calls on {} was ended that was not begun", name());
+  auto all = std::make_shared<Completion>();
+  all->set_helper([calls = std::exchange(group_, {})] {
+    for (const auto& call : calls) call->wait();
+  });
+  return Event(std::move(all));
+}
+
+void Communicator::abandon_group() noexcept {
+  grouping_ = false;
+  group_.clear();
+}
+
+std::string Communicator::describe(const Call& call, const CollectiveLog::Ticket& ticket) const {
+  return fmt::format("{} number {} of {} ({} x {}) at rank {} on host {}", name_of(call.kind), ticket.sequence(),
+                     name(), call.in || call.out ? name_of(dtype_of_call(call)) : "nothing", count_of(call), rank(),
+                     host());
 }
 
 /// On ranks other than the root one side of a rooted call is not used.
@@ -140,11 +166,15 @@ void Communicator::check(const Call& call) const {
             other, size() - 1);
   }
   for (const Tensor* tensor : {&call.in, &call.out}) {
-    if (!*tensor || tensor->device() == Device::cpu()) continue;
+    if (!*tensor || moves(tensor->device())) continue;
     fail(ExitCode::failure,
-         "{} on {}: a tensor lies on {}; this communicator moves host memory only, copy it to the CPU", what, name(),
-         tensor->device().name());
+         "{} on {}: a tensor lies on {}, which this communicator does not reach; copy it to the CPU, or make the "
+         "communicator with with_nccl() or with_staging()",
+         what, name(), tensor->device().name());
   }
+  if (call.in && call.out && call.in.device() != call.out.device())
+    fail(ExitCode::failure, "{} on {}: one tensor lies on {} and the other on {}; both must be on one device", what,
+         name(), call.in.device().name(), call.out.device().name());
   check_pieces(call);
 }
 

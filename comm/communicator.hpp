@@ -1,8 +1,9 @@
 // A group of processes ("ranks") that exchange tensors. Collectives take tensors, so that element count and type cannot
 // disagree with the memory; each is asynchronous and returns an Event whose wait() throws what went wrong. The tensors
-// must stay untouched until then. All ranks of a communicator must make the same calls in the same order. Host memory
-// only. Every call passes start(), which checks it, numbers it in the CollectiveLog and hands it to execute().
-// Threads: calls are made and waited for by one thread (the one that computes).
+// must stay untouched until then. All ranks of a communicator must make the same calls in the same order. Memory of a
+// GPU only where moves() says so; such a call starts after the work queued so far on compute(), and its event lets a
+// stream wait without the host. Every call passes start(), which checks it, numbers it in the CollectiveLog and hands
+// it to execute(). Threads: calls are made and waited for by one thread (the one that computes).
 #pragma once
 
 #include <cstdint>
@@ -78,6 +79,16 @@ class Communicator : public Peers {
   virtual std::shared_ptr<Communicator> split(int colour, int key, const std::string& label) = 0;
   /// Does what can be done for calls in flight without blocking.
   virtual void progress() {}
+  /// Whether it takes tensors on `device`.
+  virtual bool moves(Device device) const { return device == Device::cpu(); }
+  /// The stream whose queued work calls on a GPU's tensors follow; null where there is none.
+  virtual const Stream* compute() const { return nullptr; }
+
+  /// Calls between these two may be sent as one; none may be waited for before the end, whose event stands for all.
+  /// Use a CallGroup (call_group.hpp). abandon_group(): instead of the end, when an exception passes.
+  virtual void begin_group();
+  virtual Event end_group();
+  virtual void abandon_group() noexcept;
   /// Memory for at least `bytes` bytes in all, from which ranks of one host can reduce directly. Collective; every rank
   /// must ask for the same and then allocate the same sizes in the same order. Here: the system's memory.
   virtual std::shared_ptr<Allocator> shared_allocator(std::size_t bytes);
@@ -100,6 +111,10 @@ class Communicator : public Peers {
   /// others; everybody else uses the calls above.
   virtual Event execute(const Call& call, CollectiveLog::Ticket ticket) = 0;
 
+ protected:
+  /// "all_reduce number 12 of world (f32 x 4096) at rank 3 on host a", for messages.
+  std::string describe(const Call& call, const CollectiveLog::Ticket& ticket) const;
+
  private:
   Event start(const Call& call);
   void check(const Call& call) const;
@@ -111,6 +126,8 @@ class Communicator : public Peers {
   int local_rank_ = 0;
   int local_size_ = 1;
   std::uint64_t calls_ = 0;
+  bool grouping_ = false;
+  std::vector<std::shared_ptr<Completion>> group_;
 };
 
 /// Elements of the larger tensor, and its type, for messages and the log.

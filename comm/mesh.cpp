@@ -75,7 +75,7 @@ Mesh::Mesh(std::shared_ptr<Communicator> world, const MeshDegrees& degrees)
     } else if (shape_.degree(name) == 1) {
       const Communicator::Identity self{
           .name = world_->name() + "/" + std::string(name), .rank = 0, .hosts = {world_->host()}};
-      axes_[a] = std::make_shared<SelfCommunicator>(self, world_->shared_log());
+      axes_[a] = std::make_shared<SelfCommunicator>(self, world_->shared_log(), world_->compute());
     } else {
       axes_[a] = world_->split(shape_.group(rank, name), rank, std::string(name));
     }

@@ -13,6 +13,7 @@
 #include "comm/self_communicator.hpp"
 #include "core/base/checked.hpp"
 #include "core/base/log.hpp"
+#include "core/device/cuda.hpp"
 
 namespace trireme {
 namespace {
@@ -49,8 +50,6 @@ MPI_Op operation_of(Reduction reduction) {
   return MPI_SUM;
 }
 
-bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
-
 template <class To, class From>
 void convert(const Tensor& from, const Tensor& to) {
   const auto source = from.span<From>();
@@ -83,6 +82,8 @@ class MpiOperation {
   void start() {
     in_ = call_.in;
     out_ = call_.out;
+    for (const Tensor* tensor : {&in_, &out_})  // MPI looks at the current GPU of the thread that calls
+      if (*tensor && tensor->device().is_cuda()) cuda::make_current(tensor->device().index);
     if (call_.kind == Collective::reduce && rank_ != call_.peer) out_ = {};  // only the root's is written
     if (reduces(call_.kind) && is_half(in_.dtype())) {
       // Sums are made in f32 and rounded once; MPI has no 16-bit floats.
@@ -263,9 +264,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   Event execute(const Call& call, CollectiveLog::Ticket ticket) override {
-    auto what =
-        fmt::format("{} number {} of {} ({} x {}) at rank {} on host {}", name_of(call.kind), ticket.sequence(), name(),
-                    call.in || call.out ? name_of(dtype_of_call(call)) : "nothing", count_of(call), rank(), host());
+    auto what = describe(call, ticket);
     if (ExchangeAllReduce::is_worth_it(call, size())) {
       return submit(std::make_shared<ExchangeAllReduce>(call, exchange_, std::move(what)), std::move(ticket));
     }

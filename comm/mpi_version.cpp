@@ -6,6 +6,9 @@
 #define OMPI_SKIP_MPICXX 1
 #endif
 #include <mpi.h>
+#if __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
 
 namespace trireme {
 
@@ -18,6 +21,14 @@ std::string mpi_version() {
   all = all.substr(0, all.find_first_of(",\n"));
   while (!all.empty() && (all.back() == '\0' || all.back() == ' ')) all.pop_back();
   return all;
+}
+
+bool mpi_takes_gpu_memory() {
+#if defined(MPIX_CUDA_AWARE_SUPPORT)
+  return MPIX_Query_cuda_support() == 1;
+#else
+  return false;
+#endif
 }
 
 }  // namespace trireme

@@ -53,6 +53,11 @@ Topology topology_of(Communicator& base, const std::string& mine) {
   return out;
 }
 
+/// Windows are host memory; memory of a GPU is for whatever lies below, where that takes it.
+bool is_host(const Call& call) {
+  return (!call.in || call.in.device() == Device::cpu()) && (!call.out || call.out.device() == Device::cpu());
+}
+
 /// A call of the underlying communicator that was made while earlier ones still need this thread.
 class PassedOn final : public Work {
  public:
@@ -144,7 +149,9 @@ class NodeCommunicator final : public Communicator {
 
   Event execute(const Call& call, CollectiveLog::Ticket ticket) override {
     WindowCall inside{channel_, call, ticket, name()};
-    if (auto work = work_for(inside)) return pending_->submit(std::move(work));
+    if (is_host(call)) {
+      if (auto work = work_for(inside)) return pending_->submit(std::move(work));
+    }
     auto event = base_->execute(call, std::move(ticket));
     if (pending_->empty()) return event;
     return pending_->submit(std::make_shared<PassedOn>(std::move(event)));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/device/cuda.hpp"
 
 namespace trireme {
 
@@ -19,15 +20,15 @@ std::string host_name() {
 SelfCommunicator::SelfCommunicator()
     : SelfCommunicator({.name = "self", .rank = 0, .hosts = {host_name()}}, std::make_shared<CollectiveLog>()) {}
 
-SelfCommunicator::SelfCommunicator(Identity identity, std::shared_ptr<CollectiveLog> log)
-    : Communicator(std::move(identity), std::move(log)) {
+SelfCommunicator::SelfCommunicator(Identity identity, std::shared_ptr<CollectiveLog> log, const Stream* compute)
+    : Communicator(std::move(identity), std::move(log)), compute_(compute) {
   require(size() == 1, "a SelfCommunicator has one rank, not {}", size());
 }
 
 std::shared_ptr<Communicator> SelfCommunicator::split(int colour, int, const std::string& label) {
   if (colour < 0) return nullptr;
   return std::make_shared<SelfCommunicator>(Identity{.name = name() + "/" + label, .rank = 0, .hosts = hosts()},
-                                            shared_log());
+                                            shared_log(), compute_);
 }
 
 Event SelfCommunicator::execute(const Call& call, CollectiveLog::Ticket ticket) {
@@ -40,9 +41,19 @@ Event SelfCommunicator::execute(const Call& call, CollectiveLog::Ticket ticket) 
     deliver();
     return Event(std::move(completion));
   }
-  if (call.in && call.out && call.in.raw() != call.out.raw()) call.out.copy_from(call.in);
+  Event event;
+  if (call.in && call.out && call.in.raw() != call.out.raw()) event = copy(call.out, call.in);
   ticket.finished();
-  return {};
+  return event;
+}
+
+Event SelfCommunicator::copy(const Tensor& to, const Tensor& from) const {
+  if (compute_ == nullptr || !to.device().is_cuda() || to.device() != compute_->device()) {
+    to.copy_from(from);
+    return {};
+  }
+  cuda::copy_async(to.raw(), from.raw(), to.bytes(), compute_->native());
+  return compute_->record();
 }
 
 void SelfCommunicator::deliver() {
@@ -55,7 +66,7 @@ void SelfCommunicator::deliver() {
       to.ticket.finished();
       from.completion->finish();
       try {
-        to.values.copy_from(from.values);
+        copy(to.values, from.values).wait();
         to.completion->finish();
       } catch (...) {
         to.completion->fail(std::current_exception());

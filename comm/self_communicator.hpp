@@ -14,14 +14,20 @@ class SelfCommunicator final : public Communicator {
  public:
   /// Uses this machine's host name and a log of its own.
   SelfCommunicator();
-  SelfCommunicator(Identity identity, std::shared_ptr<CollectiveLog> log);
+  /// With the stream that computes, tensors on its device are copied in its order, without the host.
+  SelfCommunicator(Identity identity, std::shared_ptr<CollectiveLog> log, const Stream* compute = nullptr);
 
   std::shared_ptr<Communicator> split(int colour, int key, const std::string& label) override;
+  /// Every device; without a stream copies block until all queued work is done.
+  bool moves(Device) const override { return true; }
+  const Stream* compute() const override { return compute_; }
   Event execute(const Call& call, CollectiveLog::Ticket ticket) override;
 
  private:
   void deliver();
+  Event copy(const Tensor& to, const Tensor& from) const;
 
+  const Stream* compute_ = nullptr;
   struct Message {
     Tensor values;
     std::shared_ptr<Completion> completion;

@@ -89,13 +89,17 @@ int BatchPlan::place_of(std::string_view field) const {
   return static_cast<int>(found - names_.begin());
 }
 
-LoaderSlot BatchPlan::make_slot() const {
+LoaderSlot BatchPlan::make_slot(Allocator& memory) const {
+  const auto make = [&](const Shape& shape, DType dtype) {
+    const auto bytes = to_size(checked_mul(shape.elements(), static_cast<std::int64_t>(size_of(dtype))));
+    return Tensor(memory.allocate(bytes), 0, shape, dtype);
+  };
   LoaderSlot slot;
   for (const Column& column : columns_) {
     const RowType out = TransformChain(column.list, column.in).output();
-    slot.fields.push_back(Tensor::empty(batch_shape(rows_.count, out.shape), out.dtype));
+    slot.fields.push_back(make(batch_shape(rows_.count, out.shape), out.dtype));
   }
-  slot.weight = Tensor::empty(Shape{rows_.count}, DType::f32);
+  slot.weight = make(Shape{rows_.count}, DType::f32);
   return slot;
 }
 

@@ -34,7 +34,8 @@ class BatchPlan {
   /// Evaluation: the batch would begin behind the last sample.
   bool past_end(std::uint64_t ticket) const;
   int place_of(std::string_view field) const;
-  LoaderSlot make_slot() const;
+  /// The memory of one batch, of any device.
+  LoaderSlot make_slot(Allocator& memory) const;
 
   struct Column {
     int field;  // of the source

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/device/stream.hpp"
 #include "core/tensor/tensor.hpp"
 #include "datasets/sample_source.hpp"
 #include "datasets/transform.hpp"
@@ -46,9 +47,13 @@ struct LoaderOptions {
   /// Fields to load, all the source has where empty.
   std::vector<std::string> fields = {};
   std::vector<FieldTransforms> transforms = {};
+  /// Batches are copied to the memory of this stream's device, one ahead, and may be used by work queued on it; the
+  /// caller may hold one at a time, and all lie at the same addresses. It outlives the loader. Null: host memory.
+  const Stream* stream = nullptr;
 };
 
 namespace detail {
+class DeviceFeed;
 class LoaderCore;
 struct LoaderSlot;
 }  // namespace detail
@@ -61,7 +66,7 @@ class Batch {
   Batch& operator=(Batch&& other) noexcept;
   ~Batch();
 
-  /// CPU tensor (rows, dims of the field after its transforms); throws for a field that was not asked for.
+  /// (rows, dims of the field after its transforms); throws for a field that was not asked for.
   const Tensor& field(std::string_view name) const;
   /// f32 (rows): 1 for a sample, 0 for filling. Always 1 in training.
   const Tensor& weight() const;
@@ -72,9 +77,11 @@ class Batch {
 
  private:
   friend class Loader;
-  Batch(std::shared_ptr<detail::LoaderCore> core, detail::LoaderSlot* slot) : core_(std::move(core)), slot_(slot) {}
+  Batch(std::shared_ptr<detail::LoaderCore> core, std::shared_ptr<detail::DeviceFeed> feed, detail::LoaderSlot* slot)
+      : core_(std::move(core)), feed_(std::move(feed)), slot_(slot) {}
   void release() noexcept;
   std::shared_ptr<detail::LoaderCore> core_;
+  std::shared_ptr<detail::DeviceFeed> feed_;
   detail::LoaderSlot* slot_;
 };
 
@@ -102,7 +109,9 @@ class Loader {
   double waited_seconds() const;
 
  private:
+  std::uint64_t next_ticket() const;
   std::shared_ptr<detail::LoaderCore> core_;
+  std::shared_ptr<detail::DeviceFeed> feed_;
 };
 
 }  // namespace trireme

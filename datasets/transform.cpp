@@ -5,6 +5,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/random.hpp"
+#include "core/kernels/team.hpp"
 
 namespace trireme {
 namespace {
@@ -15,8 +16,9 @@ constexpr std::size_t repeated_pixels = 64;
 /// out[i] = in[i] * gain[i mod period] - shift[i mod period]
 template <class In, class Out>
 struct AffineRow {
-  const Out* __restrict gain;
-  const Out* __restrict shift;
+  using A = Accum<Out>;
+  const A* __restrict gain;
+  const A* __restrict shift;
   std::size_t period;
 
   void operator()(const std::byte* from, std::byte* to, std::size_t count) const {
@@ -24,7 +26,8 @@ struct AffineRow {
     Out* __restrict out = reinterpret_cast<Out*>(to);
     for (std::size_t start = 0; start < count; start += period) {
       const std::size_t n = std::min(period, count - start);
-      for (std::size_t k = 0; k < n; ++k) out[start + k] = static_cast<Out>(in[start + k]) * gain[k] - shift[k];
+      for (std::size_t k = 0; k < n; ++k)
+        out[start + k] = static_cast<Out>(static_cast<A>(in[start + k]) * gain[k] - shift[k]);
     }
   }
 };
@@ -40,8 +43,8 @@ class Normalise final : public Transform {
     for (std::size_t i = 0; i < channels_ * repeated_pixels; ++i) {
       const double deviation = options.deviation[i % channels_];
       if (!(deviation > 0)) fail(ExitCode::usage, "normalise by a deviation of {}: it must be above 0", deviation);
-      gain_.push_back(static_cast<Out>(options.scale / deviation));
-      shift_.push_back(static_cast<Out>(options.mean[i % channels_] / deviation));
+      gain_.push_back(static_cast<Accum<Out>>(options.scale / deviation));
+      shift_.push_back(static_cast<Accum<Out>>(options.mean[i % channels_] / deviation));
     }
   }
 
@@ -70,7 +73,7 @@ class Normalise final : public Transform {
   }
 
   std::size_t channels_;
-  std::vector<Out> gain_, shift_;
+  std::vector<Accum<Out>> gain_, shift_;
 };
 
 /// Extents of an image row and the bytes of one pixel.
@@ -193,9 +196,11 @@ std::array<std::uint32_t, 4> SampleKey::bits() const {
 }
 
 std::shared_ptr<const Transform> normalise(const NormaliseOptions& options) {
-  if (options.to == DType::f64) return std::make_shared<Normalise<double>>(options);
-  if (options.to == DType::f32) return std::make_shared<Normalise<float>>(options);
-  fail(ExitCode::usage, "normalise makes f32 or f64, not {}", name_of(options.to));
+  if (!is_floating(options.to))
+    fail(ExitCode::usage, "normalise makes f32, f64, bf16 or f16, not {}", name_of(options.to));
+  return with_floating(options.to, "normalise", [&](auto zero) -> std::shared_ptr<const Transform> {
+    return std::make_shared<Normalise<decltype(zero)>>(options);
+  });
 }
 
 std::shared_ptr<const Transform> random_horizontal_flip(double probability) {

@@ -46,7 +46,7 @@ struct NormaliseOptions {
   double scale = 1.0 / 255;
   std::vector<double> mean = {0};
   std::vector<double> deviation = {1};
-  /// f32 or f64.
+  /// A floating type.
   DType to = DType::f32;
 };
 /// Takes u8, f32 and f64 rows of any shape.

@@ -26,7 +26,7 @@ class Stopwatch {
 }  // namespace
 
 std::vector<Bucket> plan_buckets(const ArenaLayout& layout, const BucketOptions& options) {
-  const auto width = size_of(layout.dtype());
+  const auto width = size_of(layout.gradient_dtype());
   std::vector<Bucket> out;
   std::int64_t end = layout.trained_elements();
   std::size_t entries = 0;
@@ -81,7 +81,17 @@ void Buckets::flush() {
   const Stopwatch watch(timing_.exposed_seconds);
   while (sent_ < plan_.size()) send_next();
   const auto events = std::exchange(under_way_, {});
-  for (const auto& event : events) event.wait();
+  for (const auto& event : events) wait_in_order(comm_, grad_, event);
+  comm_.progress();  // where only a stream waits, what went wrong is heard of here
+}
+
+void wait_in_order(const Communicator& comm, const Tensor& values, const Event& event) {
+  const Stream* compute = comm.compute();
+  if (compute != nullptr && compute->device() == values.device()) {
+    compute->wait(event);
+  } else {
+    event.wait();
+  }
 }
 
 }  // namespace trireme

@@ -32,7 +32,7 @@ std::vector<Bucket> plan_buckets(const ArenaLayout& layout, const BucketOptions&
 class Buckets {
  public:
   struct Timing {
-    double exposed_seconds = 0;  // waited in flush(): what communication costs the step
+    double exposed_seconds = 0;  // the host waited in flush(): what communication costs the step on a CPU
     double helping_seconds = 0;  // in fill(): this thread's share of the sums, while backward goes on
   };
 
@@ -42,7 +42,7 @@ class Buckets {
   void begin();
   /// The entry's gradient is complete. Starts every bucket whose turn has come, advances those under way; never blocks.
   void fill(std::size_t entry);
-  /// Starts the rest in order and waits for all.
+  /// Starts the rest in order and waits for all, on a GPU in the order of comm.compute().
   void flush();
   /// Whether the bucket of this entry was started: its gradients must not be changed any more.
   bool is_sent(std::size_t entry) const { return bucket_of_[entry] < sent_; }
@@ -63,5 +63,8 @@ class Buckets {
   std::size_t sent_ = 0;
   Timing timing_;
 };
+
+/// Work on `values` that is queued or done from now on comes after `event`.
+void wait_in_order(const Communicator& comm, const Tensor& values, const Event& event);
 
 }  // namespace trireme

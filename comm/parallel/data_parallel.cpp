@@ -6,13 +6,15 @@
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
 #include "core/base/profile.hpp"
+#include "core/device/cuda.hpp"
 
 namespace trireme {
 namespace {
 
 /// Everything the ranks must have in common for their ranges to mean the same.
 std::string fingerprint(const ArenaLayout& layout, const BucketOptions& options) {
-  std::string out = fmt::format("{} {} {}\n", name_of(layout.dtype()), options.bytes, options.first_bytes);
+  std::string out = fmt::format("{} {} {} {}\n", name_of(layout.dtype()), name_of(layout.gradient_dtype()),
+                                options.bytes, options.first_bytes);
   for (std::size_t k = 0; k < layout.trained(); ++k) {
     const auto& entry = layout.entries()[k];
     out += fmt::format("{} {} {}\n", entry.name, entry.offset, entry.count);
@@ -87,9 +89,22 @@ std::vector<double> DataParallel::sum(std::span<const double> values) {
   return comm_->all_reduce_values(values);
 }
 
+void DataParallel::sum(const Tensor& values) {
+  const ProfileSpan span("sum of numbers", ProfileSpan::Kind::communication);
+  wait_in_order(*comm_, values, comm_->all_reduce(values));
+}
+
 void DataParallel::zero_untouched(std::size_t first, std::size_t last) {
+  const Stream* compute = comm_->compute();
   for (std::size_t k = first; k < last; ++k) {
-    if (!store_.touched(k)) store_.gradient(k).fill_zero();
+    if (store_.touched(k)) continue;
+    const Tensor gradient = store_.gradient(k);
+    if (compute != nullptr && gradient.device().is_cuda()) {
+      cuda::fill_zero_async(gradient.raw(), gradient.bytes(), compute->native());
+      gradient.buffer()->bump_version();
+    } else {
+      gradient.fill_zero();
+    }
   }
 }
 

@@ -15,9 +15,11 @@ namespace trireme {
 class DataParallel final : public GradientStore {
  public:
   struct StepTiming {
-    double communication_seconds = 0;  // of the step in which at least one call was running
-    double exposed_seconds = 0;        // of these, waited for with nothing left to compute
-    double helping_seconds = 0;        // this thread's share of sums during backward
+    // Of the step in which at least one call was running. On a GPU calls of the next step may still be running when the
+    // host is done with this one: the sum over many steps means more than one step.
+    double communication_seconds = 0;
+    double exposed_seconds = 0;  // of these, waited for with nothing left to compute
+    double helping_seconds = 0;  // this thread's share of sums during backward
   };
 
   /// `comm` and `layout` outlive it; `grad` is (layout.trained_elements()), best from comm->shared_allocator().
@@ -31,12 +33,19 @@ class DataParallel final : public GradientStore {
   void send();
   Destination acquire(Parameter& parameter) override;
   void ready(Parameter& parameter) override;
-  /// Sends the rest, what nobody wrote as zeros, and waits until the plane holds the sums over all ranks.
+  /// Sends the rest, what nobody wrote as zeros, and waits until the plane holds the sums over all ranks; on a GPU only
+  /// what is queued later on the computing stream waits.
   void flush();
+  /// Which entries the step's backward passes have written so far. A replay of recorded work writes without asking for
+  /// places: set_written() then says what the recorded passes had written.
+  const std::vector<char>& written() const { return store_.touched(); }
+  void set_written(const std::vector<char>& entries) { store_.set_touched(entries); }
 
   /// The sum over all ranks of the caller's numbers (squared norm, target count, loss, non-finite count): the one
   /// further message of a step.
   std::vector<double> sum(std::span<const double> values);
+  /// The same for numbers that lie on the device, in place: on a GPU without the host.
+  void sum(const Tensor& values);
 
   Communicator& communicator() const { return *comm_; }
   /// The summed gradient of one entry, after flush().

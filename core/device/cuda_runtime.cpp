@@ -8,6 +8,11 @@
 // still uses it, a copy sees all work queued before it, and later work on any stream may use the result. Steps take
 // their blocks from a StepAllocator, which comes here only for sizes it has not seen, so a running step does not pay
 // for this.
+//
+// Graphs. A thread that records one must not wait for streams, and memory that comes and goes while it records would be
+// gone when the graph is replayed: such calls are refused there, and what is given back is freed after the recording.
+// Other threads go on: streams that record are left out when the service stream waits for earlier work, all of which it
+// was made to wait for when the recording began.
 #ifdef TRIREME_HAS_CUDA
 
 #include <algorithm>
@@ -17,6 +22,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.hpp"
@@ -32,6 +38,15 @@ namespace {
 
 std::atomic<int> first_used{-1};
 thread_local bool chose_device = false;
+/// How many streams this thread records.
+thread_local int captures = 0;
+
+void refuse_in_capture(const std::string& what) {
+  require(captures == 0,
+          "{} while this thread records a CUDA graph: run the same step once without recording, so that its memory is "
+          "there, and copy or zero in stream order",
+          what);
+}
 
 /// For calls that take a handle: a new thread's current device is GPU 0, which CUDA would then set up although it may
 /// belong to another process of this host.
@@ -107,7 +122,45 @@ class Service {
     check_quietly(join(stream), "cudaEventRecord");  // what it still has queued counts as earlier work
   }
 
+  /// From now on, what this thread queues on `stream` is recorded.
+  void begin_capture(cudaStream_t stream) {
+    use_device(device_);
+    const std::lock_guard lock(guard_);
+    check(join(stream), "cudaEventRecord");
+    TRIREME_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    ++captures;
+  }
+
+  cudaError_t end_capture(cudaStream_t stream, cudaGraph_t* graph) {
+    const std::lock_guard lock(guard_);
+    const cudaError_t status = cudaStreamEndCapture(stream, graph);
+    --captures;
+    cudaGetLastError();  // the caller says it; it must not show up in the next launch check
+    for (void* data : std::exchange(given_back_, {})) free_later(data);
+    return status;
+  }
+
+  /// `stream` waits for an event, which may make it part of this thread's recording.
+  cudaError_t fork(cudaStream_t stream, cudaEvent_t event) {
+    const std::lock_guard lock(guard_);
+    const cudaError_t status = join(stream);
+    return status == cudaSuccess ? cudaStreamWaitEvent(stream, event, 0) : status;
+  }
+
+  PoolUse use() const {
+    use_device(device_);
+    const auto ask = [this](cudaMemPoolAttr attribute) {
+      std::uint64_t bytes = 0;
+      TRIREME_CUDA(cudaMemPoolGetAttribute(pool_, attribute, &bytes));
+      return static_cast<std::size_t>(bytes);
+    };
+    return {.reserved = ask(cudaMemPoolAttrReservedMemCurrent),
+            .used = ask(cudaMemPoolAttrUsedMemCurrent),
+            .most_used = ask(cudaMemPoolAttrUsedMemHigh)};
+  }
+
   void* allocate(std::size_t bytes) {
+    refuse_in_capture(fmt::format("allocating {} bytes on cuda:{}", bytes, device_));
     use_device(device_);
     const std::lock_guard lock(guard_);
     void* data = nullptr;
@@ -127,15 +180,17 @@ class Service {
 
   void release(void* data) {
     const std::lock_guard lock(guard_);
-    cudaError_t status = cudaSetDevice(device_);
-    if (status == cudaSuccess) status = join_users();
-    if (status == cudaSuccess) status = cudaFreeAsync(data, stream_);
-    check_quietly(status, "cudaFreeAsync");
+    if (captures > 0) {
+      given_back_.push_back(data);
+    } else {
+      free_later(data);
+    }
   }
 
   /// queue(stream) after all earlier work; waits for its end.
   template <class Queue>
-  void run(Queue queue) {
+  void run(const char* what, Queue queue) {
+    refuse_in_capture(fmt::format("{} on cuda:{} and waiting for it", what, device_));
     use_device(device_);
     const std::lock_guard lock(guard_);
     check(join_users(), "cudaStreamWaitEvent");
@@ -145,13 +200,22 @@ class Service {
 
   /// Waits for all work queued so far.
   void drain() {
-    run([](cudaStream_t) {});
+    run("waiting for all work", [](cudaStream_t) {});
   }
 
  private:
   cudaError_t join(cudaStream_t stream) {
-    const cudaError_t status = cudaEventRecord(mark_, stream);
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    cudaError_t status = cudaStreamIsCapturing(stream, &capture);
+    if (status != cudaSuccess || capture != cudaStreamCaptureStatusNone) return status;
+    status = cudaEventRecord(mark_, stream);
     return status == cudaSuccess ? cudaStreamWaitEvent(stream_, mark_, 0) : status;
+  }
+  void free_later(void* data) {
+    cudaError_t status = cudaSetDevice(device_);
+    if (status == cudaSuccess) status = join_users();
+    if (status == cudaSuccess) status = cudaFreeAsync(data, stream_);
+    check_quietly(status, "cudaFreeAsync");
   }
   cudaError_t join_users() {
     for (const cudaStream_t stream : users_)
@@ -162,8 +226,11 @@ class Service {
     cudaGetLastError();
     std::size_t free = 0, total = 0;
     TRIREME_CUDA(cudaMemGetInfo(&free, &total));
-    fail(ExitCode::failure, "allocating {} bytes on cuda:{}: out of memory, {} bytes of {} are free; {}", bytes,
-         device_, free, total, advice(cudaErrorMemoryAllocation));
+    const PoolUse mine = use();
+    fail(ExitCode::failure,
+         "allocating {} bytes on cuda:{}: out of memory, {} bytes of {} are free, this process holds {} ({} of them in "
+         "use); {}",
+         bytes, device_, free, total, mine.reserved, mine.used, advice(cudaErrorMemoryAllocation));
   }
 
   int device_;
@@ -172,6 +239,7 @@ class Service {
   cudaEvent_t mark_ = nullptr;
   cudaMemPool_t pool_ = nullptr;
   std::vector<cudaStream_t> users_;
+  std::vector<void*> given_back_;  ///< By a thread that records a graph.
 };
 
 Service& service(int device) {
@@ -208,6 +276,16 @@ cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
 
 int device_count() { return devices().count; }
 std::string unavailable_reason() { return devices().reason; }
+
+std::string device_kind(int device) {
+  const auto ask = [device](cudaDeviceAttr attribute) {
+    int value = 0;
+    TRIREME_CUDA(cudaDeviceGetAttribute(&value, attribute, device));
+    return value;
+  };
+  return fmt::format("sm_{}{} with {} processors", ask(cudaDevAttrComputeCapabilityMajor),
+                     ask(cudaDevAttrComputeCapabilityMinor), ask(cudaDevAttrMultiProcessorCount));
+}
 
 void* create_stream(int device) {
   Service& home = service(device);
@@ -252,8 +330,12 @@ void wait_event(void* event) {
 
 void stream_wait(void* stream, void* event) {
   enter();
+  if (captures > 0)
+    return check(service(device_of(as_stream(stream))).fork(as_stream(stream), as_event(event)), "cudaStreamWaitEvent");
   TRIREME_CUDA(cudaStreamWaitEvent(as_stream(stream), as_event(event), 0));
 }
+
+void make_current(int device) { use_device(device); }
 
 void* allocate(int device, std::size_t bytes) { return service(device).allocate(bytes); }
 
@@ -269,7 +351,7 @@ void copy(void* to, const void* from, std::size_t bytes) {
     return;
   }
   if (target >= 0 && source >= 0 && target != source) service(source).drain();
-  service(target >= 0 ? target : source).run([&](cudaStream_t stream) {
+  service(target >= 0 ? target : source).run("copying", [&](cudaStream_t stream) {
     TRIREME_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream));
   });
 }
@@ -278,7 +360,57 @@ void fill_zero(void* data, std::size_t bytes) {
   if (bytes == 0) return;
   const int device = device_of(data);
   require(device >= 0, "zeroing {} bytes on a GPU: the address is host memory", bytes);
-  service(device).run([&](cudaStream_t stream) { TRIREME_CUDA(cudaMemsetAsync(data, 0, bytes, stream)); });
+  service(device).run("zeroing", [&](cudaStream_t stream) { TRIREME_CUDA(cudaMemsetAsync(data, 0, bytes, stream)); });
+}
+
+void copy_async(void* to, const void* from, std::size_t bytes, void* stream) {
+  if (bytes == 0) return;
+  use_device(device_of(as_stream(stream)));
+  TRIREME_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, as_stream(stream)));
+}
+
+void fill_zero_async(void* data, std::size_t bytes, void* stream) {
+  if (bytes == 0) return;
+  use_device(device_of(as_stream(stream)));
+  TRIREME_CUDA(cudaMemsetAsync(data, 0, bytes, as_stream(stream)));
+}
+
+PoolUse pool_use(int device) { return service(device).use(); }
+
+void* allocate_pinned(int device, std::size_t bytes) {
+  refuse_in_capture(fmt::format("pinning {} bytes of host memory", bytes));
+  use_device(device);
+  void* data = nullptr;
+  const cudaError_t status = cudaHostAlloc(&data, bytes, cudaHostAllocPortable);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail(ExitCode::failure, "pinning {} bytes of host memory for cuda:{}: the system has none left to lock", bytes,
+         device);
+  }
+  check(status, "cudaHostAlloc");
+  return data;
+}
+
+void release_pinned(void* data) noexcept {
+  enter();
+  check_quietly(cudaFreeHost(data), "cudaFreeHost");
+}
+
+void begin_capture(void* stream) { service(device_of(as_stream(stream))).begin_capture(as_stream(stream)); }
+
+void* end_capture(void* stream) {
+  cudaGraph_t graph = nullptr;
+  const cudaError_t status = service(device_of(as_stream(stream))).end_capture(as_stream(stream), &graph);
+  check(status, "cudaStreamEndCapture");
+  return graph;
+}
+
+void abandon_capture(void* stream) noexcept {
+  int device = 0;
+  if (cudaStreamGetDevice(as_stream(stream), &device) != cudaSuccess) return;
+  cudaGraph_t graph = nullptr;
+  service(device).end_capture(as_stream(stream), &graph);
+  if (graph != nullptr) cudaGraphDestroy(graph);
 }
 
 }  // namespace cuda

@@ -116,14 +116,7 @@ std::shared_ptr<Buffer> StepAllocator::allocate(std::size_t bytes) {
     }
   }
   const bool fresh = block == nullptr;
-  if (fresh) {
-    try {
-      block = system_allocator(device_).allocate(size);
-    } catch (const Error& error) {
-      fail(error.code(), "{}\nin use on {}: {} bytes; the largest users:\n{}", error.what(), device_.name(),
-           bytes_in_use(), report(5));
-    }
-  }
+  if (fresh) block = from_system(size);
   const std::lock_guard lock(pool_->guard);
   if (fresh) pool_->reserved += size;
   pool_->in_use += size;
@@ -131,6 +124,23 @@ std::shared_ptr<Buffer> StepAllocator::allocate(std::size_t bytes) {
   pool_->live[block.get()] = {size, pool_->label};
   return std::make_shared<Buffer>(block->data(), bytes, device_,
                                   [pool = pool_, block](void*) { pool->give_back(block); });
+}
+
+/// From the system; where it has none, once more without the blocks that are only kept.
+std::shared_ptr<Buffer> StepAllocator::from_system(std::size_t size) {
+  if (bytes_reserved() > bytes_in_use()) {
+    try {
+      return system_allocator(device_).allocate(size);
+    } catch (const Error&) {
+      trim();
+    }
+  }
+  try {
+    return system_allocator(device_).allocate(size);
+  } catch (const Error& error) {
+    fail(error.code(), "{}\nin use on {}: {} bytes; the largest users:\n{}", error.what(), device_.name(),
+         bytes_in_use(), report(5));
+  }
 }
 
 void StepAllocator::set_label(const std::string& label) {
@@ -170,6 +180,14 @@ void StepAllocator::trim() {
 void copy_bytes(Place<void*> to, Place<const void*> from, std::size_t bytes) {
   if (bytes == 0 || to.device.is_meta() || from.device.is_meta()) return;
   if (to.device.is_cuda() || from.device.is_cuda()) return cuda::copy(to.address, from.address, bytes);
+  std::memmove(to.address, from.address, bytes);
+}
+
+void copy_bytes(Place<void*> to, Place<const void*> from, std::size_t bytes, const Stream& stream) {
+  if (bytes == 0 || to.device.is_meta() || from.device.is_meta()) return;
+  if (stream.device().is_cuda()) return cuda::copy_async(to.address, from.address, bytes, stream.native());
+  require(!to.device.is_cuda() && !from.device.is_cuda(), "copying from {} to {} on a stream of {}: use one of the GPU",
+          from.device.name(), to.device.name(), stream.device().name());
   std::memmove(to.address, from.address, bytes);
 }
 

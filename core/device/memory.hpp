@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/device/device.hpp"
+#include "core/device/stream.hpp"
 
 namespace trireme {
 
@@ -54,7 +55,8 @@ class Allocator {
 /// The system's memory for `device`: aligned host memory, a GPU's stream-ordered pool, or nothing for meta.
 Allocator& system_allocator(Device device);
 
-/// Caches blocks by size; same code for every device. Thread-safe. Blocks may outlive the allocator.
+/// Caches blocks by size; same code for every device. Thread-safe. Blocks may outlive the allocator. A block is handed
+/// out again as soon as it was given back: on a GPU all work on a step's blocks belongs on one stream, or waits for it.
 class StepAllocator : public Allocator {
  public:
   explicit StepAllocator(Device device);
@@ -74,6 +76,7 @@ class StepAllocator : public Allocator {
 
  private:
   struct Pool;
+  std::shared_ptr<Buffer> from_system(std::size_t size);
   Device device_;
   std::shared_ptr<Pool> pool_;
 };
@@ -86,5 +89,8 @@ struct Place {
 };
 /// Copies bytes between devices; blocks until done. Nothing happens where either side is meta.
 void copy_bytes(Place<void*> to, Place<const void*> from, std::size_t bytes);
+/// The same in the order of `stream`, which is of the GPU where one side is: returns at once if host memory is staged
+/// (core/device/pinned.hpp). Both sides must live until the stream has come so far.
+void copy_bytes(Place<void*> to, Place<const void*> from, std::size_t bytes, const Stream& stream);
 
 }  // namespace trireme

@@ -66,6 +66,11 @@ void Completion::set_helper(std::function<void()> help) {
   state_->help = std::move(help);
 }
 
+Event Event::through(std::shared_ptr<Completion> completion) && {
+  completion_ = std::move(completion);
+  return std::move(*this);
+}
+
 bool Event::done() const {
   if (completion_) return completion_->done();
   return !cuda_ || cuda::event_done(cuda_.get());

@@ -47,9 +47,15 @@ class Event {
   Event(Event&&) = default;
   Event& operator=(Event&&) = default;
 
+  /// The same point for streams; done() and wait() on the host ask `completion`, which knows more than the device does
+  /// (failures elsewhere, time limits).
+  Event through(std::shared_ptr<Completion> completion) &&;
+
   bool done() const;
   /// Blocks the calling thread; throws what the operation failed with.
   void wait() const;
+  /// Null for a point in a stream and for an event that has already happened.
+  const std::shared_ptr<Completion>& completion() const { return completion_; }
 
  private:
   friend class Stream;

@@ -1,7 +1,9 @@
-// Small element kernels that the tape itself needs: setting a gradient's seed and adding a second contribution.
+// Small element kernels that the tape itself needs: setting a gradient's seed, adding a second contribution, and
+// changing the element type.
 #pragma once
 
-#include "core/kernels/team.hpp"
+#include "core/kernels/simd.hpp"
+#include "core/tape/step_state.hpp"
 
 namespace trireme::kernels {
 
@@ -20,23 +22,33 @@ struct Fill {
   }
 };
 
-/// y[i] = beta * y[i] + alpha * x[i]; y is not read when beta is 0.
+/// Where backward begins: y[i] = value * the step's loss scale.
 template <class T>
+struct Seed {
+  static constexpr const char* name = "seed";
+  static constexpr int pack = 1;
+  T* y;
+  const StepState* state;
+  double value;
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t i, W) const {
+    y[i] = static_cast<T>(static_cast<Accum<T>>(value * state->loss_scale));
+  }
+};
+
+/// y[i] = beta * y[i] + alpha * x[i], rounded to To; y is not read when beta is 0.
+template <class From, class To = From>
 struct AddScaled {
   static constexpr const char* name = "add_scaled";
-  static constexpr int pack = pack_width<T>;
-  const T* x;
-  T* y;
-  Accum<T> alpha, beta;
+  static constexpr int pack = pack_width<From> < pack_width<To> ? pack_width<From> : pack_width<To>;
+  static constexpr int serial_pack = serial_width<Accum<To>>;
+  const From* x;
+  To* y;
+  Accum<To> alpha, beta;
   template <class W>
   TRIREME_HD void operator()(std::int64_t i, W width) const {
-    auto v = load(x + i, width);
-    for (int k = 0; k < width; ++k) v[k] *= alpha;
-    if (beta != 0) {
-      const auto old = load(static_cast<const T*>(y) + i, width);
-      for (int k = 0; k < width; ++k) v[k] += beta * old[k];
-    }
-    store(y + i, v);
+    const auto v = map([factor = alpha](auto u) { return factor * u; }, load_vec(x + i, width));
+    store_vec(y + i, plus_old(v, beta, static_cast<const To*>(y + i)));
   }
 };
 

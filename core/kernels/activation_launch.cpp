@@ -5,11 +5,14 @@
 
 namespace trireme {
 
-#define TRIREME_ACTIVATION(F)                     \
-  TRIREME_LAUNCH_ELEMENTS(Map<float, F>);         \
-  TRIREME_LAUNCH_ELEMENTS(Map<double, F>);        \
-  TRIREME_LAUNCH_ELEMENTS(MapGradient<float, F>); \
-  TRIREME_LAUNCH_ELEMENTS(MapGradient<double, F>)
+#define TRIREME_ACTIVATION_IN(T, F)   \
+  TRIREME_LAUNCH_ELEMENTS(Map<T, F>); \
+  TRIREME_LAUNCH_ELEMENTS(MapGradient<T, F>)
+#define TRIREME_ACTIVATION(F)         \
+  TRIREME_ACTIVATION_IN(float, F);    \
+  TRIREME_ACTIVATION_IN(double, F);   \
+  TRIREME_ACTIVATION_IN(BFloat16, F); \
+  TRIREME_ACTIVATION_IN(Float16, F)
 
 TRIREME_ACTIVATION(kernels::Relu);
 TRIREME_ACTIVATION(kernels::GeluErf);

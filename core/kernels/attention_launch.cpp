@@ -14,4 +14,6 @@ TRIREME_LAUNCH_ROWS(AttentionKeyGradient<float>);
 TRIREME_LAUNCH_ROWS(AttentionKeyGradient<double>);
 TRIREME_LAUNCH_ROWS(AttentionAppend<float>);
 TRIREME_LAUNCH_ROWS(AttentionAppend<double>);
+TRIREME_LAUNCH_ROWS(AttentionAppend<BFloat16>);
+TRIREME_LAUNCH_ROWS(AttentionAppend<Float16>);
 }  // namespace trireme

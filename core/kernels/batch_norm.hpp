@@ -142,7 +142,7 @@ struct BatchNormTotals {
   }
 };
 
-/// Element c: running = (1 - momentum) * running + momentum * average over the groups.
+/// Element c: running = (1 - momentum) * running + momentum * average over the groups. Statistics are f32 or f64.
 template <class T>
 struct BatchNormRunning {
   static constexpr const char* name = "batch_norm_running";

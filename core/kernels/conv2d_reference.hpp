@@ -8,13 +8,14 @@ namespace trireme::kernels {
 
 /// Extents of a convolution. Images are (batch, height, width, channels) and (batch, out_height, out_width, outputs),
 /// filters (outputs, filter_height, filter_width, channels / groups). Output (oh, ow) sees input
-/// (oh * stride_h - padding_h + kh, ow * stride_w - padding_w + kw).
+/// (oh * stride_h - padding_h + kh * dilation_h, ow * stride_w - padding_w + kw * dilation_w).
 struct ConvExtents {
   std::int64_t batch, height, width, channels;
   std::int64_t out_height, out_width, outputs;
   std::int64_t filter_height, filter_width;
   std::int64_t stride_h, stride_w, padding_h, padding_w;
   std::int64_t groups;
+  std::int64_t dilation_h = 1, dilation_w = 1;
 
   TRIREME_HD std::int64_t group_channels() const { return channels / groups; }
   TRIREME_HD std::int64_t group_outputs() const { return outputs / groups; }
@@ -55,10 +56,12 @@ struct ConvForward {
   TRIREME_HD void pixel(const T* in, T* out, Place at, W width) const {
     Vec<T, W{}> sum;
     for (std::int64_t kh = 0; kh < e.filter_height; ++kh) {
-      if (at.top + kh < 0 || at.top + kh >= e.height) continue;
+      const std::int64_t h = at.top + kh * e.dilation_h;
+      if (h < 0 || h >= e.height) continue;
       for (std::int64_t kw = 0; kw < e.filter_width; ++kw) {
-        if (at.left + kw < 0 || at.left + kw >= e.width) continue;
-        const T* values = in + ((at.top + kh) * e.width + at.left + kw) * e.channels;
+        const std::int64_t w = at.left + kw * e.dilation_w;
+        if (w < 0 || w >= e.width) continue;
+        const T* values = in + (h * e.width + w) * e.channels;
         const T* weights = filter + (kh * e.filter_width + kw) * e.group_channels() * e.outputs + at.output;
         for (std::int64_t i = 0; i < e.group_channels(); ++i) {
           const auto value = static_cast<T>(values[i]);
@@ -104,10 +107,10 @@ struct ConvDataGradient {
   TRIREME_HD void pixel(Place at, T* out, W width) const {
     Vec<T, W{}> sum;
     for (std::int64_t kh = 0; kh < e.filter_height; ++kh) {
-      const std::int64_t down = at.h + e.padding_h - kh, oh = down / e.stride_h;
+      const std::int64_t down = at.h + e.padding_h - kh * e.dilation_h, oh = down / e.stride_h;
       if (down < 0 || down % e.stride_h != 0 || oh >= e.out_height) continue;
       for (std::int64_t kw = 0; kw < e.filter_width; ++kw) {
-        const std::int64_t right = at.w + e.padding_w - kw, ow = right / e.stride_w;
+        const std::int64_t right = at.w + e.padding_w - kw * e.dilation_w, ow = right / e.stride_w;
         if (right < 0 || right % e.stride_w != 0 || ow >= e.out_width) continue;
         const std::int64_t first = at.group * e.group_outputs(), each = e.taps() * e.group_channels();
         const T* gradients = dy + ((at.image * e.out_height + oh) * e.out_width + ow) * e.outputs + first;
@@ -146,16 +149,16 @@ struct ConvFilterGradient {
  private:
   template <int n>
   TRIREME_HD Vec<T, n> over_images(std::int64_t output, std::int64_t tap, std::int64_t channel, Width<n> width) const {
-    const std::int64_t kh = tap / e.filter_width, kw = tap % e.filter_width;
+    const std::int64_t down = tap / e.filter_width * e.dilation_h, right = tap % e.filter_width * e.dilation_w;
     const std::int64_t first = output / e.group_outputs() * e.group_channels() + channel;
     Vec<T, n> sum;
     for (std::int64_t line = 0; line < e.batch * e.out_height; ++line) {
-      const std::int64_t image = line / e.out_height, h = line % e.out_height * e.stride_h - e.padding_h + kh;
+      const std::int64_t image = line / e.out_height, h = line % e.out_height * e.stride_h - e.padding_h + down;
       if (h < 0 || h >= e.height) continue;
       const T* in = x + (image * e.height + h) * e.width * e.channels + first;
       const T* gradients = dy + line * e.out_width * e.outputs + output;
       for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
-        const std::int64_t w = ow * e.stride_w - e.padding_w + kw;
+        const std::int64_t w = ow * e.stride_w - e.padding_w + right;
         if (w < 0 || w >= e.width) continue;
         const auto gradient = static_cast<T>(gradients[ow * e.outputs]);
         sum = map([gradient](auto total, auto value) { return total + gradient * value; }, sum,

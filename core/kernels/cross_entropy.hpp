@@ -83,7 +83,7 @@ struct CrossEntropyForward {
 };
 
 /// A row kernel over the three totals: totals[k] = sum of row_totals[k, :] in order of the lanes' strides; loss is
-/// totals[0] rounded to T.
+/// totals[0] rounded to T, which is f32 or f64: a sum over many rows has no place in 16 bits.
 template <class T>
 struct CrossEntropyFinish {
   static constexpr const char* name = "cross_entropy_finish";
@@ -107,7 +107,7 @@ template <class T>
 struct CrossEntropyGradient {
   static constexpr const char* name = "cross_entropy_gradient";
   CrossEntropyRows<T> in;
-  const T* dloss;
+  const Accum<T>* dloss;
   T* dx;
   Accum<T> beta;
 
@@ -116,14 +116,18 @@ struct CrossEntropyGradient {
     using A = Accum<T>;
     const T* x = in.logits + row * in.classes;
     T* out = dx + row * in.classes;
-    const A w = static_cast<A>(in.weight(row)) * static_cast<A>(*dloss);
+    const A w = static_cast<A>(in.weight(row)) * *dloss, at_label = w * (1 - in.smoothing);
     const bool counts = in.weight(row) != 0 && in.valid(row);
+    const std::int64_t label = in.labels[row];
     const A largest = in.top[row], factor = in.scale[row], spread = in.smoothing / static_cast<A>(in.classes);
     for_each_wide<T>(team, in.classes, [&](std::int64_t c, auto width) {
       Pack<A, width> v;
       if (counts) {
         v = load(x + c, width);
         for (int k = 0; k < width; ++k) v[k] = w * (exp_of(v[k] - largest) * factor - spread);
+        // Before it is rounded: near the end of a training this is the small difference of two numbers near w.
+        const auto place = static_cast<int>(label - c);
+        for (int k = 0; k < width; ++k) v[k] -= select(k == place, at_label, 0);
       }
       if (beta != 0) {
         const auto old = load(static_cast<const T*>(out) + c, width);
@@ -131,11 +135,6 @@ struct CrossEntropyGradient {
       }
       store(out + c, v);
     });
-    team.sync();  // the label's element was written by some lane
-    if (counts && team.lane() == 0) {
-      T& at = out[in.labels[row]];
-      at = static_cast<T>(static_cast<A>(at) - w * (1 - in.smoothing));
-    }
   }
 };
 

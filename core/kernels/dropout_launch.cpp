@@ -6,4 +6,6 @@
 namespace trireme {
 TRIREME_LAUNCH_ROWS(Dropout<float>);
 TRIREME_LAUNCH_ROWS(Dropout<double>);
+TRIREME_LAUNCH_ROWS(Dropout<BFloat16>);
+TRIREME_LAUNCH_ROWS(Dropout<Float16>);
 }  // namespace trireme

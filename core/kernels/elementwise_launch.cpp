@@ -5,21 +5,23 @@
 
 namespace trireme {
 
-#define TRIREME_MAP(F)                            \
-  TRIREME_LAUNCH_ELEMENTS(Map<float, F>);         \
-  TRIREME_LAUNCH_ELEMENTS(Map<double, F>);        \
-  TRIREME_LAUNCH_ELEMENTS(MapGradient<float, F>); \
-  TRIREME_LAUNCH_ELEMENTS(MapGradient<double, F>)
-#define TRIREME_COMBINE(F)                     \
-  TRIREME_LAUNCH_ELEMENTS(Combine<float, F>);  \
-  TRIREME_LAUNCH_ELEMENTS(Combine<double, F>); \
-  TRIREME_LAUNCH_ROWS(CombineRows<float, F>);  \
-  TRIREME_LAUNCH_ROWS(CombineRows<double, F>)
-#define TRIREME_COMBINE_GRADIENT(S)                    \
-  TRIREME_LAUNCH_ELEMENTS(CombineGradient<float, S>);  \
-  TRIREME_LAUNCH_ELEMENTS(CombineGradient<double, S>); \
-  TRIREME_LAUNCH_ROWS(CombineGradientRows<float, S>);  \
-  TRIREME_LAUNCH_ROWS(CombineGradientRows<double, S>)
+#define TRIREME_MAP_IN(T, F)          \
+  TRIREME_LAUNCH_ELEMENTS(Map<T, F>); \
+  TRIREME_LAUNCH_ELEMENTS(MapGradient<T, F>)
+#define TRIREME_COMBINE_IN(T, F)          \
+  TRIREME_LAUNCH_ELEMENTS(Combine<T, F>); \
+  TRIREME_LAUNCH_ROWS(CombineRows<T, F>)
+#define TRIREME_COMBINE_GRADIENT_IN(T, S)         \
+  TRIREME_LAUNCH_ELEMENTS(CombineGradient<T, S>); \
+  TRIREME_LAUNCH_ROWS(CombineGradientRows<T, S>)
+#define TRIREME_EACH_TYPE(WHAT, F) \
+  WHAT(float, F);                  \
+  WHAT(double, F);                 \
+  WHAT(BFloat16, F);               \
+  WHAT(Float16, F)
+#define TRIREME_MAP(F) TRIREME_EACH_TYPE(TRIREME_MAP_IN, F)
+#define TRIREME_COMBINE(F) TRIREME_EACH_TYPE(TRIREME_COMBINE_IN, F)
+#define TRIREME_COMBINE_GRADIENT(S) TRIREME_EACH_TYPE(TRIREME_COMBINE_GRADIENT_IN, S)
 
 TRIREME_MAP(kernels::Exp);
 TRIREME_MAP(kernels::Log);
@@ -28,6 +30,8 @@ TRIREME_MAP(kernels::Square);
 TRIREME_MAP(kernels::Abs);
 TRIREME_LAUNCH_ELEMENTS(Map<float, kernels::AddNumber<float>>);
 TRIREME_LAUNCH_ELEMENTS(Map<double, kernels::AddNumber<double>>);
+TRIREME_LAUNCH_ELEMENTS(Map<BFloat16, kernels::AddNumber<float>>);
+TRIREME_LAUNCH_ELEMENTS(Map<Float16, kernels::AddNumber<float>>);
 TRIREME_COMBINE(kernels::Add);
 TRIREME_COMBINE(kernels::Subtract);
 TRIREME_COMBINE(kernels::Multiply);

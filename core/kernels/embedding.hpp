@@ -70,12 +70,13 @@ struct TokenChain {
 
 /// A row kernel over tiles() * tokens rows, tile after tile of columns: where token is the head of its chain,
 ///   dtable[index] += sum of dy over the tokens of the chain, in their order.
-template <class T>
+/// The gradient may be kept in a wider type G.
+template <class T, class G = T>
 struct EmbeddingGradient {
   static constexpr const char* name = "embedding_gradient";
   static constexpr std::int64_t tile = 256;  ///< Columns; several tiles give several threads even work.
   const T* dy;
-  T* dtable;
+  G* dtable;
   const std::int32_t* next;
   const std::int32_t* head;
   TokenIndex index;
@@ -87,7 +88,7 @@ struct EmbeddingGradient {
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
     const std::int64_t token = row % tokens, first = row / tokens * tile;
     if (head[token] == 0) return;  // no reduction follows
-    T* out = dtable + index.at(token) * features + first;
+    G* out = dtable + index.at(token) * features + first;
     const T* in = dy + first;
     for_each_wide<T>(team, features - first < tile ? features - first : tile, [&](std::int64_t c, auto width) {
       Pack<Accum<T>, width> total;
@@ -95,7 +96,7 @@ struct EmbeddingGradient {
         const auto g = load(in + t * features + c, width);
         for (int k = 0; k < width; ++k) total[k] += g[k];
       }
-      const auto old = load(static_cast<const T*>(out) + c, width);
+      const auto old = load(static_cast<const G*>(out) + c, width);
       for (int k = 0; k < width; ++k) total[k] += old[k];
       store(out + c, total);
     });

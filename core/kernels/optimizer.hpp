@@ -1,6 +1,8 @@
 // Updates of parameters, element by element over ranges of planes, and the squared norm of a range. They read the
 // step's rate, gradient factor and skip flag from a StepState in the device's memory; a step that is skipped leaves
-// everything as it is. Pointers are to the first element of the range in each plane.
+// everything as it is. Pointers are to the first element of the range in each plane. Values, moments and arithmetic are
+// of type A = Accum<Param>, f32 or f64; where parameters are kept in 16 bits (Param), A are their masters, and each
+// update writes their rounded copy too. Gradients have a type of their own.
 #pragma once
 
 #include <cmath>
@@ -10,39 +12,57 @@
 
 namespace trireme::kernels {
 
+/// What both updates work on.
+template <class Param, class Grad>
+struct Updated {
+  using A = Accum<Param>;
+  A* master;     ///< The parameters themselves where Param is A.
+  Param* param;  ///< Written where Param is not A.
+  const Grad* grad;
+  A* moment1;
+
+  template <class W>
+  TRIREME_HD Vec<A, W{}> value(std::int64_t i, W width) const {
+    return load_vec(static_cast<const A*>(master) + i, width);
+  }
+  template <int n>
+  TRIREME_HD void write(std::int64_t i, const Vec<A, n>& value) const {
+    store_vec(master + i, value);
+    if constexpr (!std::is_same_v<A, Param>) store_vec(param + i, value);
+  }
+};
+
 /// Stochastic gradient descent with momentum as frameworks have it, after Sutskever et al. 2013 ("On the importance of
 /// initialization and momentum in deep learning"; the rate outside the momentum, so that changing it acts at once):
 ///   g = gradient_scale * grad + weight_decay * param;  m = momentum * m + g;
 ///   param -= rate * (nesterov ? g + momentum * m : m)
 /// An element kernel. moment1 may be null when momentum is 0. nesterov is 0 or 1.
-template <class T>
+template <class Param, class Grad = Param>
 struct SgdUpdate {
+  using A = Accum<Param>;
   static constexpr const char* name = "sgd_update";
-  static constexpr int pack = pack_width<T>, serial_pack = serial_width<T>;
-  T* param;
-  const T* grad;
-  T* moment1;
+  static constexpr int pack = pack_width<A>, serial_pack = serial_width<A>;
+  Updated<Param, Grad> of;
   const StepState* state;
-  Accum<T> momentum, weight_decay;
+  A momentum, weight_decay;
   std::uint32_t nesterov;
 
   template <class W>
   TRIREME_HD void operator()(std::int64_t i, W width) const {
     if (state->skip != 0) return;
-    const auto rate = static_cast<Accum<T>>(state->rate), factor = static_cast<Accum<T>>(state->gradient_scale);
-    const auto of_gradient = nesterov != 0 || !moment1 ? Accum<T>{1} : Accum<T>{0};
-    const auto of_moment = nesterov != 0 ? momentum : Accum<T>{1};
-    auto p = load(static_cast<const T*>(param) + i, width);
-    auto g = load(grad + i, width);
-    for (int k = 0; k < W{}; ++k) g[k] = g[k] * factor + weight_decay * p[k];
-    for (int k = 0; k < W{}; ++k) p[k] -= rate * of_gradient * g[k];
-    if (moment1) {
-      auto m = load(static_cast<const T*>(moment1) + i, width);
-      for (int k = 0; k < W{}; ++k) m[k] = momentum * m[k] + g[k];
-      for (int k = 0; k < W{}; ++k) p[k] -= rate * of_moment * m[k];
-      store(moment1 + i, m);
+    const auto rate = static_cast<A>(state->rate), factor = static_cast<A>(state->gradient_scale);
+    const A of_gradient = nesterov != 0 || !of.moment1 ? A{1} : A{0}, of_moment = nesterov != 0 ? momentum : A{1};
+    const A decay = weight_decay, keep = momentum;
+    auto p = of.value(i, width);
+    const auto g = map([=](auto x, auto y) { return x * factor + decay * y; }, load_vec(of.grad + i, width), p);
+    p = map([=](auto x, auto y) { return x - rate * of_gradient * y; }, p, g);
+    if (of.moment1) {
+      const auto m =
+          map([=](auto x, auto y) { return keep * x + y; }, load_vec(static_cast<const A*>(of.moment1) + i, width), g);
+      p = map([=](auto x, auto y) { return x - rate * of_moment * y; }, p, m);
+      store_vec(of.moment1 + i, m);
     }
-    store(param + i, p);
+    of.write(i, p);
   }
 };
 
@@ -53,16 +73,15 @@ struct SgdUpdate {
 ///   1
 /// An element kernel; on a CPU one call does a long run, because the powers are costly. At most one of l2 and decoupled
 /// is not 0. log_beta1 and log_beta2 are std::log(beta1) and std::log(beta2).
-template <class T>
+template <class Param, class Grad = Param>
 struct AdamUpdate {
+  using A = Accum<Param>;
   static constexpr const char* name = "adam_update";
-  static constexpr int pack = pack_width<T>, serial_pack = 512;
-  T* param;
-  const T* grad;
-  T* moment1;
-  T* moment2;
+  static constexpr int pack = pack_width<A>, serial_pack = 512;
+  Updated<Param, Grad> of;
+  A* moment2;
   const StepState* state;
-  Accum<T> beta1, beta2, epsilon, l2, decoupled;
+  A beta1, beta2, epsilon, l2, decoupled;
   double log_beta1, log_beta2;
 
   template <class W>
@@ -70,33 +89,31 @@ struct AdamUpdate {
     if (state->skip != 0) return;
     const auto t = static_cast<double>(state->step + 1);
     const double correction1 = -std::expm1(t * log_beta1), correction2 = -std::expm1(t * log_beta2);
-    const auto rate = static_cast<Accum<T>>(state->rate), shrink = 1 - rate * decoupled;
-    const auto pace = static_cast<Accum<T>>(static_cast<double>(state->rate) / correction1);
-    const auto root = static_cast<Accum<T>>(1 / std::sqrt(correction2));
-    constexpr int each = W{} < serial_width<T> ? int{W{}} : serial_width<T>;
+    const auto rate = static_cast<A>(state->rate), shrink = 1 - rate * decoupled;
+    const auto pace = static_cast<A>(static_cast<double>(state->rate) / correction1);
+    const auto root = static_cast<A>(1 / std::sqrt(correction2));
+    constexpr int each = W{} < serial_width<A> ? int{W{}} : serial_width<A>;
     for (int k = 0; k < W{}; k += each) update(i + k, Width<each>{}, {pace, root, shrink});
   }
 
  private:
   struct Factors {
-    Accum<T> pace, root, shrink;
+    A pace, root, shrink;
   };
   template <class W>
   TRIREME_HD void update(std::int64_t i, W width, Factors by) const {
-    using A = Accum<T>;
     const A factor = static_cast<A>(state->gradient_scale), decay = l2;
     const A keep1 = beta1, keep2 = beta2, more1 = 1 - beta1, more2 = 1 - beta2, small = epsilon;
-    const auto p = load_vec(static_cast<const T*>(param) + i, width);
-    const auto g = map([=](auto x, auto y) { return x * factor + decay * y; }, load_vec(grad + i, width), p);
+    const auto p = of.value(i, width);
+    const auto g = map([=](auto x, auto y) { return x * factor + decay * y; }, load_vec(of.grad + i, width), p);
     const auto m = map([=](auto x, auto y) { return keep1 * x + more1 * y; },
-                       load_vec(static_cast<const T*>(moment1) + i, width), g);
+                       load_vec(static_cast<const A*>(of.moment1) + i, width), g);
     const auto v = map([=](auto x, auto y) { return keep2 * x + more2 * y * y; },
-                       load_vec(static_cast<const T*>(moment2) + i, width), g);
-    store_vec(moment1 + i, m);
+                       load_vec(static_cast<const A*>(moment2) + i, width), g);
+    store_vec(of.moment1 + i, m);
     store_vec(moment2 + i, v);
-    store_vec(param + i,
-              map([=](auto x, auto y, auto size) { return by.shrink * x - by.pace * y / (size * by.root + small); }, p,
-                  m, root(v)));
+    of.write(i, map([=](auto x, auto y, auto size) { return by.shrink * x - by.pace * y / (size * by.root + small); },
+                    p, m, root(v)));
   }
 };
 

@@ -4,10 +4,20 @@
 #include "core/kernels/launch_impl.hpp"
 
 namespace trireme {
-TRIREME_LAUNCH_ELEMENTS(SgdUpdate<float>);
-TRIREME_LAUNCH_ELEMENTS(SgdUpdate<double>);
-TRIREME_LAUNCH_ELEMENTS(AdamUpdate<float>);
-TRIREME_LAUNCH_ELEMENTS(AdamUpdate<double>);
+
+#define TRIREME_UPDATES(...)                       \
+  TRIREME_LAUNCH_ELEMENTS(SgdUpdate<__VA_ARGS__>); \
+  TRIREME_LAUNCH_ELEMENTS(AdamUpdate<__VA_ARGS__>)
+
+TRIREME_UPDATES(float);
+TRIREME_UPDATES(double);
+TRIREME_UPDATES(BFloat16, float);
+TRIREME_UPDATES(BFloat16, BFloat16);
+TRIREME_UPDATES(Float16, float);
+TRIREME_UPDATES(Float16, Float16);
 TRIREME_LAUNCH_ROWS(SquaredNorm<float>);
 TRIREME_LAUNCH_ROWS(SquaredNorm<double>);
+TRIREME_LAUNCH_ROWS(SquaredNorm<BFloat16>);
+TRIREME_LAUNCH_ROWS(SquaredNorm<Float16>);
+
 }  // namespace trireme

@@ -69,12 +69,12 @@ struct MaxPoolForward {
   template <class W>
   TRIREME_HD void window(const T* in, const Window& at, W width) const {
     auto best = load_vec(in + (at.h.begin * e.width + at.w.begin) * e.channels, width);
-    const T first = code(at, at.h.begin, at.w.begin);
+    const auto first = code(at, at.h.begin, at.w.begin);
     auto position = map([first](auto v) { return decltype(v){} + first; }, best);
     for (std::int64_t h = at.h.begin; h < at.h.end; ++h) {
       for (std::int64_t w = at.w.begin; w < at.w.end; ++w) {
         const auto v = load_vec(in + (h * e.width + w) * e.channels, width);
-        const T here = code(at, h, w);
+        const auto here = code(at, h, w);
         const auto moved = [here](auto value, auto top, auto old) {
           return (value > top) | (value != value) ? decltype(value){} + here : old;
         };
@@ -83,16 +83,17 @@ struct MaxPoolForward {
       }
     }
     if (relu != 0) {
-      position = map([](auto top, auto old) { return top > decltype(top){} ? old : decltype(top){} + T(no_maximum); },
-                     best, position);
+      position =
+          map([](auto top, auto old) { return top > decltype(top){} ? old : decltype(top){} + Accum<T>(no_maximum); },
+              best, position);
       best = map([](auto top) { return top < decltype(top){} ? decltype(top){} : top; }, best);
     }
     store_vec(y + at.out, best);
     if (index != nullptr) store_bytes(index + at.out, position);
   }
-  /// As a number of type T, for comparisons in registers.
-  TRIREME_HD T code(const Window& at, std::int64_t h, std::int64_t w) const {
-    return static_cast<T>(h * e.window_w + w - at.origin);
+  /// As a number, for comparisons in registers.
+  TRIREME_HD Accum<T> code(const Window& at, std::int64_t h, std::int64_t w) const {
+    return static_cast<Accum<T>>(h * e.window_w + w - at.origin);
   }
 };
 
@@ -104,7 +105,7 @@ struct MaxPoolGradient {
   const std::uint8_t* index;
   T* dx;
   PoolExtents e;
-  T beta;
+  Accum<T> beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
@@ -123,16 +124,16 @@ struct MaxPoolGradient {
   };
   template <class W>
   TRIREME_HD void pixel(const Place& at, std::int64_t c, W width) const {
-    Vec<T, W{}> sum;
+    Vec<Accum<T>, W{}> sum;
     for (std::int64_t oh = at.oh.begin; oh < at.oh.end; ++oh) {
       for (std::int64_t ow = at.ow.begin; ow < at.ow.end; ++ow) {
-        const auto here =
-            static_cast<T>((at.h + e.padding_h - oh * e.stride_h) * e.window_w + at.w + e.padding_w - ow * e.stride_w);
+        const auto here = static_cast<Accum<T>>((at.h + e.padding_h - oh * e.stride_h) * e.window_w + at.w +
+                                                e.padding_w - ow * e.stride_w);
         const std::int64_t from = ((at.image * e.out_height + oh) * e.out_width + ow) * e.channels + c;
         const auto add = [here](auto total, auto position, auto gradient) {
           return total + (position == here ? gradient : decltype(gradient){});
         };
-        sum = map(add, sum, load_bytes<T>(index + from, width), load_vec(dy + from, width));
+        sum = map(add, sum, load_bytes<Accum<T>>(index + from, width), load_vec(dy + from, width));
       }
     }
     T* out = dx + ((at.image * e.height + at.h) * e.width + at.w) * e.channels + c;
@@ -149,7 +150,7 @@ struct MaxPoolGradientApart {
   const std::uint8_t* index;
   T* dx;
   PoolExtents e;
-  T beta;
+  Accum<T> beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
@@ -174,11 +175,11 @@ struct MaxPoolGradientApart {
   };
   template <class W>
   TRIREME_HD void band(T* out, const Band& at, W width) const {
-    const auto gradient = load_vec(dy + at.from, width), position = load_bytes<T>(index + at.from, width);
+    const auto gradient = load_vec(dy + at.from, width), position = load_bytes<Accum<T>>(index + at.from, width);
     for (std::int64_t h = at.h.begin; h < at.h.end; ++h) {
       for (std::int64_t w = at.w.begin; w < at.w.end; ++w) {
         const bool inside = h - at.top < e.window_h && w - at.left < e.window_w;
-        const T here = inside ? static_cast<T>((h - at.top) * e.window_w + w - at.left) : T(-1);
+        const auto here = static_cast<Accum<T>>(inside ? (h - at.top) * e.window_w + w - at.left : -1);
         T* to = out + (h * e.width + w) * e.channels;
         const auto v = map([here](auto p, auto g) { return p == here ? g : decltype(g){}; }, position, gradient);
         store_vec(to, plus_old(v, beta, static_cast<const T*>(to)));
@@ -205,10 +206,10 @@ struct AveragePoolForward {
     for (std::int64_t ow = 0; ow < e.out_width; ++ow) {
       const Span w = covered(ow, e.width, e.stride_w, {e.padding_w, e.window_w});
       const std::int64_t seen = (h.end - h.begin) * (w.end - w.begin);
-      const T factor = 1 / static_cast<T>(whole != 0 ? e.window_h * e.window_w : seen);
+      const auto factor = 1 / static_cast<Accum<T>>(whole != 0 ? e.window_h * e.window_w : seen);
       T* out = y + (row * e.out_width + ow) * e.channels;
       for_each_wide<T>(team, e.channels, [&](std::int64_t c, auto width) {
-        Vec<T, width> sum;
+        Vec<Accum<T>, width> sum;
         for (std::int64_t at_h = h.begin; at_h < h.end; ++at_h)
           for (std::int64_t at_w = w.begin; at_w < w.end; ++at_w)
             sum = map([](auto total, auto v) { return total + v; }, sum,
@@ -227,7 +228,7 @@ struct AveragePoolGradient {
   T* dx;
   PoolExtents e;
   std::uint32_t whole;
-  T beta;
+  Accum<T> beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
@@ -251,21 +252,21 @@ struct AveragePoolGradient {
   };
   template <class W>
   TRIREME_HD void pixel(const Windows& at, To to, W width) const {
-    Vec<T, W{}> sum;
+    Vec<Accum<T>, W{}> sum;
     for (std::int64_t oh = at.oh.begin; oh < at.oh.end; ++oh) {
       for (std::int64_t ow = at.ow.begin; ow < at.ow.end; ++ow) {
-        const T factor = share(oh, ow);
+        const auto factor = share(oh, ow);
         const T* from = dy + ((at.image * e.out_height + oh) * e.out_width + ow) * e.channels + to.c;
         sum = map([factor](auto total, auto v) { return total + factor * v; }, sum, load_vec(from, width));
       }
     }
     store_vec(to.out + to.c, plus_old(sum, beta, static_cast<const T*>(to.out + to.c)));
   }
-  TRIREME_HD T share(std::int64_t oh, std::int64_t ow) const {
+  TRIREME_HD Accum<T> share(std::int64_t oh, std::int64_t ow) const {
     const Span h = covered(oh, e.height, e.stride_h, {e.padding_h, e.window_h});
     const Span w = covered(ow, e.width, e.stride_w, {e.padding_w, e.window_w});
     const std::int64_t seen = (h.end - h.begin) * (w.end - w.begin);
-    return 1 / static_cast<T>(whole != 0 ? e.window_h * e.window_w : seen);
+    return 1 / static_cast<Accum<T>>(whole != 0 ? e.window_h * e.window_w : seen);
   }
 };
 
@@ -278,9 +279,9 @@ struct GlobalAverageForward {
   std::int64_t pixels, channels;
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
-    const T factor = 1 / static_cast<T>(pixels);
+    const auto factor = 1 / static_cast<Accum<T>>(pixels);
     for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {
-      Vec<T, width> sum;
+      Vec<Accum<T>, width> sum;
       for (std::int64_t p = 0; p < pixels; ++p)
         sum = map([](auto total, auto v) { return total + v; }, sum,
                   load_vec(x + (row * pixels + p) * channels + c, width));
@@ -296,10 +297,10 @@ struct GlobalAverageGradient {
   const T* dy;
   T* dx;
   std::int64_t pixels, channels;
-  T beta;
+  Accum<T> beta;
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
-    const T factor = 1 / static_cast<T>(pixels);
+    const auto factor = 1 / static_cast<Accum<T>>(pixels);
     const T* from = dy + row / pixels * channels;
     T* out = dx + row * channels;
     for_each_wide<T>(team, channels, [&](std::int64_t c, auto width) {

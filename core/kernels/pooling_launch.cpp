@@ -16,5 +16,7 @@ namespace trireme {
 
 TRIREME_POOLING(float);
 TRIREME_POOLING(double);
+TRIREME_POOLING(BFloat16);
+TRIREME_POOLING(Float16);
 
 }  // namespace trireme

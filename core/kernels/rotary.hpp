@@ -17,8 +17,8 @@ struct Rotary {
   static constexpr const char* name = "rotary";
   const T* x;
   T* y;
-  const T* cosine;
-  const T* sine;
+  const Accum<T>* cosine;
+  const Accum<T>* sine;
   TokenIndex position;
   std::int64_t heads, half, features;
   Accum<T> direction;  ///< 1, or -1 to turn back.

@@ -6,4 +6,6 @@
 namespace trireme {
 TRIREME_LAUNCH_ROWS(Rotary<float>);
 TRIREME_LAUNCH_ROWS(Rotary<double>);
+TRIREME_LAUNCH_ROWS(Rotary<BFloat16>);
+TRIREME_LAUNCH_ROWS(Rotary<Float16>);
 }  // namespace trireme

@@ -46,19 +46,34 @@ struct alignas(n * sizeof(T)) Storage {
   T value[n];
 };
 
+/// Whether an address allows access to n elements at once.
+template <class T, int n>
+TRIREME_HD bool is_wide(const T* p, Width<n>) {
+  return n > 1 && reinterpret_cast<std::uintptr_t>(p) % sizeof(Storage<T, n>) == 0;
+}
+
+/// The one access of load() and store() on a GPU, at an address that allows it.
+template <class T, int n>
+TRIREME_HD Pack<Accum<T>, n> load_wide(const T* p, Width<n>) {
+  const auto raw = *reinterpret_cast<const Storage<T, n>*>(p);
+  Pack<Accum<T>, n> out;
+  for (int k = 0; k < n; ++k) out[k] = static_cast<Accum<T>>(raw.value[k]);
+  return out;
+}
+template <class T, int n>
+TRIREME_HD void store_wide(T* p, const Pack<Accum<T>, n>& in) {
+  Storage<T, n> raw;
+  for (int k = 0; k < n; ++k) raw.value[k] = static_cast<T>(in[k]);
+  *reinterpret_cast<Storage<T, n>*>(p) = raw;
+}
+
 /// Reads n elements, converted to Accum<T>. One 16-byte access where the address allows it.
 template <class T, int n>
-TRIREME_HD Pack<Accum<T>, n> load(const T* p, Width<n>) {
-  Pack<Accum<T>, n> out;
+TRIREME_HD Pack<Accum<T>, n> load(const T* p, [[maybe_unused]] Width<n> width) {
 #ifdef __CUDA_ARCH__
-  if constexpr (n > 1) {
-    if (reinterpret_cast<std::uintptr_t>(p) % sizeof(Storage<T, n>) == 0) {
-      const auto raw = *reinterpret_cast<const Storage<T, n>*>(p);
-      for (int k = 0; k < n; ++k) out[k] = static_cast<Accum<T>>(raw.value[k]);
-      return out;
-    }
-  }
+  if (is_wide(p, width)) return load_wide(p, width);
 #endif
+  Pack<Accum<T>, n> out;
   for (int k = 0; k < n; ++k) out[k] = static_cast<Accum<T>>(p[k]);
   return out;
 }
@@ -67,14 +82,7 @@ TRIREME_HD Pack<Accum<T>, n> load(const T* p, Width<n>) {
 template <class T, int n>
 TRIREME_HD void store(T* p, const Pack<Accum<T>, n>& in) {
 #ifdef __CUDA_ARCH__
-  if constexpr (n > 1) {
-    if (reinterpret_cast<std::uintptr_t>(p) % sizeof(Storage<T, n>) == 0) {
-      Storage<T, n> raw;
-      for (int k = 0; k < n; ++k) raw.value[k] = static_cast<T>(in[k]);
-      *reinterpret_cast<Storage<T, n>*>(p) = raw;
-      return;
-    }
-  }
+  if (is_wide(static_cast<const T*>(p), Width<n>{})) return store_wide(p, in);
 #endif
   for (int k = 0; k < n; ++k) p[k] = static_cast<T>(in[k]);
 }

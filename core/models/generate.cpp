@@ -91,9 +91,11 @@ double draw_for(std::uint64_t seed, std::size_t prompt, std::size_t place) {
 }
 
 std::vector<float> as_floats(const Tensor& logits) {
-  if (logits.dtype() == DType::f32) return logits.to_vector<float>();
-  const std::vector<double> wide = logits.to_vector<double>();
-  return {wide.begin(), wide.end()};
+  return with_floating(logits.dtype(), "generate", [&](auto zero) {
+    std::vector<float> out;
+    for (const auto value : logits.to_vector<decltype(zero)>()) out.push_back(static_cast<float>(value));
+    return out;
+  });
 }
 
 /// Rows of ids, filled up at the end to the length of the longest, and how many of each count.
@@ -122,7 +124,8 @@ Tensor logits_without_cache(LanguageModel& model, Context& context, const Rows& 
   const std::int64_t width = all.shape()[2], tokens = all.shape()[1], count = std::ssize(rows);
   const Tensor flat = all.reshape({count * tokens, width}), last = context.empty({count, width}, all.dtype());
   for (std::int64_t row = 0; row < count; ++row)
-    last.slice(row, 1).copy_from(flat.slice(row * tokens + input.counts[static_cast<std::size_t>(row)] - 1, 1));
+    last.slice(row, 1).copy_from(flat.slice(row * tokens + input.counts[static_cast<std::size_t>(row)] - 1, 1),
+                                 context.stream());
   return ops::matmul(context, last, model.head(context), {.transpose_b = ops::Transpose::yes}).tensor();
 }
 

@@ -68,7 +68,7 @@ Tensor LanguageModel::decode(Context& context, const Tensor& ids, std::span<cons
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::int32_t count = counts[static_cast<std::size_t>(row)];
     require(count >= 1 && count <= tokens, "decode: row {} counts {} of {} tokens", row, count, tokens);
-    last.slice(row, 1).copy_from(flat.slice(row * tokens + count - 1, 1));
+    last.slice(row, 1).copy_from(flat.slice(row * tokens + count - 1, 1), context.stream());
     lengths[static_cast<std::size_t>(row)] += count;
   }
   return ops::matmul(context, last, head(context), {.transpose_b = ops::Transpose::yes}).tensor();

@@ -6,6 +6,8 @@
 #include "core/base/checked.hpp"
 #include "core/base/random.hpp"
 #include "core/kernels/parallel.hpp"
+#include "core/tape/write.hpp"
+#include "core/tensor/convert.hpp"
 
 namespace trireme {
 
@@ -54,6 +56,10 @@ struct LayoutBuilder {
                           [&](std::size_t k) { return entries[k].parameter->training() == Training::trained; });
     ArenaLayout layout;
     layout.dtype_ = options.dtype;
+    layout.gradient_dtype_ = options.gradient_dtype.value_or(layout.wide_dtype());
+    require(layout.gradient_dtype_ == layout.dtype_ || layout.gradient_dtype_ == layout.wide_dtype(),
+            "gradients of {} for parameters of {}: they can be {} or {}", name_of(layout.gradient_dtype_),
+            name_of(layout.dtype_), name_of(layout.dtype_), name_of(layout.wide_dtype()));
     const std::int64_t pad = 128 / static_cast<std::int64_t>(size_of(options.dtype)) * options.shards;
     for (const std::size_t k : order) {
       ArenaEntry& entry = entries[k];
@@ -80,7 +86,7 @@ ArenaLayout plan_arena(Module& module, const ArenaOptions& options, const std::f
     uses.push_back(&parameter);
   });
   for (const NamedState& named : states_of(module))
-    named.state->bind(Tensor::empty(named.state->shape(), options.dtype, Device::meta()));
+    named.state->bind(Tensor::empty(named.state->shape(), accum_dtype(options.dtype), Device::meta()));
   forward(context);
   if (options.freeze)
     for (const NamedParameter& named : parameters_of(module))
@@ -93,8 +99,9 @@ ArenaLayout plan_arena(Module& module, const ArenaOptions& options, const std::f
 Planes allocate_planes(const ArenaLayout& layout, Device device, Allocator& gradient_memory) {
   Planes planes;
   planes.param = Tensor::zeros({layout.elements()}, layout.dtype(), device);
-  const auto bytes = to_size(layout.trained_elements()) * size_of(layout.dtype());
-  planes.grad = Tensor(gradient_memory.allocate(bytes), 0, {layout.trained_elements()}, layout.dtype());
+  if (is_half(layout.dtype())) planes.master = Tensor::zeros({layout.elements()}, layout.wide_dtype(), device);
+  const auto bytes = to_size(layout.trained_elements()) * size_of(layout.gradient_dtype());
+  planes.grad = Tensor(gradient_memory.allocate(bytes), 0, {layout.trained_elements()}, layout.gradient_dtype());
   planes.grad.fill_zero();
   return planes;
 }
@@ -118,7 +125,7 @@ void draw(const ArenaEntry& entry, std::uint64_t seed, std::int64_t first, std::
 namespace {
 
 void draw_into(const ArenaEntry& entry, std::uint64_t seed, const Tensor& host) {
-  with_floating(host.dtype(), "materialize", [&](auto zero) {
+  with_wide_floating(host.dtype(), "materialize", [&](auto zero) {
     using T = decltype(zero);
     T* to = host.data<T>();
     parallel_ranges(entry.count, 4096, [&](std::int64_t first, std::int64_t last) {
@@ -132,6 +139,15 @@ void draw_into(const ArenaEntry& entry, std::uint64_t seed, const Tensor& host) 
   });
 }
 
+/// The same elements in another type, on the host.
+Tensor converted(const Tensor& host, DType dtype) {
+  if (host.dtype() == dtype) return host;
+  Tensor out = Tensor::empty(host.shape(), dtype);
+  convert_elements(host.dtype(), {static_cast<const std::byte*>(host.raw()), host.bytes()}, dtype,
+                   {static_cast<std::byte*>(out.raw()), out.bytes()});
+  return out;
+}
+
 }  // namespace
 
 void materialize(Module& module, const ArenaLayout& layout, const Planes& planes, std::uint64_t seed) {
@@ -139,18 +155,23 @@ void materialize(Module& module, const ArenaLayout& layout, const Planes& planes
   for (std::size_t k = 0; k < entries.size(); ++k) {
     const ArenaEntry& entry = entries[k];
     const Tensor place = planes.param.slice(entry.offset, entry.count);
-    const Tensor host = Tensor::empty({entry.count}, layout.dtype());
+    const Tensor host = Tensor::empty({entry.count}, layout.wide_dtype());
     draw_into(entry, seed, host);
-    place.copy_from(host);
+    if (planes.master) planes.master.slice(entry.offset, entry.count).copy_from(host);
+    place.copy_from(converted(host, layout.dtype()));
     entry.parameter->bind(place.reshape(entry.parameter->shape()), entry.name, static_cast<int>(k));
   }
   for (const NamedState& named : states_of(module)) {
-    const Tensor host = Tensor::empty(named.state->shape(), layout.dtype());
-    with_floating(layout.dtype(), "materialize", [&](auto zero) {
+    const Tensor host = Tensor::empty(named.state->shape(), layout.wide_dtype());
+    with_wide_floating(host.dtype(), "materialize", [&](auto zero) {
       for (auto& element : host.span<decltype(zero)>()) element = static_cast<decltype(zero)>(named.state->initial());
     });
     named.state->bind(host.clone(planes.param.device()));
   }
+}
+
+void round_masters(const Stream& stream, const Planes& planes) {
+  if (planes.master) write(stream, {planes.master}, {planes.param, Write::overwrite});
 }
 
 PlaneGradients::PlaneGradients(const ArenaLayout& layout, Tensor grad)

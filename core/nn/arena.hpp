@@ -1,10 +1,13 @@
 // Where parameters live. An ArenaLayout gives every parameter a range of elements; planes (param, grad, moments) are
 // flat buffers that share these offsets, so buckets, optimizers, clipping and checkpoints work on ranges, and nothing
-// is ever packed. Trained parameters come first, in the order of their first use in a shape-only forward pass, which is
-// the reverse of the order in which backward completes them; frozen ones follow behind trained_elements().
+// is ever packed. Parameters of 16 bits have masters in f32, which the optimizer updates and rounds into them;
+// gradients have a type of their own. Trained parameters come first, in the order of their first use in a shape-only
+// forward pass, which is the reverse of the order in which backward completes them; frozen ones follow behind
+// trained_elements().
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,17 +38,22 @@ class ArenaLayout {
   /// Sum of counts, without padding.
   std::int64_t parameters() const;
   DType dtype() const { return dtype_; }
+  DType gradient_dtype() const { return gradient_dtype_; }
+  /// Of masters, moments and states of modules: f64 for parameters of f64, else f32.
+  DType wide_dtype() const { return accum_dtype(dtype_); }
 
  private:
   friend struct LayoutBuilder;
   std::vector<ArenaEntry> entries_;
   std::size_t trained_ = 0;
   std::int64_t trained_elements_ = 0, elements_ = 0;
-  DType dtype_ = DType::f32;
+  DType dtype_ = DType::f32, gradient_dtype_ = DType::f32;
 };
 
 struct ArenaOptions {
   DType dtype = DType::f32;
+  /// Of the gradients: that of the parameters, or f32 for 16-bit ones. Not given: f64 for f64, else f32.
+  std::optional<DType> gradient_dtype = std::nullopt;
   /// Every offset and the total are multiples of 128 bytes x shards.
   int shards = 1;
   /// Names for which this says true are frozen: no gradient, no update, no place in the planes of the optimizer.
@@ -59,16 +67,25 @@ ArenaLayout plan_arena(Module& module, const ArenaOptions& options, const std::f
 
 /// Flat memory for the values; grad is made where the caller likes (e.g. a window shared by processes).
 struct Planes {
-  Tensor param;  ///< (layout.elements())
-  Tensor grad;   ///< (layout.trained_elements())
+  Tensor param;        ///< (layout.elements()), what the network computes with.
+  Tensor grad;         ///< (layout.trained_elements())
+  Tensor master = {};  ///< As param, in f32; null where param is f32 or f64 itself.
+
+  /// The parameters unrounded: what is updated, saved and exported.
+  const Tensor& values() const { return master ? master : param; }
 };
 
-/// Allocates both planes: param from the system, grad from `gradient_memory`. Padding is zero.
+/// Allocates the planes: param and master from the system, grad from `gradient_memory`. Padding is zero.
 Planes allocate_planes(const ArenaLayout& layout, Device device, Allocator& gradient_memory);
 
 /// Binds every parameter and state of the module to storage and draws the first values: element i of a parameter
-/// depends on (seed, global name, i) alone, so any number of processes and shards gets the same weights.
+/// depends on (seed, global name, i) alone, so any number of processes and shards gets the same weights, and those of
+/// 16 bits are the rounded ones of f32.
 void materialize(Module& module, const ArenaLayout& layout, const Planes& planes, std::uint64_t seed);
+
+/// After the masters were changed by other means than an optimizer: rounds all of them into the parameters. Nothing is
+/// done where there are none.
+void round_masters(const Stream& stream, const Planes& planes);
 
 /// Draws values [first, first + count) of a parameter on the host.
 void draw(const ArenaEntry& entry, std::uint64_t seed, std::int64_t first, std::span<double> out);
@@ -86,6 +103,9 @@ class PlaneGradients : public GradientStore {
   /// The gradient of one entry.
   Tensor gradient(std::size_t entry) const;
   bool touched(std::size_t entry) const { return touched_[entry] != 0; }
+  /// 1 for each entry that was acquired since begin().
+  const std::vector<char>& touched() const { return touched_; }
+  void set_touched(const std::vector<char>& entries) { touched_ = entries; }
 
  private:
   const ArenaLayout* layout_;

@@ -93,8 +93,8 @@ Value BatchNorm::forward(Context& context, const Value& x) {
     bias_.emplace(shape, Initializer::zeros(), Decay::no);
     mean_.emplace(shape, 0.0);
     variance_.emplace(shape, 1.0);
-    mean_->bind(Tensor::empty(shape, x.dtype(), Device::meta()));
-    variance_->bind(Tensor::empty(shape, x.dtype(), Device::meta()));
+    mean_->bind(Tensor::empty(shape, accum_dtype(x.dtype()), Device::meta()));
+    variance_->bind(Tensor::empty(shape, accum_dtype(x.dtype()), Device::meta()));
   }
   return ops::batch_norm(context, x,
                          {.gain = context.use(*gain_),

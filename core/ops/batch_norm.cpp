@@ -14,16 +14,16 @@ void check(const Value& x, const BatchNormParameters& parameters) {
   require(x.shape().dims() >= 2 && x.shape()[-1] > 0, "batch_norm: the input is {}, not (rows, ..., channels)",
           x.shape());
   const Shape wanted{x.shape()[-1]};
-  const std::pair<const char*, const Tensor&> vectors[] = {{"gain", parameters.gain.tensor()},
-                                                           {"bias", parameters.bias.tensor()},
-                                                           {"running mean", parameters.running.mean},
-                                                           {"running variance", parameters.running.variance}};
-  for (const auto& [name, tensor] : vectors) {
+  const auto check_vector = [&](const char* name, const Tensor& tensor, DType type) {
     require(tensor.shape() == wanted, "batch_norm: the {} is {}, but the input {} wants {}", name, tensor.shape(),
             x.shape(), wanted);
-    require(tensor.dtype() == x.dtype(), "batch_norm: the {} is {}, but the input is {}", name, name_of(tensor.dtype()),
-            name_of(x.dtype()));
-  }
+    require(tensor.dtype() == type, "batch_norm: the {} is {}, but an input of {} wants {}", name,
+            name_of(tensor.dtype()), name_of(x.dtype()), name_of(type));
+  };
+  check_vector("gain", parameters.gain.tensor(), x.dtype());
+  check_vector("bias", parameters.bias.tensor(), x.dtype());
+  check_vector("running mean", parameters.running.mean, accum_dtype(x.dtype()));
+  check_vector("running variance", parameters.running.variance, accum_dtype(x.dtype()));
 }
 
 /// How many groups this part's samples make.
@@ -77,7 +77,8 @@ Tensor moments_of(Context& context, const Tensor& x, const NormExtents& e, const
   return joined;
 }
 
-template <class T>
+/// Statistics are of type A, f32 or f64.
+template <class A>
 void update_running(Context& context, const Kept& kept, const RunningStatistics& running, double momentum) {
   const NormExtents& e = kept.extents;
   const Tensor total = context.empty({e.piece()}, DType::f64);
@@ -85,19 +86,20 @@ void update_running(Context& context, const Kept& kept, const RunningStatistics&
                   kernels::BatchNormTotals{kept.moments.data<double>(), total.data<double>(), e.channels, e.groups});
   if (!kept.synchronised && context.peers().parts() > 1) context.peers().sum(total);
   launch_elements(context.stream(), e.channels,
-                  kernels::BatchNormRunning<T>{total.data<double>(), running.mean.data<T>(), running.variance.data<T>(),
+                  kernels::BatchNormRunning<A>{total.data<double>(), running.mean.data<A>(), running.variance.data<A>(),
                                                e.channels, momentum});
   for (const Tensor& changed : {running.mean, running.variance}) changed.buffer()->bump_version();
 }
 
 template <class T>
 void batch_statistics(Context& context, Kept& kept, const RunningStatistics& running, const BatchNormOptions& options) {
+  using A = Accum<T>;
   const NormExtents& e = kept.extents;
   kept.moments = moments_of<T>(context, kept.x.get(), e, options);
   launch_elements(context.stream(), e.groups * e.channels,
-                  kernels::BatchNormFinish<T>{kept.moments.data<double>(), kept.mean.data<T>(), kept.rstd.data<T>(),
+                  kernels::BatchNormFinish<A>{kept.moments.data<double>(), kept.mean.data<A>(), kept.rstd.data<A>(),
                                               e.channels, options.epsilon});
-  update_running<T>(context, kept, running, options.momentum);
+  update_running<A>(context, kept, running, options.momentum);
 }
 
 template <class T>
@@ -107,8 +109,8 @@ void normalise(Context& context, const Kept& kept, const BatchNormParameters& pa
               kernels::BatchNormForward<T>{.x = kept.x.get().template data<T>(),
                                            .gain = parameters.gain.tensor().data<T>(),
                                            .bias = parameters.bias.tensor().data<T>(),
-                                           .mean = kept.mean.data<T>(),
-                                           .rstd = kept.rstd.data<T>(),
+                                           .mean = kept.mean.template data<Accum<T>>(),
+                                           .rstd = kept.rstd.template data<Accum<T>>(),
                                            .y = y.data<T>(),
                                            .group_rows = e.group_rows,
                                            .channels = e.channels,
@@ -124,8 +126,8 @@ Tensor gradient_sums(Context& context, const Kept& kept, const Tensor& dy) {
                  kernels::BatchNormGradientSums<T>{.x = kept.x.get().template data<T>(),
                                                    .dy = dy.data<T>(),
                                                    .y = kept.y ? kept.y->get().template data<T>() : nullptr,
-                                                   .mean = kept.mean.data<T>(),
-                                                   .rstd = kept.rstd.data<T>(),
+                                                   .mean = kept.mean.template data<Accum<T>>(),
+                                                   .rstd = kept.rstd.template data<Accum<T>>(),
                                                    .sums = sums.data<double>(),
                                                    .e = e});
   Tensor joined = context.empty({e.groups, 2 * e.channels}, DType::f64);
@@ -137,29 +139,32 @@ Tensor gradient_sums(Context& context, const Kept& kept, const Tensor& dy) {
 /// Which of the two sums a parameter's gradient is.
 enum class Sum : std::int64_t { of_dy, of_dy_xhat };
 
-template <class T>
 void parameter_gradient(Context& context, const Kept& kept, const Tensor& sums, std::pair<Sum, Destination> of) {
-  const auto& [which, to] = of;
   const NormExtents& e = kept.extents;
-  launch_elements(context.stream(), e.channels,
-                  kernels::BatchNormParameterGradient<T>{.joined = sums.data<double>(),
-                                                         .gradient = to.tensor.data<T>(),
-                                                         .channels = e.channels,
-                                                         .groups = e.groups,
-                                                         .offset = which == Sum::of_dy ? 0 : e.channels,
-                                                         .beta = static_cast<T>(to.beta())});
+  with_floating(of.second.tensor.dtype(), "batch_norm", [&](auto zero) {
+    using T = decltype(zero);
+    const auto& [which, to] = of;
+    launch_elements(context.stream(), e.channels,
+                    kernels::BatchNormParameterGradient<T>{.joined = sums.data<double>(),
+                                                           .gradient = to.tensor.data<T>(),
+                                                           .channels = e.channels,
+                                                           .groups = e.groups,
+                                                           .offset = which == Sum::of_dy ? 0 : e.channels,
+                                                           .beta = to.beta()});
+  });
 }
 
 template <class T>
 void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tensor& sums) {
+  using A = Accum<T>;
   const NormExtents& e = kept.extents;
   if (kept.synchronised && context.peers().parts() > 1) context.peers().sum(sums);
   const Tensor average = context.empty({e.groups, e.channels}, kept.mean.dtype());
   const Tensor along = context.empty({e.groups, e.channels}, kept.mean.dtype());
   launch_elements(
       context.stream(), e.groups * e.channels,
-      kernels::BatchNormCoefficients<T>{sums.data<double>(), kept.moments.data<double>(), kept.rstd.data<T>(),
-                                        average.data<T>(), along.data<T>(), e.channels});
+      kernels::BatchNormCoefficients<A>{sums.data<double>(), kept.moments.data<double>(), kept.rstd.data<A>(),
+                                        average.data<A>(), along.data<A>(), e.channels});
   const Tensor dy = g.output();
   const Destination to = g.to(0);
   launch_rows(context.stream(), {e.groups * e.group_rows, e.channels},
@@ -167,22 +172,22 @@ void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tens
                                                  .dy = dy.data<T>(),
                                                  .y = kept.y ? kept.y->get().template data<T>() : nullptr,
                                                  .gain = kept.gain.get().template data<T>(),
-                                                 .mean = kept.mean.data<T>(),
-                                                 .rstd = kept.rstd.data<T>(),
-                                                 .average = average.data<T>(),
-                                                 .along = along.data<T>(),
+                                                 .mean = kept.mean.template data<Accum<T>>(),
+                                                 .rstd = kept.rstd.template data<Accum<T>>(),
+                                                 .average = average.data<A>(),
+                                                 .along = along.data<A>(),
                                                  .dx = to.tensor.data<T>(),
                                                  .group_rows = e.group_rows,
                                                  .channels = e.channels,
-                                                 .beta = static_cast<T>(to.beta())});
+                                                 .beta = to.beta()});
 }
 
 template <class T>
 void gradient(Context& context, Gradients& g, const Kept& kept) {
   const Tensor sums = gradient_sums<T>(context, kept, g.output());
   // Before the sums of other parts come in: the parameters' gradients are summed over the parts later, like all others.
-  if (g.wanted(1)) parameter_gradient<T>(context, kept, sums, {Sum::of_dy_xhat, g.to(1)});
-  if (g.wanted(2)) parameter_gradient<T>(context, kept, sums, {Sum::of_dy, g.to(2)});
+  if (g.wanted(1)) parameter_gradient(context, kept, sums, {Sum::of_dy_xhat, g.to_stored(1)});
+  if (g.wanted(2)) parameter_gradient(context, kept, sums, {Sum::of_dy, g.to_stored(2)});
   if (g.wanted(0)) input_gradient<T>(context, g, kept, sums);
 }
 
@@ -190,7 +195,8 @@ Value normalise_fixed(Context& context, const Value& x, const BatchNormParameter
                       const BatchNormOptions& options) {
   const std::int64_t channels = x.shape()[-1], rows = x.elements() / channels;
   const Tensor y = context.empty(x.shape(), x.dtype());
-  const Tensor mean = context.empty({channels}, x.dtype()), rstd = context.empty({channels}, x.dtype());
+  const DType statistics = accum_dtype(x.dtype());
+  const Tensor mean = context.empty({channels}, statistics), rstd = context.empty({channels}, statistics);
   const bool relu = options.activation == Activation::relu;
   const Kept kept{Saved(x),
                   Saved(parameters.gain),
@@ -202,9 +208,10 @@ Value normalise_fixed(Context& context, const Value& x, const BatchNormParameter
                   false};
   with_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
+    using A = Accum<T>;
     launch_elements(context.stream(), channels,
-                    kernels::BatchNormFixed<T>{parameters.running.mean.data<T>(), parameters.running.variance.data<T>(),
-                                               mean.data<T>(), rstd.data<T>(), options.epsilon});
+                    kernels::BatchNormFixed<A>{parameters.running.mean.data<A>(), parameters.running.variance.data<A>(),
+                                               mean.data<A>(), rstd.data<A>(), options.epsilon});
     normalise<T>(context, kept, parameters, y);
   });
   return y;
@@ -219,8 +226,8 @@ Value normalise_batch(Context& context, const Value& x, const BatchNormParameter
             Saved(parameters.gain),
             relu ? std::optional<Saved>(Value(y)) : std::nullopt,
             {},
-            context.empty({e.groups, e.channels}, x.dtype()),
-            context.empty({e.groups, e.channels}, x.dtype()),
+            context.empty({e.groups, e.channels}, accum_dtype(x.dtype())),
+            context.empty({e.groups, e.channels}, accum_dtype(x.dtype())),
             e,
             std::holds_alternative<Synchronised>(options.statistics)};
   if (!context.on_meta()) {
@@ -233,7 +240,7 @@ Value normalise_batch(Context& context, const Value& x, const BatchNormParameter
   const Value inputs[] = {x, parameters.gain, parameters.bias};
   return context.record({"batch_norm", inputs,
                          [kept](Context& c, Gradients& g) {
-                           with_floating(kept.mean.dtype(), "batch_norm",
+                           with_floating(kept.x.value().dtype(), "batch_norm",
                                          [&](auto zero) { gradient<decltype(zero)>(c, g, kept); });
                          }},
                         y);

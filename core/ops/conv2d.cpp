@@ -3,7 +3,9 @@
 #include <optional>
 
 #include "core/kernels/launch.hpp"
+#include "core/ops/conv2d_cudnn.hpp"
 #include "core/ops/conv2d_onednn.hpp"
+#include "core/ops/half_conv2d.hpp"
 #include "core/ops/reduce.hpp"
 
 namespace trireme::ops {
@@ -11,9 +13,12 @@ namespace {
 
 using kernels::ConvExtents;
 
-std::int64_t out_extent(std::int64_t in, std::int64_t filter, std::pair<std::int64_t, std::int64_t> stride_padding) {
+/// What a filter reaches over: with dilation d its elements are d apart.
+std::int64_t reach(std::int64_t filter, std::int64_t dilation) { return (filter - 1) * dilation + 1; }
+
+std::int64_t out_extent(std::int64_t in, std::int64_t reached, std::pair<std::int64_t, std::int64_t> stride_padding) {
   const auto [stride, padding] = stride_padding;
-  return (in + 2 * padding - filter) / stride + 1;
+  return (in + 2 * padding - reached) / stride + 1;
 }
 
 void check_options(const Conv2dOptions& o) {
@@ -21,8 +26,8 @@ void check_options(const Conv2dOptions& o) {
           o.stride.width);
   require(o.padding.height >= 0 && o.padding.width >= 0, "conv2d: the padding ({}, {}) must not be negative",
           o.padding.height, o.padding.width);
-  require(o.dilation.height == 1 && o.dilation.width == 1,
-          "conv2d: the dilation ({}, {}) is not supported; only (1, 1) is", o.dilation.height, o.dilation.width);
+  require(o.dilation.height > 0 && o.dilation.width > 0, "conv2d: the dilation ({}, {}) must be positive",
+          o.dilation.height, o.dilation.width);
   require(o.groups > 0, "conv2d: {} groups; the number must be positive", o.groups);
 }
 
@@ -34,9 +39,10 @@ void check_shapes(const Shape& x, const Shape& filter, const Conv2dOptions& o) {
           filter, o.groups, filter[3] * o.groups, x);
   require(filter[0] % o.groups == 0, "conv2d: {} outputs cannot be shared by {} groups; the groups must divide them",
           filter[0], o.groups);
-  require(x[1] + 2 * o.padding.height >= filter[1] && x[2] + 2 * o.padding.width >= filter[2],
-          "conv2d: the filter {} is larger than the input {} with padding ({}, {})", filter, x, o.padding.height,
-          o.padding.width);
+  const std::int64_t height = reach(filter[1], o.dilation.height), width = reach(filter[2], o.dilation.width);
+  require(x[1] + 2 * o.padding.height >= height && x[2] + 2 * o.padding.width >= width,
+          "conv2d: the filter {}, which reaches over ({}, {}), is larger than the input {} with padding ({}, {})",
+          filter, height, width, x, o.padding.height, o.padding.width);
 }
 
 void check_types(const Value& x, const Conv2dParameters& p) {
@@ -57,8 +63,8 @@ ConvExtents extents_of(const Value& input, const Conv2dParameters& p, const Conv
           .height = x[1],
           .width = x[2],
           .channels = x[3],
-          .out_height = out_extent(x[1], filter[1], {o.stride.height, o.padding.height}),
-          .out_width = out_extent(x[2], filter[2], {o.stride.width, o.padding.width}),
+          .out_height = out_extent(x[1], reach(filter[1], o.dilation.height), {o.stride.height, o.padding.height}),
+          .out_width = out_extent(x[2], reach(filter[2], o.dilation.width), {o.stride.width, o.padding.width}),
           .outputs = filter[0],
           .filter_height = filter[1],
           .filter_width = filter[2],
@@ -66,7 +72,9 @@ ConvExtents extents_of(const Value& input, const Conv2dParameters& p, const Conv
           .stride_w = o.stride.width,
           .padding_h = o.padding.height,
           .padding_w = o.padding.width,
-          .groups = o.groups};
+          .groups = o.groups,
+          .dilation_h = o.dilation.height,
+          .dilation_w = o.dilation.width};
 }
 
 struct Kept {
@@ -80,8 +88,10 @@ bool by_library(const Context& context, DType dtype, Backend backend) {
   return backend == Backend::best && dtype == DType::f32 && !context.device().is_cuda();
 }
 
+bool on_gpu(const Context& context, Backend backend) { return backend == Backend::best && context.device().is_cuda(); }
+
 template <class T>
-void reference_forward(Context& context, const onednn::ConvForwardCall& call) {
+void reference_forward(Context& context, const ConvForwardCall& call) {
   const ConvExtents& e = call.extents;
   const Tensor turned = transposed(context, call.filter.tensor(), {1, e.outputs, e.taps() * e.group_channels()});
   launch_rows(context.stream(), {e.batch * e.out_height, e.out_width * e.outputs * e.taps() * e.group_channels()},
@@ -94,49 +104,71 @@ void reference_forward(Context& context, const onednn::ConvForwardCall& call) {
 }
 
 template <class T>
-void reference_data_gradient(Context& context, const onednn::ConvDataGradientCall& call) {
+void reference_data_gradient(Context& context, const ConvDataGradientCall& call) {
   const ConvExtents& e = call.extents;
   launch_rows(context.stream(), {e.batch * e.height, e.width * e.channels * e.taps() * e.group_outputs()},
               kernels::ConvDataGradient<T>{.dy = call.dy.data<T>(),
                                            .filter = call.filter.tensor().data<T>(),
                                            .dx = call.dx.tensor.data<T>(),
                                            .e = e,
-                                           .beta = static_cast<T>(call.dx.beta())});
+                                           .beta = call.dx.beta()});
 }
 
 template <class T>
-void reference_filter_gradient(Context& context, const onednn::ConvFilterGradientCall& call) {
+void reference_filter_gradient(Context& context, const ConvFilterGradientCall& call) {
   const ConvExtents& e = call.extents;
   launch_rows(context.stream(), {e.outputs * e.taps(), e.group_channels() * e.batch * e.out_height * e.out_width},
               kernels::ConvFilterGradient<T>{.x = call.x.data<T>(),
                                              .dy = call.dy.data<T>(),
                                              .dfilter = call.dfilter.tensor.data<T>(),
                                              .e = e,
-                                             .beta = static_cast<T>(call.dfilter.beta())});
-  if (call.dbias.tensor) column_sum_into(context, call.dy, call.dbias, 1);
+                                             .beta = call.dfilter.beta()});
 }
 
-void forward(Context& context, const onednn::ConvForwardCall& call, Backend backend) {
+void forward(Context& context, const ConvForwardCall& call, Backend backend) {
   if (context.on_meta() || call.y.elements() == 0) return;
   if (by_library(context, call.y.dtype(), backend)) return onednn::conv_forward(context, call);
-  with_floating(call.y.dtype(), "conv2d", [&](auto zero) { reference_forward<decltype(zero)>(context, call); });
+  if (on_gpu(context, backend) && cudnn::conv_forward(context, call)) return;
+  if (is_half(call.y.dtype()))
+    return half_conv_forward(context, call, [&](const auto& wide) { forward(context, wide, backend); });
+  with_wide_floating(call.y.dtype(), "conv2d", [&](auto zero) { reference_forward<decltype(zero)>(context, call); });
+}
+
+void data_gradient(Context& context, const ConvDataGradientCall& call, Backend backend) {
+  if (by_library(context, call.dy.dtype(), backend)) return onednn::conv_data_gradient(context, call);
+  if (on_gpu(context, backend) && cudnn::conv_data_gradient(context, call)) return;
+  if (is_half(call.dy.dtype()))
+    return half_conv_data_gradient(context, call, [&](const auto& wide) { data_gradient(context, wide, backend); });
+  with_wide_floating(call.dy.dtype(), "conv2d",
+                     [&](auto zero) { reference_data_gradient<decltype(zero)>(context, call); });
+}
+
+void filter_gradient(Context& context, const ConvFilterGradientCall& call, Backend backend) {
+  const DType dtype = call.dy.dtype();
+  const bool any = call.dy.elements() > 0;
+  if (any && by_library(context, dtype, backend)) return onednn::conv_filter_gradient(context, call);
+  const bool done = any && on_gpu(context, backend) && cudnn::conv_filter_gradient(context, call);
+  if (!done && is_half(dtype)) {
+    half_conv_filter_gradient(context, call, [&](const auto& wide) { filter_gradient(context, wide, backend); });
+  } else if (!done) {
+    with_wide_floating(dtype, "conv2d", [&](auto zero) { reference_filter_gradient<decltype(zero)>(context, call); });
+  }
+  if (call.dbias.tensor) column_sum_into(context, call.dy, call.dbias, 1);
 }
 
 void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
   static_cast<void>(kept.filter.get());  // throws if a constant filter was changed since
-  const onednn::ConvDataGradientCall call{kept.extents, dy, kept.filter.value(), g.to(0)};
+  const ConvDataGradientCall call{kept.extents, dy, kept.filter.value(), g.to(0)};
   if (context.on_meta() || call.dx.tensor.elements() == 0) return;
-  if (by_library(context, dy.dtype(), kept.backend)) return onednn::conv_data_gradient(context, call);
-  with_floating(dy.dtype(), "conv2d", [&](auto zero) { reference_data_gradient<decltype(zero)>(context, call); });
+  data_gradient(context, call, kept.backend);
 }
 
 void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
-  const onednn::ConvFilterGradientCall call{kept.extents, kept.x.get(), dy, g.to(1),
-                                            g.wanted(2) ? g.to(2) : Destination{}};
-  if (context.on_meta()) return;
-  if (by_library(context, dy.dtype(), kept.backend) && dy.elements() > 0)
-    return onednn::conv_filter_gradient(context, call);
-  with_floating(dy.dtype(), "conv2d", [&](auto zero) { reference_filter_gradient<decltype(zero)>(context, call); });
+  // cuDNN writes the gradient of a filter in the type of the images only.
+  const ConvFilterGradientCall call{kept.extents, kept.x.get(), dy,
+                                    context.device().is_cuda() ? g.to(1) : g.to_stored(1),
+                                    g.wanted(2) ? g.to_stored(2) : Destination{}};
+  if (!context.on_meta()) filter_gradient(context, call, kept.backend);
 }
 
 void gradient(Context& context, Gradients& g, const Kept& kept) {
@@ -145,7 +177,7 @@ void gradient(Context& context, Gradients& g, const Kept& kept) {
   if (g.wanted(1)) {
     parameter_gradients(context, g, kept, dy);
   } else if (g.wanted(2)) {
-    column_sum_into(context, dy, g.to(2), 1);
+    column_sum_into(context, dy, g.to_stored(2), 1);
   }
 }
 

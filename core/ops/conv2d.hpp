@@ -1,5 +1,5 @@
 // Two-dimensional convolution (cross-correlation, as is usual in networks) of channels-last images, f32 or f64, with
-// gradients. f32 on a CPU runs in oneDNN, the rest in the text of core/kernels/conv2d_reference.hpp.
+// gradients. f32 on a CPU runs in oneDNN, on a GPU in cuDNN, the rest in the text of core/kernels/conv2d_reference.hpp.
 #pragma once
 
 #include "core/ops/activation.hpp"
@@ -17,14 +17,15 @@ struct Conv2dParameters {
 struct Conv2dOptions {
   Pair stride = {1, 1};
   Pair padding = {0, 0};   ///< Rows and columns of zeros on each side.
-  Pair dilation = {1, 1};  ///< Only 1 is there; anything else throws.
+  Pair dilation = {1, 1};  ///< Distance of the elements of a filter in the image.
   std::int64_t groups = 1;
   Activation activation = Activation::none;
   Backend backend = Backend::best;
 };
 
-/// (B, H, W, C) -> (B, (H + 2 padding - filter) / stride + 1, likewise W, outputs). Bias and ReLU are part of the
-/// convolution; other activations follow it. The gradient of the input is skipped where nothing wants it.
+/// (B, H, W, C) -> (B, (H + 2 padding - (filter - 1) dilation - 1) / stride + 1, likewise W, outputs). Bias and ReLU
+/// are part of the convolution; other activations follow it. The gradient of the input is skipped where nothing wants
+/// it.
 Value conv2d(Context& context, const Value& x, const Conv2dParameters& parameters, const Conv2dOptions& options = {});
 
 }  // namespace trireme::ops

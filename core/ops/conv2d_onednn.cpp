@@ -17,7 +17,8 @@ constexpr int forward_form = 0, data_form = 1;
 /// The extents and up to two more numbers.
 Key conv_key(Kind kind, const ConvExtents& e, std::pair<std::int64_t, std::int64_t> more = {}) {
   return key_of({kind, e.batch, e.height, e.width, e.channels, e.out_height, e.out_width, e.outputs, e.filter_height,
-                 e.filter_width, e.stride_h, e.stride_w, e.padding_h, e.padding_w, e.groups, more.first, more.second});
+                 e.filter_width, e.stride_h, e.stride_w, e.padding_h, e.padding_w, e.groups, e.dilation_h, e.dilation_w,
+                 more.first, more.second});
 }
 
 constexpr auto f32 = memory::data_type::f32;
@@ -27,7 +28,7 @@ constexpr auto channels_last = memory::format_tag::nhwc;
 /// height, width).
 struct Forms {
   memory::desc x, y, bias, filter, free_filter;
-  memory::dims strides, padding;
+  memory::dims strides, dilation, padding;  // a dilation of 1 is 0 to the library
 };
 Forms forms_of(const ConvExtents& e) {
   const std::int64_t channels = e.group_channels(), outputs = e.group_outputs();
@@ -44,6 +45,7 @@ Forms forms_of(const ConvExtents& e) {
           .filter = memory::desc(dims, f32, steps),
           .free_filter = memory::desc(dims, f32, memory::format_tag::any),
           .strides = {e.stride_h, e.stride_w},
+          .dilation = {e.dilation_h - 1, e.dilation_w - 1},
           .padding = {e.padding_h, e.padding_w}};
 }
 
@@ -57,7 +59,8 @@ dnnl::convolution_forward::primitive_desc forward_desc(const Forms& f, Product::
     after.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
     attributes_of_call.set_post_ops(after);
   }
-  return {{dnnl::prop_kind::forward_training, direct, f.x, f.free_filter, bias, f.y, f.strides, f.padding, f.padding},
+  return {{dnnl::prop_kind::forward_training, direct, f.x, f.free_filter, bias, f.y, f.strides, f.dilation, f.padding,
+           f.padding},
           attributes_of_call,
           engine()};
 }
@@ -71,7 +74,7 @@ Plan make_forward(const ConvExtents& e, Product::Finish finish, bool has_bias) {
 Plan make_data_gradient(const ConvExtents& e) {
   const Forms f = forms_of(e);
   const dnnl::convolution_backward_data::primitive_desc made(
-      {direct, f.x, f.free_filter, f.y, f.strides, f.padding, f.padding}, attributes(), engine(),
+      {direct, f.x, f.free_filter, f.y, f.strides, f.dilation, f.padding, f.padding}, attributes(), engine(),
       forward_desc(f, Product::Finish::none, memory::desc()));
   return {dnnl::convolution_backward_data(made), made.weights_desc(), made.scratchpad_desc()};
 }
@@ -80,7 +83,7 @@ Plan make_filter_gradient(const ConvExtents& e, bool has_bias) {
   const Forms f = forms_of(e);
   const memory::desc bias = has_bias ? f.bias : memory::desc();
   const dnnl::convolution_backward_weights::primitive_desc made(
-      {direct, f.x, f.free_filter, bias, f.y, f.strides, f.padding, f.padding}, attributes(), engine(),
+      {direct, f.x, f.free_filter, bias, f.y, f.strides, f.dilation, f.padding, f.padding}, attributes(), engine(),
       forward_desc(f, Product::Finish::none, bias));
   return {dnnl::convolution_backward_weights(made), made.diff_weights_desc(), made.scratchpad_desc()};
 }

@@ -19,7 +19,7 @@ struct CrossEntropyOptions {
 };
 
 struct CrossEntropyResult {
-  /// The *sum* of the rows' losses, of the logits' dtype, shape (1); summed in f64.
+  /// The *sum* of the rows' losses, shape (1), f64 for logits of f64, else f32; summed in f64.
   Value loss;
   /// f64 (3), on the logits' device: the sum of losses, the sum of weights of the rows that count, and of those among
   /// them whose largest logit is at the label.
@@ -31,8 +31,9 @@ struct CrossEntropyResult {
   double correct() const { return totals.slice(2, 1).to_vector<double>()[0]; }
 };
 
-/// logits (rows, classes) of f32 or f64; labels i32 (rows). A label outside [0, classes) that is not the ignored one is
-/// an Error naming row and label where the labels are in host memory; on a GPU the row's loss becomes not a number.
+/// logits (rows, classes) of a floating type; labels i32 (rows). A label outside [0, classes) that is not the ignored
+/// one is an Error naming row and label where the labels are in host memory; on a GPU the row's loss becomes not a
+/// number.
 CrossEntropyResult cross_entropy(Context& context, const Value& logits, const Tensor& labels,
                                  const CrossEntropyOptions& options = {});
 

@@ -32,9 +32,9 @@ kernels::CrossEntropyRows<T> kernel_rows(const CrossEntropyTask& task, const Ten
           .classes = task.classes,
           .ignore = options.ignore.value_or(0),
           .has_ignore = options.ignore ? 1u : 0u,
-          .smoothing = static_cast<T>(options.smoothing),
-          .top = task.top.slice(first, count).data<T>(),
-          .scale = task.scale.slice(first, count).data<T>()};
+          .smoothing = static_cast<Accum<T>>(options.smoothing),
+          .top = task.top.slice(first, count).data<Accum<T>>(),
+          .scale = task.scale.slice(first, count).data<Accum<T>>()};
 }
 
 }  // namespace
@@ -49,12 +49,14 @@ CrossEntropyTask CrossEntropyTask::make(Context& context, const char* op, const 
           shape, rows);
   require(!options.weights || (options.weights.shape() == rows && options.weights.dtype() == DType::f32),
           "{}: the weights are not {} of f32", op, rows);
+  context.require_here(op, "labels", labels);
+  context.require_here(op, "weights", options.weights);
   require(options.smoothing >= 0 && options.smoothing < 1, "{}: the label smoothing {} must be at least 0 and below 1",
           op, options.smoothing);
   const CrossEntropyTask task{.labels = labels,
                               .options = options,
-                              .top = context.empty(rows, logits.dtype),
-                              .scale = context.empty(rows, logits.dtype),
+                              .top = context.empty(rows, accum_dtype(logits.dtype)),
+                              .scale = context.empty(rows, accum_dtype(logits.dtype)),
                               .row_totals = context.empty({3, rows[0]}, DType::f64),
                               .classes = shape[1]};
   check_labels(op, task);
@@ -74,15 +76,16 @@ void CrossEntropyTask::forward(Context& context, const Tensor& logits, std::int6
 void CrossEntropyTask::backward(Context& context, const Rows& rows) const {
   with_floating(rows.logits.dtype(), "cross_entropy", [&](auto zero) {
     using T = decltype(zero);
-    launch_rows(context.stream(), {rows.logits.shape()[0], classes},
-                kernels::CrossEntropyGradient<T>{kernel_rows<T>(*this, rows.logits, rows.first), rows.dloss.data<T>(),
-                                                 rows.to.tensor.data<T>(), static_cast<T>(rows.to.beta())});
+    launch_rows(
+        context.stream(), {rows.logits.shape()[0], classes},
+        kernels::CrossEntropyGradient<T>{kernel_rows<T>(*this, rows.logits, rows.first), rows.dloss.data<Accum<T>>(),
+                                         rows.to.tensor.data<T>(), rows.to.beta()});
   });
 }
 
 CrossEntropyTask::Sums CrossEntropyTask::sums(Context& context) const {
   const Sums out{context.empty({1}, top.dtype()), context.empty({3}, DType::f64)};
-  with_floating(top.dtype(), "cross_entropy", [&](auto zero) {
+  with_wide_floating(top.dtype(), "cross_entropy", [&](auto zero) {
     using T = decltype(zero);
     launch_rows(context.stream(), {3, rows()},
                 kernels::CrossEntropyFinish<T>{row_totals.data<double>(), out.totals.data<double>(), out.loss.data<T>(),

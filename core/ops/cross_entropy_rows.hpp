@@ -36,7 +36,7 @@ struct CrossEntropyTask {
   };
   void backward(Context& context, const Rows& rows) const;
 
-  /// Adds up the rows' totals; the loss has the element type of the logits.
+  /// Adds up the rows' totals; the loss is f64 for logits of f64, else f32.
   struct Sums {
     Tensor loss, totals;
   };

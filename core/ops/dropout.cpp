@@ -27,8 +27,8 @@ void apply(Context& context, const Draws& draws, const Tensor& x, const Destinat
                                     .first_sample = draws.first_sample,
                                     .layer = draws.layer,
                                     .threshold = static_cast<std::uint32_t>(std::floor(draws.probability * 0x1p32)),
-                                    .factor = static_cast<T>(1 / (1 - draws.probability)),
-                                    .beta = static_cast<T>(to.beta())});
+                                    .factor = static_cast<Accum<T>>(1 / (1 - draws.probability)),
+                                    .beta = to.beta()});
   });
 }
 
@@ -45,7 +45,7 @@ Value dropout(Context& context, const Value& x, const DropoutOptions& options) {
   require(each > 0 && rows % each == 0, "dropout: the {} rows of {} do not divide into samples of {} rows", rows,
           x.shape(), each);
   const std::int64_t samples = rows / each;
-  const Draws draws{.state = &context.state(),
+  const Draws draws{.state = context.device_state(),
                     .samples = samples,
                     .features = samples == 0 ? 0 : x.elements() / samples,
                     .first_sample = context.first_sample(),

@@ -2,9 +2,9 @@
 
 #include <optional>
 
-#include "core/kernels/accumulate.hpp"
 #include "core/ops/map.hpp"
 #include "core/ops/reduce.hpp"
+#include "core/tape/write.hpp"
 
 namespace trireme::ops {
 namespace {
@@ -76,7 +76,7 @@ void write_product(Context& context, const Layout& layout, const SlopeOperands& 
   const auto& [dy, to] = dy_to;
   with_floating(dy.dtype(), S::name, [&, &dy = dy, &to = to](auto zero) {
     using T = decltype(zero);
-    const auto beta = static_cast<T>(to.beta());
+    const auto beta = static_cast<Accum<T>>(to.beta());
     if (layout.by_rows()) {
       launch_rows(context.stream(), {layout.rows(), layout.features},
                   kernels::CombineGradientRows<T, S>{x.a.data<T>(), x.b.data<T>(), dy.data<T>(), to.tensor.data<T>(),
@@ -98,16 +98,7 @@ void slope_gradient(Context& context, Gradients& g, const Layout& layout, const 
   if ((k == 0 ? layout.a : layout.b) == Cover::full) return write_product<S>(context, layout, operands, {dy, g.to(k)});
   const Tensor full = context.empty(layout.shape, dy.dtype());
   write_product<S>(context, layout, operands, {dy, {full, Write::overwrite}});
-  column_sum_into(context, full, g.to(k), 1);
-}
-
-void scaled_gradient(Context& context, const Tensor& dy, const Destination& to, double factor) {
-  with_floating(dy.dtype(), "gradient", [&](auto zero) {
-    using T = decltype(zero);
-    launch_elements(
-        context.stream(), dy.elements(),
-        kernels::AddScaled<T>{dy.data<T>(), to.tensor.data<T>(), static_cast<T>(factor), static_cast<T>(to.beta())});
-  });
+  column_sum_into(context, full, g.to_stored(k), 1);
 }
 
 /// Gradients of a + sign * b. The arrived gradient itself goes to operands of its shape, unscaled.
@@ -115,16 +106,16 @@ void sum_gradient(Context& context, Gradients& g, const Layout& layout, double s
   const Tensor dy = g.output();
   if (g.wanted(1)) {
     if (layout.b != Cover::full) {
-      column_sum_into(context, dy, g.to(1), sign);
+      column_sum_into(context, dy, g.to_stored(1), sign);
     } else if (sign == 1) {
       g.hand_over(1, dy);
     } else {
-      scaled_gradient(context, dy, g.to(1), sign);
+      write(context.stream(), {dy, sign}, g.to_stored(1));
     }
   }
   if (!g.wanted(0)) return;
   if (layout.a == Cover::full) return g.hand_over(0, dy);
-  column_sum_into(context, dy, g.to(0), 1);
+  column_sum_into(context, dy, g.to_stored(0), 1);
 }
 
 template <class F>
@@ -191,18 +182,23 @@ Value div(Context& context, const Value& a, const Value& b) {
 
 Value scale(Context& context, const Value& x, double factor) {
   const Tensor y = context.empty(x.shape(), x.dtype());
-  scaled_gradient(context, x.tensor(), {y, Write::overwrite}, factor);
-  return context.record(
-      {"scale", {&x, 1}, [factor](Context& c, Gradients& g) { scaled_gradient(c, g.output(), g.to(0), factor); }}, y);
+  write(context.stream(), {x.tensor(), factor}, {y, Write::overwrite});
+  return context.record({"scale",
+                         {&x, 1},
+                         [factor](Context& c, Gradients& g) {
+                           const Tensor dy = g.output();
+                           write(c.stream(), {dy, factor}, g.to_stored(0));
+                         }},
+                        y);
 }
 
 Value add_scalar(Context& context, const Value& x, double offset) {
   const Tensor y = context.empty(x.shape(), x.dtype());
   with_floating(x.dtype(), "add_scalar", [&](auto zero) {
     using T = decltype(zero);
-    using F = kernels::AddNumber<T>;
+    using F = kernels::AddNumber<Accum<T>>;
     launch_elements(context.stream(), y.elements(),
-                    kernels::Map<T, F>{x.tensor().data<T>(), y.data<T>(), F{static_cast<T>(offset)}});
+                    kernels::Map<T, F>{x.tensor().data<T>(), y.data<T>(), F{static_cast<Accum<T>>(offset)}});
   });
   return context.record({"add_scalar", {&x, 1}, [](Context&, Gradients& g) { g.hand_over(0, g.output()); }}, y);
 }

@@ -93,19 +93,24 @@ void table_gradient(Context& context, const Tensor& dy, const TokenIndex& index,
   if (context.on_meta()) return;
   const std::int64_t features = dy.shape()[-1], tokens = dy.shape()[0] * dy.shape()[1];
   const Chain chain = chain_of(context, index, tokens);
-  with_floating(dy.dtype(), "embedding", [&](auto zero) {
+  const auto write = [&](auto zero, auto of_table) {
     using T = decltype(zero);
-    T* const dtable = to.tensor.data<T>();
+    using G = decltype(of_table);
+    G* const dtable = to.tensor.data<G>();
     if (to.mode == Write::overwrite)
-      launch_elements(context.stream(), to.tensor.elements(), kernels::Fill<T>{dtable, T{0}});
-    const kernels::EmbeddingGradient<T> kernel{.dy = dy.data<T>(),
-                                               .dtable = dtable,
-                                               .next = chain.next.data<std::int32_t>(),
-                                               .head = chain.head.data<std::int32_t>(),
-                                               .index = index,
-                                               .tokens = tokens,
-                                               .features = features};
+      launch_elements(context.stream(), to.tensor.elements(), kernels::Fill<G>{dtable, 0});
+    const kernels::EmbeddingGradient<T, G> kernel{.dy = dy.data<T>(),
+                                                  .dtable = dtable,
+                                                  .next = chain.next.data<std::int32_t>(),
+                                                  .head = chain.head.data<std::int32_t>(),
+                                                  .index = index,
+                                                  .tokens = tokens,
+                                                  .features = features};
     launch_rows(context.stream(), {kernel.tiles() * tokens, std::min(features, kernel.tile)}, kernel);
+  };
+  with_floating(dy.dtype(), "embedding", [&](auto zero) {
+    if (to.tensor.dtype() == dy.dtype()) return write(zero, zero);
+    return write(zero, Accum<decltype(zero)>{});
   });
 }
 
@@ -114,6 +119,8 @@ void table_gradient(Context& context, const Tensor& dy, const TokenIndex& index,
 Value embedding(Context& context, const Tensor& ids, const EmbeddingParameters& parameters,
                 const EmbeddingOptions& options) {
   check(ids, parameters, options);
+  context.require_here("embedding", "ids", ids);
+  context.require_here("embedding", "positions", options.position_of);
   const Value &table = parameters.table, &positions = parameters.positions;
   const bool has_positions = static_cast<bool>(positions.tensor());
   const std::int64_t rows = table.shape()[0], position_rows = has_positions ? positions.shape()[0] : 0;
@@ -140,8 +147,8 @@ Value embedding(Context& context, const Tensor& ids, const EmbeddingParameters& 
   return context.record({"embedding", inputs,
                          [task, rows, position_rows](Context& c, Gradients& g) {
                            const Tensor dy = g.output();
-                           if (g.wanted(0)) table_gradient(c, dy, task.id_index(rows), g.to(0));
-                           if (g.wanted(1)) table_gradient(c, dy, task.position_index(position_rows), g.to(1));
+                           if (g.wanted(0)) table_gradient(c, dy, task.id_index(rows), g.to_stored(0));
+                           if (g.wanted(1)) table_gradient(c, dy, task.position_index(position_rows), g.to_stored(1));
                          }},
                         y);
 }

@@ -17,20 +17,19 @@ Value gated_silu(Context& context, const Value& gate_up) {
                 kernels::GatedSilu<T>{gate_up.tensor().data<T>(), y.data<T>(), features});
   });
   const Saved kept(gate_up);
-  return context.record(
-      {"gated_silu",
-       {&gate_up, 1},
-       [kept, rows, features](Context& c, Gradients& g) {
-         const Tensor dy = g.output();
-         const Destination to = g.to(0);
-         with_floating(dy.dtype(), "gated_silu", [&](auto zero) {
-           using T = decltype(zero);
-           launch_rows(c.stream(), {rows, 2 * features},
-                       kernels::GatedSiluGradient<T>{kept.get().template data<T>(), dy.data<T>(), to.tensor.data<T>(),
-                                                     features, static_cast<T>(to.beta())});
-         });
-       }},
-      y);
+  return context.record({"gated_silu",
+                         {&gate_up, 1},
+                         [kept, rows, features](Context& c, Gradients& g) {
+                           const Tensor dy = g.output();
+                           const Destination to = g.to(0);
+                           with_floating(dy.dtype(), "gated_silu", [&](auto zero) {
+                             using T = decltype(zero);
+                             launch_rows(c.stream(), {rows, 2 * features},
+                                         kernels::GatedSiluGradient<T>{kept.get().template data<T>(), dy.data<T>(),
+                                                                       to.tensor.data<T>(), features, to.beta()});
+                           });
+                         }},
+                        y);
 }
 
 }  // namespace trireme::ops

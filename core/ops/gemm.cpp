@@ -3,7 +3,10 @@
 #include "core/kernels/activation.hpp"
 #include "core/kernels/launch.hpp"
 #include "core/kernels/matmul_reference.hpp"
+#include "core/ops/gemm_cublaslt.hpp"
+#include "core/ops/half_product.hpp"
 #include "core/ops/onednn.hpp"
+#include "core/ops/reduce.hpp"
 
 namespace trireme::ops {
 namespace {
@@ -88,18 +91,51 @@ void by_reference(Context& context, const Product& p, const Destination& to) {
   launch_rows(context.stream(), {kernel.tiles(p.batches), kernel.tile_rows * p.n * p.k}, kernel);
 }
 
-}  // namespace
-
-void product_into(Context& context, const Product& p, const Destination& to, Backend backend) {
-  if (context.on_meta() || p.batches * p.m * p.n == 0) return;
+/// The product, its bias and ReLU.
+void on_cpu_or_plain(Context& context, const Product& p, const Destination& to, Backend backend) {
+  if (is_half(p.a.dtype())) return half_product_into(context, p, to, backend);
   const bool library = backend == Backend::best && p.a.dtype() == DType::f32 && !context.device().is_cuda() && p.k > 0;
   if (!library) {
-    with_floating(p.a.dtype(), "matmul", [&](auto zero) { by_reference<decltype(zero)>(context, p, to); });
+    with_wide_floating(p.a.dtype(), "matmul", [&](auto zero) { by_reference<decltype(zero)>(context, p, to); });
   } else if (has_epilogue(p) || p.batches > 1 || p.transpose_b == Transpose::yes) {
     by_primitive(context, p, to);  // a transposed right operand is 1.1 to 1.5 times faster here than in sgemm
   } else {
     by_sgemm(p, to);
   }
+}
+
+void with_gelu(Context& context, Product p, const Destination& to, Backend backend) {
+  const Tensor before = p.before ? p.before : to.tensor;
+  p.finish = Product::Finish::none;
+  on_cpu_or_plain(context, p, {before, Write::overwrite}, backend);
+  with_floating(before.dtype(), "gelu", [&](auto zero) {
+    using T = decltype(zero);
+    launch_elements(context.stream(), before.elements(),
+                    kernels::Map<T, kernels::GeluTanh>{before.data<T>(), to.tensor.data<T>(), {}});
+  });
+}
+
+}  // namespace
+
+void product_sums(Context& context, const Product& p) {
+  require((!p.sums_of_a.tensor || p.transpose_a == Transpose::yes) &&
+              (!p.sums_of_b.tensor || p.transpose_b == Transpose::no) && p.batches == 1,
+          "a product's sums over k want one batch with k as the first dim of the operand");
+  if (p.sums_of_a.tensor) column_sum_into(context, p.a, p.sums_of_a, 1);
+  if (p.sums_of_b.tensor) column_sum_into(context, p.b, p.sums_of_b, 1);
+}
+
+void product_into(Context& context, const Product& p, const Destination& to, Backend backend) {
+  const bool sums = p.sums_of_a.tensor || p.sums_of_b.tensor;
+  const bool computed = !context.on_meta() && p.batches * p.m * p.n > 0;
+  if (computed && p.k > 0 && backend == Backend::best && context.device().is_cuda())
+    return cublaslt::product_into(context, p, to);
+  if (computed && p.finish == Product::Finish::gelu_tanh_fit) {
+    with_gelu(context, p, to, backend);
+  } else if (computed) {
+    on_cpu_or_plain(context, p, to, backend);
+  }
+  if (sums) product_sums(context, p);
 }
 
 Tensor transposed(Context& context, const Tensor& x, const MatrixExtents& e) {
@@ -112,13 +148,24 @@ Tensor transposed(Context& context, const Tensor& x, const MatrixExtents& e) {
   return y;
 }
 
+Tensor gradient_before_gelu(Context& context, Gradients& gradients, const Tensor& before) {
+  Tensor out = gradients.reusable();
+  const Tensor& dy = gradients.output();
+  with_floating(dy.dtype(), "gelu_gradient", [&](auto zero) {
+    using T = decltype(zero);
+    launch_elements(context.stream(), dy.elements(),
+                    kernels::MapGradient<T, kernels::GeluTanh>{before.data<T>(), dy.data<T>(), out.data<T>(), 0, {}});
+  });
+  return out;
+}
+
 Tensor gradient_before_relu(Context& context, Gradients& gradients, const Tensor& y) {
   Tensor out = gradients.reusable();
   const Tensor& dy = gradients.output();
   with_floating(dy.dtype(), "relu_gradient", [&](auto zero) {
     using T = decltype(zero);
     launch_elements(context.stream(), dy.elements(),
-                    kernels::MapGradient<T, kernels::Relu>{y.data<T>(), dy.data<T>(), out.data<T>(), T{0}, {}});
+                    kernels::MapGradient<T, kernels::Relu>{y.data<T>(), dy.data<T>(), out.data<T>(), 0, {}});
   });
   return out;
 }

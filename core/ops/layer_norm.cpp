@@ -19,11 +19,11 @@ void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const 
               kernels::LayerNormInputGradient<T>{.x = kept.x.get().template data<T>(),
                                                  .gain = kept.gain.get().template data<T>(),
                                                  .dy = dy.data<T>(),
-                                                 .mean = kept.mean.data<T>(),
-                                                 .rstd = kept.rstd.data<T>(),
+                                                 .mean = kept.mean.data<Accum<T>>(),
+                                                 .rstd = kept.rstd.data<Accum<T>>(),
                                                  .dx = to.tensor.data<T>(),
                                                  .features = kept.features,
-                                                 .beta = static_cast<T>(to.beta())});
+                                                 .beta = to.beta()});
 }
 
 /// Gradients of gain and bias, inputs number `gain` and gain + 1.
@@ -32,20 +32,20 @@ void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const
   const auto& [dy, gain] = dy_gain;
   if (!g.wanted(gain) && !g.wanted(gain + 1)) return;
   const Stripes stripes = stripes_for(kept.rows);
-  const Tensor dgain = context.empty({stripes.count, kept.features}, dy.dtype());
-  const Tensor dbias = context.empty({stripes.count, kept.features}, dy.dtype());
+  const Tensor dgain = context.empty({stripes.count, kept.features}, accum_dtype(dy.dtype()));
+  const Tensor dbias = context.empty({stripes.count, kept.features}, accum_dtype(dy.dtype()));
   launch_columns(context.stream(), {stripes.count, kept.features, pack_width<T>},
                  kernels::LayerNormParameterGradient<T>{.x = kept.x.get().template data<T>(),
                                                         .dy = dy.data<T>(),
-                                                        .mean = kept.mean.data<T>(),
-                                                        .rstd = kept.rstd.data<T>(),
-                                                        .dgain = dgain.data<T>(),
-                                                        .dbias = dbias.data<T>(),
+                                                        .mean = kept.mean.data<Accum<T>>(),
+                                                        .rstd = kept.rstd.data<Accum<T>>(),
+                                                        .dgain = dgain.data<Accum<T>>(),
+                                                        .dbias = dbias.data<Accum<T>>(),
                                                         .rows = kept.rows,
                                                         .features = kept.features,
                                                         .stripe_rows = stripes.rows_each});
-  if (g.wanted(gain)) finish_norm_parameter<T>(context, dgain, g.to(gain));
-  if (g.wanted(gain + 1)) finish_norm_parameter<T>(context, dbias, g.to(gain + 1));
+  if (g.wanted(gain)) finish_norm_parameter(context, dgain, g.to_stored(gain));
+  if (g.wanted(gain + 1)) finish_norm_parameter(context, dbias, g.to_stored(gain + 1));
 }
 
 void check(const char* op, const Value& x, const GainBias& parameters) {
@@ -67,17 +67,22 @@ void forward(Context& context, const Rows& rows, const GainBias& parameters, con
                                            .gain = parameters.gain.tensor().data<T>(),
                                            .bias = parameters.bias.tensor().data<T>(),
                                            .y = rows.y.data<T>(),
-                                           .mean = kept.mean.data<T>(),
-                                           .rstd = kept.rstd.data<T>(),
+                                           .mean = kept.mean.data<Accum<T>>(),
+                                           .rstd = kept.rstd.data<Accum<T>>(),
                                            .features = kept.features,
-                                           .epsilon = static_cast<T>(epsilon),
+                                           .epsilon = static_cast<Accum<T>>(epsilon),
                                            .residual = rows.residual ? rows.residual.data<T>() : nullptr,
                                            .sum = rows.sum ? rows.sum.data<T>() : nullptr});
 }
 
 Kept kept_of(Context& context, const Value& x, const Value& gain) {
   const std::int64_t features = x.shape()[-1], rows = x.elements() / features;
-  return {Saved(x), Saved(gain), context.empty({rows}, x.dtype()), context.empty({rows}, x.dtype()), rows, features};
+  return {Saved(x),
+          Saved(gain),
+          context.empty({rows}, accum_dtype(x.dtype())),
+          context.empty({rows}, accum_dtype(x.dtype())),
+          rows,
+          features};
 }
 
 }  // namespace
@@ -92,7 +97,7 @@ Value layer_norm(Context& context, const Value& x, const GainBias& parameters, d
   const Value inputs[] = {x, parameters.gain, parameters.bias};
   return context.record({"layer_norm", inputs,
                          [kept](Context& c, Gradients& g) {
-                           with_floating(kept.mean.dtype(), "layer_norm", [&](auto zero) {
+                           with_floating(kept.x.value().dtype(), "layer_norm", [&](auto zero) {
                              using T = decltype(zero);
                              const Tensor dy = g.output();
                              if (g.wanted(0)) input_gradient<T>(c, dy, kept, g.to(0));
@@ -114,7 +119,7 @@ SumNorm add_layer_norm(Context& context, const Summands& summands, const GainBia
   const Value inputs[] = {x, residual, parameters.gain, parameters.bias};
   const Tensor outputs[] = {sum, y};
   const auto gradient = [kept](Context& c, Gradients& g) {
-    with_floating(kept.mean.dtype(), "add_layer_norm", [&](auto zero) {
+    with_floating(kept.x.value().dtype(), "add_layer_norm", [&](auto zero) {
       using T = decltype(zero);
       const Tensor dy = g.output(1);
       parameter_gradients<T>(c, g, kept, {dy, 2});

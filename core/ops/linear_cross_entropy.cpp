@@ -65,10 +65,11 @@ void weight_gradient(Context& context, const Head& head, const Chunk& chunk, con
 void gradient(Context& context, Gradients& g, const Head& head) {
   const Tensor dloss = g.output();
   const bool of_hidden = g.wanted(0), of_weight = g.wanted(1);
-  const Destination hidden = of_hidden ? g.to(0) : Destination{}, weight = of_weight ? g.to(1) : Destination{};
+  const Destination hidden = of_hidden ? g.to(0) : Destination{}, weight = of_weight ? g.to_stored(1) : Destination{};
   const bool kept = static_cast<bool>(head.kept_logits);
-  const Tensor room = kept ? head.kept_logits
-                           : context.empty({std::min(head.chunk_rows, head.rows()), head.task.classes}, dloss.dtype());
+  const Tensor room =
+      kept ? head.kept_logits
+           : context.empty({std::min(head.chunk_rows, head.rows()), head.task.classes}, head.hidden.value().dtype());
   for_each_chunk(head, [&](const Chunk& chunk) {
     const Tensor logits = kept ? room : logits_of(context, head, chunk, room);
     head.task.backward(context, {logits, dloss, chunk.first, {logits, Write::overwrite}});

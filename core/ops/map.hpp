@@ -18,21 +18,20 @@ inline Value map_elements(Context& context, const Value& x, Keeps keeps) {
     launch_elements(context.stream(), y.elements(), kernels::Map<T, F>{x.tensor().data<T>(), y.data<T>(), {}});
   });
   const Saved kept(keeps == Keeps::input ? x : Value(y));
-  return context.record(
-      {F::name,
-       {&x, 1},
-       [kept](Context& c, Gradients& g) {
-         const Tensor dy = g.output();
-         const Destination to = g.to(0);
-         with_floating(dy.dtype(), F::gradient_name, [&](auto zero) {
-           using T = decltype(zero);
-           launch_elements(
-               c.stream(), dy.elements(),
-               kernels::MapGradient<T, F>{
-                   kept.get().template data<T>(), dy.data<T>(), to.tensor.data<T>(), static_cast<T>(to.beta()), {}});
-         });
-       }},
-      y);
+  return context.record({F::name,
+                         {&x, 1},
+                         [kept](Context& c, Gradients& g) {
+                           const Tensor dy = g.output();
+                           const Destination to = g.to(0);
+                           with_floating(dy.dtype(), F::gradient_name, [&](auto zero) {
+                             using T = decltype(zero);
+                             launch_elements(
+                                 c.stream(), dy.elements(),
+                                 kernels::MapGradient<T, F>{
+                                     kept.get().template data<T>(), dy.data<T>(), to.tensor.data<T>(), to.beta(), {}});
+                           });
+                         }},
+                        y);
 }
 
 }  // namespace trireme::ops

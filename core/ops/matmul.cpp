@@ -61,7 +61,7 @@ void run(Context& context, const Plan& plan, Operands o) {
     o.product.batches = plan.batches;
     return product_into(context, o.product, o.to);
   }
-  if (plan.batches == 0 && o.to.mode == Write::overwrite) o.to.tensor.fill_zero();
+  if (plan.batches == 0 && o.to.mode == Write::overwrite) o.to.tensor.fill_zero(context.stream());
   for (std::int64_t batch = 0; batch < plan.batches; ++batch) {
     if (o.split_a) o.product.a = batch_of(o.a, plan, batch);
     if (o.split_b) o.product.b = batch_of(o.b, plan, batch);
@@ -79,7 +79,7 @@ Product sized(std::int64_t m, std::int64_t n, std::int64_t k, std::pair<Transpos
 /// With y = op(a) op(b): d op(a) = dy op(b)^T, turned where a is.
 void left_gradient(Context& context, Gradients& g, const Plan& plan, const Tensor& b) {
   const Tensor dy = g.output();
-  const Destination to = g.to(0);
+  const Destination to = g.to_stored(0);
   if (plan.transpose_a == Transpose::no) {
     const Product p = sized(plan.m, plan.k, plan.n, {Transpose::no, other(plan.transpose_b)});
     run(context, plan, {dy, b, to, p, true, false, true});
@@ -92,7 +92,7 @@ void left_gradient(Context& context, Gradients& g, const Plan& plan, const Tenso
 /// d op(b) = op(a)^T dy, turned where b is.
 void right_gradient(Context& context, Gradients& g, const Plan& plan, const Tensor& a) {
   const Tensor dy = g.output();
-  const Destination to = g.to(1);
+  const Destination to = g.to_stored(1);
   if (plan.transpose_b == Transpose::no) {
     const Product p = sized(plan.k, plan.n, plan.m, {other(plan.transpose_a), Transpose::no});
     run(context, plan, {a, dy, to, p, true, true, false});
@@ -150,13 +150,20 @@ LinearExtents check_linear(const Value& x, const LinearParameters& p) {
 
 struct LinearKept {
   Saved x, weight;
-  std::optional<Saved> y;  ///< With a fused ReLU.
+  std::optional<Saved> y;       ///< With a fused ReLU.
+  std::optional<Saved> before;  ///< With a fused GELU.
   LinearExtents extents;
   WeightForm form;
 };
 
+Tensor gradient_before_finish(Context& context, Gradients& g, const LinearKept& k) {
+  if (k.y) return gradient_before_relu(context, g, k.y->get());
+  if (k.before) return gradient_before_gelu(context, g, k.before->get());
+  return g.output();
+}
+
 void linear_gradient(Context& context, Gradients& g, const LinearKept& k) {
-  const Tensor dy = k.y ? gradient_before_relu(context, g, k.y->get()) : g.output();
+  const Tensor dy = gradient_before_finish(context, g, k);
   const auto [rows, inputs, outputs] = k.extents;
   const bool turned = k.form == WeightForm::inputs_outputs;
   if (g.wanted(0)) {
@@ -167,26 +174,35 @@ void linear_gradient(Context& context, Gradients& g, const LinearKept& k) {
                   .n = inputs,
                   .k = outputs,
                   .transpose_b = turned ? Transpose::yes : Transpose::no},
-                 g.to(0));
+                 g.to_stored(0));
   }
   if (g.wanted(1)) {
-    const Product p{.a = turned ? k.x.get() : dy,
-                    .b = turned ? dy : k.x.get(),
-                    .m = turned ? inputs : outputs,
-                    .n = turned ? outputs : inputs,
-                    .k = rows,
-                    .transpose_a = Transpose::yes};
-    product_into(context, p, g.to(1));
+    Product p{.a = turned ? k.x.get() : dy,
+              .b = turned ? dy : k.x.get(),
+              .m = turned ? inputs : outputs,
+              .n = turned ? outputs : inputs,
+              .k = rows,
+              .transpose_a = Transpose::yes};
+    if (g.wanted(2)) (turned ? p.sums_of_b : p.sums_of_a) = g.to_stored(2);
+    product_into(context, p, g.to_stored(1));
+  } else if (g.wanted(2)) {
+    column_sum_into(context, dy, g.to_stored(2), 1);
   }
-  if (g.wanted(2)) column_sum_into(context, dy, g.to(2), 1);
+}
+
+Product::Finish finish_of(Activation activation) {
+  if (activation == Activation::relu) return Product::Finish::relu;
+  return activation == Activation::gelu_tanh_fit ? Product::Finish::gelu_tanh_fit : Product::Finish::none;
 }
 
 }  // namespace
 
 Value linear(Context& context, const Value& x, const LinearParameters& parameters, Activation activation) {
   const LinearExtents extents = check_linear(x, parameters);
-  const bool relu = activation == Activation::relu;
+  const Product::Finish finish = finish_of(activation);
   const Tensor y = context.empty(x.shape().with(-1, extents.outputs), x.dtype());
+  const bool keeps_before = finish == Product::Finish::gelu_tanh_fit && context.tape();
+  const Tensor before = keeps_before ? context.empty(y.shape(), y.dtype()) : Tensor();
   product_into(context,
                {.a = x.tensor(),
                 .b = parameters.weight.tensor(),
@@ -195,14 +211,19 @@ Value linear(Context& context, const Value& x, const LinearParameters& parameter
                 .k = extents.inputs,
                 .transpose_b = parameters.form == WeightForm::outputs_inputs ? Transpose::yes : Transpose::no,
                 .bias = parameters.bias.tensor(),
-                .finish = relu ? Product::Finish::relu : Product::Finish::none},
+                .finish = finish,
+                .before = before},
                {y, Write::overwrite});
   const Value inputs_of[] = {x, parameters.weight, parameters.bias};
-  const LinearKept kept{Saved(x), Saved(parameters.weight), relu ? std::optional<Saved>(Value(y)) : std::nullopt,
-                        extents, parameters.form};
+  const LinearKept kept{Saved(x),
+                        Saved(parameters.weight),
+                        finish == Product::Finish::relu ? std::optional<Saved>(Value(y)) : std::nullopt,
+                        keeps_before ? std::optional<Saved>(Value(before)) : std::nullopt,
+                        extents,
+                        parameters.form};
   const Value out =
       context.record({"linear", inputs_of, [kept](Context& c, Gradients& g) { linear_gradient(c, g, kept); }}, y);
-  return relu ? out : activate(context, out, activation);
+  return finish == Product::Finish::none ? activate(context, out, activation) : out;
 }
 
 }  // namespace trireme::ops

@@ -25,8 +25,8 @@ struct LinearParameters {
   WeightForm form = WeightForm::outputs_inputs;
 };
 
-/// activation(x weight^T + bias): (..., inputs) -> (..., outputs). Bias and ReLU are part of the product; other
-/// activations follow it.
+/// activation(x weight^T + bias): (..., inputs) -> (..., outputs). Bias, ReLU and gelu_tanh_fit are part of the
+/// product; other activations follow it.
 Value linear(Context& context, const Value& x, const LinearParameters& parameters,
              Activation activation = Activation::none);
 

@@ -28,13 +28,15 @@ inline void check_summands(const char* op, const Value& x, const Value& residual
           name_of(x.dtype()), residual.shape(), name_of(residual.dtype()));
 }
 
-/// Joins a parameter's partial sums (stripes, features).
-template <class T>
-void finish_norm_parameter(Context& context, const Tensor& partial, const Destination& to) {
+/// Joins a parameter's partial sums (stripes, features) of f32 or f64.
+inline void finish_norm_parameter(Context& context, const Tensor& partial, const Destination& to) {
   const std::int64_t features = to.tensor.elements();
-  launch_elements(context.stream(), features,
-                  kernels::ColumnFinish<T>{partial.data<T>(), to.tensor.data<T>(), partial.shape()[0], features, T{1},
-                                           static_cast<T>(to.beta())});
+  with_floating(to.tensor.dtype(), "norm gradient", [&](auto zero) {
+    using T = decltype(zero);
+    launch_elements(context.stream(), features,
+                    kernels::ColumnFinish<T>{partial.data<Accum<T>>(), to.tensor.data<T>(), partial.shape()[0],
+                                             features, 1, to.beta()});
+  });
 }
 
 /// The gradient of a sum that is output 0 and, normalised, output 1: `through_norm(to)` writes or adds what comes
@@ -46,7 +48,7 @@ void residual_gradient(Context& context, Gradients& g, const F& through_norm) {
   Destination to;
   if (g.arrived(0)) {
     to = {g.reusable(0), Write::accumulate};
-    if (to.tensor.buffer() != g.output(0).buffer()) to.tensor.copy_from(g.output(0));
+    if (to.tensor.buffer() != g.output(0).buffer()) to.tensor.copy_from(g.output(0), context.stream());
   } else {
     to = {context.empty(g.output(1).shape(), g.output(1).dtype()), Write::overwrite};
   }

@@ -3,62 +3,11 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "core/base/profile.hpp"
 
 namespace trireme::ops::onednn {
 namespace {
-
-/// Shapes of one network are few; only a stream of ever new shapes fills this.
-constexpr std::size_t most_plans = 512;
-
-struct HashKey {
-  std::size_t operator()(const Key& key) const {
-    std::size_t hash = 0xcbf29ce484222325u;
-    for (const std::int64_t part : key) hash = (hash ^ static_cast<std::size_t>(part)) * 0x100000001b3u;
-    return hash;
-  }
-};
-
-/// Compiled code belongs to the processor, not to a model, so one cache serves the process.
-class PlanCache {
- public:
-  std::shared_ptr<const Plan> find_or_make(const Key& key, const std::function<Plan()>& make) {
-    const std::lock_guard lock(mutex_);
-    const auto [at, fresh] = entries_.try_emplace(key);
-    if (fresh) {
-      try {
-        at->second.plan = std::make_shared<const Plan>(make());
-      } catch (...) {
-        entries_.erase(at);
-        throw;
-      }
-    }
-    at->second.last_use = ++clock_;
-    const std::shared_ptr<const Plan> plan = at->second.plan;
-    if (entries_.size() > most_plans) drop_older_half();
-    return plan;
-  }
-
- private:
-  struct Entry {
-    std::shared_ptr<const Plan> plan;
-    std::uint64_t last_use = 0;
-  };
-  void drop_older_half() {
-    std::vector<std::uint64_t> uses;
-    for (const auto& [key, entry] : entries_) uses.push_back(entry.last_use);
-    const auto middle = uses.begin() + static_cast<std::ptrdiff_t>(uses.size() / 2);
-    std::nth_element(uses.begin(), middle, uses.end());
-    const std::uint64_t oldest_kept = *middle;
-    std::erase_if(entries_, [&](const auto& entry) { return entry.second.last_use < oldest_kept; });
-  }
-
-  std::mutex mutex_;
-  std::uint64_t clock_ = 0;
-  std::unordered_map<Key, Entry, HashKey> entries_;
-};
 
 dnnl::stream& stream() {
   thread_local dnnl::stream of_thread(engine());
@@ -76,8 +25,8 @@ Key key_of(std::initializer_list<std::int64_t> parts) {
 }
 
 std::shared_ptr<const Plan> plan_for(const Key& key, const std::function<Plan()>& make) {
-  static PlanCache cache;
-  return cache.find_or_make(key, make);
+  static PlanCache<const Plan> cache;  // compiled code belongs to the processor, so one cache serves the process
+  return cache.find_or_make(key, [&] { return std::make_shared<const Plan>(make()); });
 }
 
 const dnnl::engine& engine() {

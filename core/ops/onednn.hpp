@@ -2,17 +2,17 @@
 // and threads, and tensors seen as the library's memory. Internal to core/ops; include it in source files only.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
+#include "core/ops/plan_cache.hpp"
 #include "core/tape/context.hpp"
 
 namespace trireme::ops::onednn {
 
-/// Everything a compiled primitive depends on; unused places are 0. key_of() adds the number of threads.
-using Key = std::array<std::int64_t, 24>;
+/// Everything a compiled primitive depends on. key_of() adds the number of threads.
+using Key = PlanKey;
 Key key_of(std::initializer_list<std::int64_t> parts);
 
 /// A compiled primitive and the forms in which it wants the memory it was free to choose.

@@ -51,7 +51,7 @@ void max_pool_gradient(Context& context, Gradients& g, const PoolExtents& e, con
     using T = decltype(zero);
     const T* gradient = dy.data<T>();
     const auto* position = index.data<std::uint8_t>();
-    const auto beta = static_cast<T>(to.beta());
+    const auto beta = static_cast<Accum<T>>(to.beta());
     if (e.stride_h >= e.window_h && e.stride_w >= e.window_w) {
       launch_rows(context.stream(), output_rows(e),
                   kernels::MaxPoolGradientApart<T>{gradient, position, to.tensor.data<T>(), e, beta});
@@ -72,7 +72,7 @@ void average_pool_gradient(Context& context, Gradients& g, const PoolExtents& e,
                                                 .dx = to.tensor.data<T>(),
                                                 .e = e,
                                                 .whole = counts == PaddingCounts::yes ? 1u : 0u,
-                                                .beta = static_cast<T>(to.beta())});
+                                                .beta = to.beta()});
   });
 }
 
@@ -136,7 +136,7 @@ Value global_average_pool(Context& context, const Value& x) {
                              using T = decltype(zero);
                              launch_rows(c.stream(), {batch * pixels, channels},
                                          kernels::GlobalAverageGradient<T>{dy.data<T>(), to.tensor.data<T>(), pixels,
-                                                                           channels, static_cast<T>(to.beta())});
+                                                                           channels, to.beta()});
                            });
                          }},
                         y);

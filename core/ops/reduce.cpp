@@ -17,6 +17,9 @@ void total_into(Context& context, const Tensor& x, const Destination& to, double
     using T = decltype(zero);
     launch_rows(context.stream(), {chunks, kernels::sum_chunk},
                 kernels::ChunkSum<T>{x.data<T>(), partial.data<double>(), x.elements()});
+  });
+  with_floating(to.tensor.dtype(), "sum", [&](auto zero) {
+    using T = decltype(zero);
     launch_rows(context.stream(), {1, chunks},
                 kernels::ChunkFinish<T>{partial.data<double>(), to.tensor.data<T>(), chunks, alpha,
                                         static_cast<double>(to.beta())});
@@ -27,9 +30,9 @@ void row_sum_into(Context& context, const Tensor& x, const Destination& to, doub
   const std::int64_t features = x.shape()[-1];
   with_floating(x.dtype(), "sum", [&](auto zero) {
     using T = decltype(zero);
-    launch_rows(context.stream(), {to.tensor.elements(), features},
-                kernels::RowSum<T>{x.data<T>(), to.tensor.data<T>(), features, static_cast<T>(alpha),
-                                   static_cast<T>(to.beta())});
+    launch_rows(
+        context.stream(), {to.tensor.elements(), features},
+        kernels::RowSum<T>{x.data<T>(), to.tensor.data<T>(), features, static_cast<Accum<T>>(alpha), to.beta()});
   });
 }
 
@@ -51,8 +54,13 @@ void spread(Context& context, const Tensor& dy, const Destination& to, const std
   const SpreadShape shape = spread_shape(to.tensor.shape(), over);
   with_floating(dy.dtype(), "sum", [&, alpha = alpha](auto zero) {
     using T = decltype(zero);
-    const kernels::Spread<T> kernel{dy.data<T>(),      to.tensor.data<T>(),   shape.features,           shape.row_step,
-                                    shape.column_step, static_cast<T>(alpha), static_cast<T>(to.beta())};
+    const kernels::Spread<T> kernel{.x = dy.data<T>(),
+                                    .y = to.tensor.data<T>(),
+                                    .features = shape.features,
+                                    .row_step = shape.row_step,
+                                    .column_step = shape.column_step,
+                                    .alpha = static_cast<Accum<T>>(alpha),
+                                    .beta = to.beta()};
     launch_rows(context.stream(), {shape.rows, shape.features}, kernel);
     const std::int64_t done = shape.rows * shape.features, rest = to.tensor.elements() - done;
     if (rest == 0) return;
@@ -95,14 +103,17 @@ void column_sum_into(Context& context, const Tensor& x, const Destination& to, d
   require(rows * features == x.elements(), "column sum: {} does not consist of rows of {} elements", x.shape(),
           features);
   const Stripes stripes = stripes_for(rows);
-  const Tensor partial = context.empty({stripes.count, features}, x.dtype());
+  const Tensor partial = context.empty({stripes.count, features}, accum_dtype(x.dtype()));
   with_floating(x.dtype(), "column sum", [&](auto zero) {
     using T = decltype(zero);
     launch_columns(context.stream(), {stripes.count, features, pack_width<T>},
-                   kernels::ColumnSum<T>{x.data<T>(), partial.data<T>(), rows, features, stripes.rows_each});
+                   kernels::ColumnSum<T>{x.data<T>(), partial.data<Accum<T>>(), rows, features, stripes.rows_each});
+  });
+  with_floating(to.tensor.dtype(), "column sum", [&](auto zero) {
+    using T = decltype(zero);
     launch_elements(context.stream(), features,
-                    kernels::ColumnFinish<T>{partial.data<T>(), to.tensor.data<T>(), stripes.count, features,
-                                             static_cast<T>(alpha), static_cast<T>(to.beta())});
+                    kernels::ColumnFinish<T>{partial.data<Accum<T>>(), to.tensor.data<T>(), stripes.count, features,
+                                             static_cast<Accum<T>>(alpha), to.beta()});
   });
 }
 

@@ -19,10 +19,10 @@ void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const 
               kernels::RmsNormInputGradient<T>{.x = kept.x.get().template data<T>(),
                                                .gain = kept.gain.get().template data<T>(),
                                                .dy = dy.data<T>(),
-                                               .rstd = kept.rstd.data<T>(),
+                                               .rstd = kept.rstd.data<Accum<T>>(),
                                                .dx = to.tensor.data<T>(),
                                                .features = kept.features,
-                                               .beta = static_cast<T>(to.beta())});
+                                               .beta = to.beta()});
 }
 
 /// The gradient of the gain, input number `gain`.
@@ -31,16 +31,16 @@ void gain_gradient(Context& context, Gradients& g, const Kept& kept, const std::
   const auto& [dy, gain] = dy_gain;
   if (!g.wanted(gain)) return;
   const Stripes stripes = stripes_for(kept.rows);
-  const Tensor dgain = context.empty({stripes.count, kept.features}, dy.dtype());
+  const Tensor dgain = context.empty({stripes.count, kept.features}, accum_dtype(dy.dtype()));
   launch_columns(context.stream(), {stripes.count, kept.features, pack_width<T>},
                  kernels::RmsNormGainGradient<T>{.x = kept.x.get().template data<T>(),
                                                  .dy = dy.data<T>(),
-                                                 .rstd = kept.rstd.data<T>(),
-                                                 .dgain = dgain.data<T>(),
+                                                 .rstd = kept.rstd.data<Accum<T>>(),
+                                                 .dgain = dgain.data<Accum<T>>(),
                                                  .rows = kept.rows,
                                                  .features = kept.features,
                                                  .stripe_rows = stripes.rows_each});
-  finish_norm_parameter<T>(context, dgain, g.to(gain));
+  finish_norm_parameter(context, dgain, g.to_stored(gain));
 }
 
 void check(const char* op, const Value& x, const Value& gain) {
@@ -59,16 +59,16 @@ void forward(Context& context, const Rows& rows, const Kept& kept, double epsilo
               kernels::RmsNormForward<T>{.x = rows.x.data<T>(),
                                          .gain = kept.gain.get().template data<T>(),
                                          .y = rows.y.data<T>(),
-                                         .rstd = kept.rstd.data<T>(),
+                                         .rstd = kept.rstd.data<Accum<T>>(),
                                          .features = kept.features,
-                                         .epsilon = static_cast<T>(epsilon),
+                                         .epsilon = static_cast<Accum<T>>(epsilon),
                                          .residual = rows.residual ? rows.residual.data<T>() : nullptr,
                                          .sum = rows.sum ? rows.sum.data<T>() : nullptr});
 }
 
 Kept kept_of(Context& context, const Value& x, const Value& gain) {
   const std::int64_t features = x.shape()[-1], rows = x.elements() / features;
-  return {Saved(x), Saved(gain), context.empty({rows}, x.dtype()), rows, features};
+  return {Saved(x), Saved(gain), context.empty({rows}, accum_dtype(x.dtype())), rows, features};
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ Value rms_norm(Context& context, const Value& x, const Value& gain, double epsil
   const Value inputs[] = {x, gain};
   return context.record({"rms_norm", inputs,
                          [kept](Context& c, Gradients& g) {
-                           with_floating(kept.rstd.dtype(), "rms_norm", [&](auto zero) {
+                           with_floating(kept.x.value().dtype(), "rms_norm", [&](auto zero) {
                              using T = decltype(zero);
                              const Tensor dy = g.output();
                              if (g.wanted(0)) input_gradient<T>(c, dy, kept, g.to(0));
@@ -105,7 +105,7 @@ SumNorm add_rms_norm(Context& context, const Summands& summands, const Value& ga
   const Value inputs[] = {x, residual, gain};
   const Tensor outputs[] = {sum, y};
   const auto gradient = [kept](Context& c, Gradients& g) {
-    with_floating(kept.rstd.dtype(), "add_rms_norm", [&](auto zero) {
+    with_floating(kept.x.value().dtype(), "add_rms_norm", [&](auto zero) {
       using T = decltype(zero);
       const Tensor dy = g.output(1);
       gain_gradient<T>(c, g, kept, {dy, 2});

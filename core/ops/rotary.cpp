@@ -27,7 +27,7 @@ struct Tables {
 
 void fill(Tables& tables) {
   const Shape shape{tables.positions, tables.half};
-  with_floating(tables.dtype, "rotary", [&](auto zero) {
+  with_wide_floating(tables.dtype, "rotary", [&](auto zero) {
     using T = decltype(zero);
     std::vector<T> cosine, sine;
     for (std::int64_t position = 0; position < tables.positions; ++position) {
@@ -111,13 +111,13 @@ void apply(Context& context, const Turn& turn, const std::pair<Tensor, Tensor>& 
     launch_rows(context.stream(), {x.shape()[0] * x.shape()[1], x.shape()[2]},
                 kernels::Rotary<T>{.x = x.data<T>(),
                                    .y = y.data<T>(),
-                                   .cosine = turn.tables.cosine.data<T>(),
-                                   .sine = turn.tables.sine.data<T>(),
+                                   .cosine = turn.tables.cosine.data<Accum<T>>(),
+                                   .sine = turn.tables.sine.data<Accum<T>>(),
                                    .position = {position_of, turn.time, o.first_position, turn.tables.positions},
                                    .heads = o.heads + o.kv_heads,
                                    .half = o.head_size / 2,
                                    .features = x.shape()[2],
-                                   .direction = way == Way::forward ? T{1} : T{-1}});
+                                   .direction = static_cast<Accum<T>>(way == Way::forward ? 1 : -1)});
   });
 }
 
@@ -125,6 +125,7 @@ void apply(Context& context, const Turn& turn, const std::pair<Tensor, Tensor>& 
 
 Value rotary(Context& context, Value qkv, const RotaryOptions& options) {
   check(qkv, options);
+  context.require_here("rotary", "positions", options.position_of);
   const std::int64_t time = qkv.shape()[1];
   const std::int64_t positions = options.positions > 0 ? options.positions : options.first_position + time;
   check_positions(options.position_of, positions);
@@ -133,7 +134,7 @@ Value rotary(Context& context, Value qkv, const RotaryOptions& options) {
           options.first_position + time - 1, positions);
   Turn turn{.options = options,
             .tables = {.device = context.device(),
-                       .dtype = qkv.dtype(),
+                       .dtype = accum_dtype(qkv.dtype()),
                        .base = options.base,
                        .positions = positions,
                        .half = options.head_size / 2,

@@ -31,7 +31,7 @@ void copy_blocks(Context& context, const Tensor& x, const Destination& to, const
     using T = decltype(zero);
     launch_rows(context.stream(), {blocks.rows, blocks.count},
                 kernels::CopyRows<T>{x.data<T>() + blocks.x_first, to.tensor.data<T>() + blocks.y_first, blocks.count,
-                                     blocks.x_stride, blocks.y_stride, static_cast<T>(to.beta())});
+                                     blocks.x_stride, blocks.y_stride, to.beta()});
   });
 }
 
@@ -40,7 +40,7 @@ Destination zeroed(Context& context, const Destination& to) {
   if (to.mode == Write::overwrite)
     with_floating(to.tensor.dtype(), "zero", [&](auto zero) {
       using T = decltype(zero);
-      launch_elements(context.stream(), to.tensor.elements(), kernels::Fill<T>{to.tensor.data<T>(), T{0}});
+      launch_elements(context.stream(), to.tensor.elements(), kernels::Fill<T>{to.tensor.data<T>(), 0});
     });
   return {to.tensor, Write::accumulate};
 }
@@ -58,7 +58,7 @@ void permute_into(Context& context, const Tensor& x, std::span<const int> order,
   const PermutePlan plan = plan_permute(x.shape(), order);
   with_floating(x.dtype(), "permute", [&](auto zero) {
     using T = decltype(zero);
-    const auto beta = static_cast<T>(to.beta());
+    const auto beta = static_cast<Accum<T>>(to.beta());
     if (plan.same_inner) {
       launch_rows(context.stream(), {plan.rows, plan.y_inner},
                   kernels::PermuteRows<T>{x.data<T>(), to.tensor.data<T>(), plan.outer, plan.y_inner, beta});

@@ -31,7 +31,7 @@ Value row_map(Context& context, const Value& x) {
                              using T = decltype(zero);
                              launch_rows(c.stream(), shape,
                                          Backward<T>{output.get().data<T>(), dy.data<T>(), to.tensor.data<T>(),
-                                                     shape.row_elements, static_cast<T>(to.beta())});
+                                                     shape.row_elements, to.beta()});
                            });
                          }},
                         y);

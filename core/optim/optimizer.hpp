@@ -1,5 +1,6 @@
 // Optimizers over planes: one kernel call updates a range of all parameters. They read the step's numbers (rate, clip
-// factor, skip flag) from a StepState in device memory. Weight decay applies to the entries declared with Decay::yes.
+// factor, skip flag) from a StepState in device memory. Moments are f32 (f64 for f64), and so is what is updated: the
+// masters, where parameters have 16 bits. Weight decay applies to the entries declared with Decay::yes.
 #pragma once
 
 #include <string>
@@ -44,7 +45,7 @@ class Optimizer {
     std::int64_t first, last;
     Decay decay;
   };
-  template <class T>
+  template <class Param, class Grad>
   void update(const Stream& stream, const StepState* state, const Run& run);
 
   OptimizerOptions options_;
@@ -60,5 +61,8 @@ struct PlaneNorm {
   bool finite = true;
 };
 PlaneNorm plane_norm(const Stream& stream, const Tensor& plane);
+/// Its first half, which does not wait: sums of squares of pieces of the plane, f64 (at least norm_partials(elements)).
+void plane_squares(const Stream& stream, const Tensor& plane, const Tensor& partials);
+std::int64_t norm_partials(std::int64_t elements);
 
 }  // namespace trireme

@@ -16,6 +16,10 @@ namespace trireme {
 
 enum class Mode : std::uint8_t { train, eval };
 
+/// How a GPU multiplies f32 matrices: in full, or with operands rounded to 10 bits of mantissa (TF32), sums in f32. A
+/// CPU has full products only.
+enum class ProductMath : std::uint8_t { full, tf32 };
+
 class Context {
  public:
   /// Eval mode, no tape, one part. `stream` and `memory` must outlive the context and be of the same device.
@@ -27,8 +31,15 @@ class Context {
   Mode mode() const { return mode_; }
   bool training() const { return mode_ == Mode::train; }
   Peers& peers() const { return *peers_; }
+  /// The step's numbers for the host.
   const StepState& state() const { return *state_; }
+  /// The step's numbers for kernels, in memory of this context's device: what begin_training() was given; without that,
+  /// state() itself on a CPU and on a GPU a copy of it, made at the first call of a pass.
+  const StepState* device_state();
   Tape* tape() const { return tape_; }
+  /// For f32 products and convolutions; kept over passes.
+  ProductMath product_math() const { return product_math_; }
+  void set_product_math(ProductMath math) { product_math_ = math; }
   /// Position in the sample stream of row 0 of this part's batch: random draws are keyed by it.
   std::int64_t first_sample() const { return first_sample_; }
   /// Rows of the whole batch over all parts.
@@ -38,6 +49,9 @@ class Context {
 
   /// Names what follows in the accounts of the step's memory.
   void set_label(const std::string& label) { memory_->set_label(label); }
+  /// Throws unless `tensor`, which is `what` of `op`, lies where this context computes. A null handle and a context
+  /// that only plans (meta) are fine.
+  void require_here(const char* op, const char* what, const Tensor& tensor) const;
   /// Memory of the step for a result.
   Tensor empty(const Shape& shape, DType dtype);
   Tensor zeros(const Shape& shape, DType dtype);
@@ -55,6 +69,7 @@ class Context {
     Peers* peers = nullptr;
     std::int64_t first_sample = 0;
     std::int64_t global_rows = 0;
+    const StepState* device_state = nullptr;  ///< In the device's memory, equal to `state` when the work runs.
   };
   void begin_training(const Training& training);
   void begin_eval();
@@ -87,8 +102,11 @@ class Context {
   const Stream* stream_;
   Allocator* memory_;
   Mode mode_ = Mode::eval;
+  ProductMath product_math_ = ProductMath::full;
   Tape* tape_ = nullptr;
   const StepState* state_ = nullptr;
+  const StepState* device_state_ = nullptr;
+  Tensor uploaded_state_;
   Peers* peers_ = nullptr;
   std::int64_t first_sample_ = 0, global_rows_ = 0;
   std::uint32_t layer_ = 0;

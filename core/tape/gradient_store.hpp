@@ -15,6 +15,7 @@ class Parameter;
 enum class Write : std::uint8_t { overwrite, accumulate };
 
 struct Destination {
+  /// Of a store it may be of a wider type than the parameter (gradients in f32 of parameters in 16 bits).
   Tensor tensor;
   Write mode = Write::overwrite;
   /// The factor on the old content: 0 or 1.

@@ -14,7 +14,7 @@ class Passing final : public GradientStore {
   Destination acquire(Parameter& parameter) override {
     const auto found = places_.find(&parameter);
     require(found != places_.end(), "a recomputed part uses {}, which it did not declare", parameter.name());
-    return outer_.to(found->second);
+    return outer_.to_stored(found->second);
   }
   void ready(Parameter&) override {}
 

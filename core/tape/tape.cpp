@@ -4,6 +4,7 @@
 #include "core/kernels/accumulate.hpp"
 #include "core/kernels/launch.hpp"
 #include "core/tape/context.hpp"
+#include "core/tape/write.hpp"
 
 namespace trireme {
 
@@ -88,7 +89,7 @@ void Tape::backward(Context& context, const Value& loss, double seed) {
     with_floating(slot.dtype, "backward", [&](auto zero) {
       using T = decltype(zero);
       launch_elements(context.stream(), slot.shape.elements(),
-                      kernels::Fill<T>{slot.gradient.data<T>(), static_cast<T>(seed)});
+                      kernels::Seed<T>{slot.gradient.data<T>(), context.device_state(), seed});
     });
   }
   walk(context);
@@ -98,11 +99,7 @@ void Tape::backward(Context& context, const Value& loss, double seed) {
 void Tape::own_gradient(Context& context, Slot& slot) {
   if (!slot.gradient || !shared(slot.gradient)) return;
   const Tensor own = context.empty(slot.shape, slot.dtype);
-  with_floating(slot.dtype, "gradient copy", [&](auto zero) {
-    using T = decltype(zero);
-    launch_elements(context.stream(), own.elements(),
-                    kernels::AddScaled<T>{slot.gradient.data<T>(), own.data<T>(), T{1}, T{0}});
-  });
+  write(context.stream(), {slot.gradient}, {own, Write::overwrite});
   slot.gradient = own;
 }
 
@@ -112,11 +109,7 @@ void Tape::add_gradient(Context& context, Slot& slot, Tensor gradient) {
     return;
   }
   own_gradient(context, slot);
-  with_floating(gradient.dtype(), "gradient sum", [&](auto zero) {
-    using T = decltype(zero);
-    launch_elements(context.stream(), gradient.elements(),
-                    kernels::AddScaled<T>{gradient.data<T>(), slot.gradient.data<T>(), T{1}, T{1}});
-  });
+  write(context.stream(), {gradient}, {slot.gradient, Write::accumulate});
 }
 
 void Tape::backward(Context& context, std::span<const Value> outputs, std::span<Tensor> gradients) {
@@ -136,6 +129,7 @@ void Tape::walk(Context& context) {
       const ProfileSpan span(record.name, ProfileSpan::Kind::op);
       Gradients gradients(*this, context, records_.size() - 1);
       record.gradient(context, gradients);
+      gradients.settle();
     }
     record.gradient = nullptr;  // frees what it saved before the next record allocates
     finish(record);
@@ -174,6 +168,19 @@ Tensor Gradients::reusable(int k) {
 bool Gradients::wanted(int k) const { return tape_.records_[record_].inputs.at(static_cast<std::size_t>(k)) >= 0; }
 
 Destination Gradients::to(int k) {
+  const Destination stored = to_stored(k);
+  const Tape::Slot& slot =
+      tape_.slots_[static_cast<std::size_t>(tape_.records_[record_].inputs[static_cast<std::size_t>(k)])];
+  if (stored.tensor.dtype() == slot.dtype) return stored;
+  unsettled_.emplace_back(context_.empty(slot.shape, slot.dtype), stored);
+  return {unsettled_.back().first, Write::overwrite};
+}
+
+void Gradients::settle() {
+  for (const auto& [written, to] : unsettled_) write(context_.stream(), {written}, to);
+}
+
+Destination Gradients::to_stored(int k) {
   const int input = tape_.records_[record_].inputs.at(static_cast<std::size_t>(k));
   require(input >= 0, "{}: the gradient of input {} was asked for, but nothing wants it", tape_.records_[record_].name,
           k);
@@ -189,13 +196,7 @@ void Gradients::hand_over(int k, Tensor gradient) {
   const int input = tape_.records_[record_].inputs.at(static_cast<std::size_t>(k));
   Tape::Slot& slot = tape_.slots_[static_cast<std::size_t>(input)];
   if (!slot.parameter) return tape_.add_gradient(context_, slot, std::move(gradient));
-  const Destination to_slot = to(k);
-  with_floating(gradient.dtype(), "gradient sum", [&](auto zero) {
-    using T = decltype(zero);
-    launch_elements(
-        context_.stream(), gradient.elements(),
-        kernels::AddScaled<T>{gradient.data<T>(), to_slot.tensor.data<T>(), T{1}, static_cast<T>(to_slot.beta())});
-  });
+  write(context_.stream(), {gradient}, to_stored(k));
 }
 
 }  // namespace trireme

@@ -64,8 +64,11 @@ class Gradients {
   Tensor reusable(int k = 0);
   /// Whether input k wants a gradient at all.
   bool wanted(int k) const;
-  /// Where to write the gradient of input k, and how. Call once per input, and then write every element.
+  /// Where to write the gradient of input k, and how. Call once per input, and then write every element. It has the
+  /// input's type: where the store keeps a parameter's gradient in another, what is written is added there afterwards.
   Destination to(int k);
+  /// The same as the store has it, in whatever type: for those that can write f32 sums of 16-bit elements at once.
+  Destination to_stored(int k);
   /// Gives a whole tensor as the gradient of input k: shared if it is the first contribution, else added. One tensor
   /// (or output()) may be handed to several inputs: whoever adds to it or overwrites it later copies it while others
   /// hold it.
@@ -74,9 +77,13 @@ class Gradients {
  private:
   friend class Tape;
   Gradients(class Tape& tape, Context& context, std::size_t record) : tape_(tape), context_(context), record_(record) {}
+  void settle();
+
   class Tape& tape_;
   Context& context_;
   std::size_t record_;
+  /// What was written in the type of a parameter, and where it belongs.
+  std::vector<std::pair<Tensor, Destination>> unsettled_;
 };
 
 using GradientFunction = std::function<void(Context&, Gradients&)>;
@@ -108,7 +115,8 @@ class Tape {
   std::vector<Value> add(TapeEntry entry, std::span<const Tensor> outputs);
   std::size_t records() const { return records_.size(); }
 
-  /// Starts with d(loss) = `seed` for every element of `loss`, walks all records in reverse and drops them. Every
+  /// Starts with d(loss) = `seed` times the step's loss scale (Context::state()) for every element of `loss`, walks all
+  /// records in reverse and drops them. Every
   /// parameter used gets exactly one GradientStore::ready, in an order that depends on the records alone.
   void backward(Context& context, const Value& loss, double seed);
   /// The same for several values whose gradients are given; null handles stand for zeros. The tape may overwrite them.

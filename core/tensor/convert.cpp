@@ -7,13 +7,6 @@
 namespace trireme {
 namespace {
 
-template <class F>
-decltype(auto) with_stored_floating(DType dtype, F&& f) {
-  if (dtype == DType::bf16) return f(BFloat16{});
-  if (dtype == DType::f16) return f(Float16{});
-  return with_floating(dtype, "convert elements", f);
-}
-
 /// The type in which a value of either is exact.
 template <class T>
 using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
@@ -40,8 +33,8 @@ std::int64_t convert(std::span<const std::byte> in, std::byte* out) {
 std::int64_t convert_elements(DType from, std::span<const std::byte> in, DType to, std::span<std::byte> out) {
   require(in.size() % size_of(from) == 0 && out.size() == in.size() / size_of(from) * size_of(to),
           "{} bytes of {} cannot become {} bytes of {}", in.size(), name_of(from), out.size(), name_of(to));
-  return with_stored_floating(from, [&](auto from_zero) {
-    return with_stored_floating(to, [&](auto to_zero) {
+  return with_floating(from, "convert elements", [&](auto from_zero) {
+    return with_floating(to, "convert elements", [&](auto to_zero) {
       using From = decltype(from_zero);
       using To = decltype(to_zero);
       if constexpr (std::is_same_v<From, To>) {

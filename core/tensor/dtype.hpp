@@ -81,12 +81,28 @@ struct DTypeOf<std::uint16_t> {
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
+/// What sums over elements of a floating type, statistics and scalars of a loss are kept in: f64 for f64, else f32.
+constexpr DType accum_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+
+/// The 16-bit floating types.
+constexpr bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
+
 /// Calls f(T{}) with T = float or double; `what` names the operation in the error for other types.
+template <class F>
+decltype(auto) with_wide_floating(DType dtype, std::string_view what, F&& f) {
+  if (dtype == DType::f32) return f(float{});
+  if (dtype == DType::f64) return f(double{});
+  fail(ExitCode::failure, "{}: the element type {} is not supported; use f32 or f64", what, name_of(dtype));
+}
+
+/// Calls f(T{}) with T = float, double, BFloat16 or Float16; `what` names the operation in the error for other types.
 template <class F>
 decltype(auto) with_floating(DType dtype, std::string_view what, F&& f) {
   if (dtype == DType::f32) return f(float{});
   if (dtype == DType::f64) return f(double{});
-  fail(ExitCode::failure, "{}: the element type {} is not supported; use f32 or f64", what, name_of(dtype));
+  if (dtype == DType::bf16) return f(BFloat16{});
+  if (dtype == DType::f16) return f(Float16{});
+  fail(ExitCode::failure, "{}: the element type {} is not supported; use f32, f64, bf16 or f16", what, name_of(dtype));
 }
 
 }  // namespace trireme

@@ -129,10 +129,28 @@ Tensor Tensor::slice(std::int64_t first, std::int64_t count) const {
   return out;
 }
 
-void Tensor::copy_from(const Tensor& other) const {
+void Tensor::check_like(const Tensor& other) const {
   require(other.dtype() == dtype_ && other.elements() == elements(), "copying a tensor {} of {} into {} of {}",
           other.shape(), name_of(other.dtype()), shape_, name_of(dtype_));
+}
+
+void Tensor::copy_from(const Tensor& other) const {
+  check_like(other);
   copy_bytes({raw(), device()}, {other.raw(), other.device()}, bytes());
+  buffer_->bump_version();
+}
+
+void Tensor::copy_from(const Tensor& other, const Stream& stream) const {
+  check_like(other);
+  copy_bytes({raw(), device()}, {other.raw(), other.device()}, bytes(), stream);
+  buffer_->bump_version();
+}
+
+void Tensor::fill_zero(const Stream& stream) const {
+  if (!device().is_cuda()) return fill_zero();
+  require(stream.device() == device(), "zeroing a tensor on {} on a stream of {}", device().name(),
+          stream.device().name());
+  cuda::fill_zero_async(raw(), bytes(), stream.native());
   buffer_->bump_version();
 }
 

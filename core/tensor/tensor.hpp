@@ -74,6 +74,9 @@ class Tensor {
   /// Copies all elements from a tensor of the same dtype and element count, from any device; counts the version up.
   void copy_from(const Tensor& other) const;
   void fill_zero() const;
+  /// The same in the order of `stream`, see copy_bytes().
+  void copy_from(const Tensor& other, const Stream& stream) const;
+  void fill_zero(const Stream& stream) const;
   /// A new tensor on `device` with the same elements.
   Tensor clone(Device device) const;
   Tensor clone() const { return clone(device()); }
@@ -83,6 +86,7 @@ class Tensor {
   void check_type(DType wanted) const;
   void check_host() const;
   void check_has_elements() const;
+  void check_like(const Tensor& other) const;
   void copy_to_host(void* out) const;
 
   std::shared_ptr<Buffer> buffer_;

@@ -9,6 +9,7 @@
 #include "core/io/file.hpp"
 #include "core/models/generate.hpp"
 #include "launcher/job/sub_commands.hpp"
+#include "launcher/run/device_choice.hpp"
 #include "launcher/run/loaded_model.hpp"
 #include "launcher/run/print.hpp"
 
@@ -19,7 +20,7 @@ constexpr const char* command = "trireme generate";
 constexpr std::size_t largest_prompts = std::size_t{64} << 20;
 
 struct Asked {
-  std::string prompt, prompt_file;
+  std::string prompt, prompt_file, device = "auto";
   std::int64_t copies = 1, seed = 1;
   bool stream = true, cache = true, show_prompt = true;
   GenerateOptions options;
@@ -35,6 +36,7 @@ struct Asked {
         .add("top-p", &s.top_p, "draw among the most likely tokens that reach this probability")
         .add("repetition-penalty", &s.repetition_penalty, "above 1: tokens that are there already become less likely")
         .add("seed", &seed, "of the draws", {.low = 0})
+        .add("device", &device, "where to compute: auto (a GPU where there is one), cpu, cuda or cuda:N")
         .add("stream", &stream, "print a single text as it is made")
         .add("cache", &cache, "keep keys and values of earlier tokens; off: compute them again, for comparisons")
         .add("show-prompt", &show_prompt, "print the prompt before what follows it");
@@ -139,13 +141,14 @@ int generate_command(std::span<const std::string> args) {
   asked.options.cache = asked.cache ? GenerateOptions::Cache::on : GenerateOptions::Cache::off;
   std::vector<std::string> prompts;
   for (const std::string& one : prompts_of(asked)) prompts.insert(prompts.end(), to_size(asked.copies), one);
-  LoadedModel loaded = load_language_model(found->front());
+  const Device device = choose_device(DeviceRequest::parse(asked.device));
+  LoadedModel loaded = load_language_model(found->front(), device);
   if (!loaded.tokenizer)
     fail(ExitCode::usage, "{}: {} has no tokenizer.json; put that of the model there", command, found->front());
   asked.options.stops = loaded.stops;
   asked.options.known_tokens = loaded.tokenizer->vocabulary();
-  const Stream stream(Device::cpu());
-  StepAllocator memory(Device::cpu());
+  const Stream stream(device);
+  StepAllocator memory(device);
   Context context(stream, memory);
   if (asked.stream && prompts.size() == 1) {
     print_one(loaded, context, asked, prompts.front());

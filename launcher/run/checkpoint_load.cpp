@@ -6,6 +6,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/log.hpp"
+#include "core/tensor/convert.hpp"
 
 namespace trireme {
 namespace {
@@ -49,13 +50,12 @@ void read_into(const CheckpointReader& reader, const SavedTensor& saved, const T
   if (direct) return;
   if (to.dtype() == saved.dtype) return to.copy_from(host);
   const Tensor converted = Tensor::empty({saved.shape.elements()}, to.dtype());
-  with_floating(saved.dtype, "read a checkpoint", [&](auto from_zero) {
-    with_floating(to.dtype(), "read a checkpoint", [&](auto to_zero) {
-      const auto from = host.span<decltype(from_zero)>();
-      const auto out = converted.span<decltype(to_zero)>();
-      for (std::size_t i = 0; i < from.size(); ++i) out[i] = static_cast<decltype(to_zero)>(from[i]);
-    });
-  });
+  const std::int64_t overflowed =
+      convert_elements(saved.dtype, {static_cast<const std::byte*>(host.raw()), host.bytes()}, to.dtype(),
+                       {static_cast<std::byte*>(converted.raw()), converted.bytes()});
+  if (overflowed > 0)
+    log::warning("{}: {} values are too large for {} and became infinite", saved.label(), overflowed,
+                 name_of(to.dtype()));
   to.copy_from(converted);
 }
 

@@ -27,9 +27,9 @@ struct LoadedCheckpoint {
 std::optional<LoadedCheckpoint> load_newest(Communicator& ranks, const std::vector<std::string>& candidates,
                                             const std::vector<NamedTensor>& into);
 
-/// Fills the parameters and states among `into` that the checkpoint has with the same shape (f32 and f64 are
-/// converted); returns a line for each that it lacks or has in another shape, and for each it has beyond. Error(usage)
-/// where not one fits, corrupt_input where no candidate is whole.
+/// Fills the parameters and states among `into` that the checkpoint has with the same shape (floating types
+/// are converted); returns a line for each that it lacks or has in another shape, and for each it has beyond.
+/// Error(usage) where not one fits, corrupt_input where no candidate is whole.
 std::vector<std::string> load_weights(Communicator& ranks, const std::vector<std::string>& candidates,
                                       const std::vector<NamedTensor>& into);
 

@@ -10,6 +10,7 @@
 #include "core/base/checked.hpp"
 #include "core/base/log.hpp"
 #include "core/base/profile.hpp"
+#include "core/device/pinned.hpp"
 
 namespace trireme {
 namespace {
@@ -79,7 +80,13 @@ Checkpointer::Checkpointer(std::shared_ptr<Communicator> ranks, Settings setting
 
 Checkpointer::~Checkpointer() = default;
 
-std::vector<PieceSource> Checkpointer::take_share(const std::vector<NamedTensor>& tensors) {
+/// This rank's pieces, which may be read once `there`.
+struct Checkpointer::Share {
+  std::vector<PieceSource> pieces;
+  std::shared_ptr<const Event> there;
+};
+
+Checkpointer::Share Checkpointer::take_share(const std::vector<NamedTensor>& tensors) {
   std::vector<TensorSize> sizes;
   for (const NamedTensor& one : tensors) sizes.push_back({one.tensor.elements(), size_of(one.tensor.dtype())});
   const std::vector<PieceRange> ranges = pieces_of(sizes, ranks_->rank(), ranks_->size());
@@ -98,17 +105,22 @@ std::vector<PieceSource> Checkpointer::take_share(const std::vector<NamedTensor>
     from.push_back(static_cast<const std::byte*>(one.tensor.raw()) + to_size(range.first) * size);
     bytes += to_size(range.count) * size;
   }
-  const bool in_place =
-      settings_.writing == Writing::at_once && (tensors.empty() || tensors.front().tensor.device() == Device::cpu());
-  if (!in_place) copy_.resize(bytes);
-  std::size_t at = 0;
+  const Stream host, &stream = settings_.stream != nullptr ? *settings_.stream : host;
+  const Device device = stream.device();
+  const bool in_place = settings_.writing == Writing::at_once && !device.is_cuda();
+  if (!in_place && (copy_ == nullptr || copy_->bytes() < bytes)) {
+    copy_.reset();
+    copy_ = staging_allocator(device).allocate(bytes);
+  }
+  std::byte* to = in_place ? nullptr : static_cast<std::byte*>(copy_->data());
   for (std::size_t k = 0; k < pieces.size(); ++k) {
     const std::size_t size = to_size(pieces[k].count) * size_of(pieces[k].dtype);
-    pieces[k].data = in_place ? from[k] : copy_.data() + at;
-    if (!in_place) copy_bytes({copy_.data() + at, Device::cpu()}, {from[k], tensors.front().tensor.device()}, size);
-    at += size;
+    pieces[k].data = in_place ? from[k] : to;
+    if (in_place) continue;
+    copy_bytes({to, Device::cpu()}, {from[k], device}, size, stream);
+    to += size;
   }
-  return pieces;
+  return {std::move(pieces), std::make_shared<const Event>(stream.record())};
 }
 
 void Checkpointer::start(std::function<std::string()> work) {
@@ -127,8 +139,9 @@ std::optional<SaveReport> Checkpointer::begin(CheckpointManifest head, const std
   const std::string made = leads() ? answer_of([&] { return store_.begin(head_.step); }) : "y";
   if (std::string error = first_complaint(*ranks_, complaint_of(made)); !error.empty()) return end(std::move(error));
   std::string file = fmt::format("{}/rank_{:05}.h5", folder, ranks_->rank());
-  start([file = std::move(file), step = head_.step, pieces = take_share(tensors)] {
-    return write_checkpoint_file(file, step, pieces).to_text();
+  start([file = std::move(file), step = head_.step, share = take_share(tensors)] {
+    share.there->wait();
+    return write_checkpoint_file(file, step, share.pieces).to_text();
   });
   phase_ = Phase::writing;
   if (settings_.writing == Writing::at_once) return wait();

@@ -42,6 +42,9 @@ class Checkpointer {
     std::string folder;  ///< The store; all ranks see it under this path.
     KeepRule keep = {};
     Writing writing = Writing::at_once;
+    /// Of the device the tensors lie on: a save is a snapshot of what was queued on it before, and work queued later
+    /// does not wait for the writing. It outlives the checkpointer. Null: host memory.
+    const Stream* stream = nullptr;
     /// Called on the leading rank before a checkpoint is published; what it throws fails the save.
     std::function<void()> before_publishing = {};
   };
@@ -65,7 +68,8 @@ class Checkpointer {
   enum class Phase : std::uint8_t { idle, writing, publishing };
   class Worker;
 
-  std::vector<PieceSource> take_share(const std::vector<NamedTensor>& tensors);
+  struct Share;
+  Share take_share(const std::vector<NamedTensor>& tensors);
   void start(std::function<std::string()> work);
   std::optional<SaveReport> advance();
   std::string publish(const std::vector<WrittenFile>& files);
@@ -79,7 +83,7 @@ class Checkpointer {
   CheckpointManifest head_;
   SaveReport report_;
   double began_ = 0;
-  std::vector<std::byte> copy_;
+  std::shared_ptr<Buffer> copy_;
   std::unique_ptr<Worker> worker_;
 };
 

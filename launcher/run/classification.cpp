@@ -39,7 +39,7 @@ Task::Loss Classification::loss(Context& context, const Batch& batch) {
   const Value logits = model_->forward(context, batch.field("image"));
   const auto result = ops::cross_entropy(context, logits, batch.field("label").reshape({batch.rows()}),
                                          {.smoothing = options_.label_smoothing});
-  return {result.loss, result.target_count()};
+  return {result.loss, result.totals.slice(1, 1)};
 }
 
 std::vector<double> Classification::evaluate(Context& context, const Batch& batch) {

@@ -36,7 +36,7 @@ ops::CrossEntropyResult LanguageModeling::scored(Context& context, const Batch& 
 
 Task::Loss LanguageModeling::loss(Context& context, const Batch& batch) {
   const ops::CrossEntropyResult result = scored(context, batch);
-  return {result.loss, result.target_count()};
+  return {result.loss, result.totals.slice(1, 1)};
 }
 
 std::vector<double> LanguageModeling::evaluate(Context& context, const Batch& batch) {

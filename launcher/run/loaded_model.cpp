@@ -22,7 +22,7 @@ void fill(LoadedModel& out, const std::vector<std::string>& candidates) {
 
 }  // namespace
 
-LoadedModel load_language_model(const std::string& path) {
+LoadedModel load_language_model(const std::string& path, Device device) {
   const std::string folder = folder_of_model(path);
   if (folder.empty())
     fail(ExitCode::usage,
@@ -44,7 +44,7 @@ LoadedModel load_language_model(const std::string& path) {
     out.model->hidden(context, {.ids = Tensor::empty({1, 1}, DType::i32, Device::meta())});
     out.model->head(context);
   });
-  out.planes = allocate_planes(out.layout, Device::cpu(), system_allocator(Device::cpu()));
+  out.planes = allocate_planes(out.layout, device, system_allocator(device));
   for (std::size_t k = 0; k < out.layout.entries().size(); ++k) {
     const ArenaEntry& entry = out.layout.entries()[k];
     entry.parameter->bind(out.planes.param.slice(entry.offset, entry.count).reshape(entry.parameter->shape()),

@@ -20,8 +20,8 @@ struct LoadedModel {
   std::vector<std::int32_t> stops;     ///< Tokens that end a text, of config.json and of the tokenizer.
 };
 
-/// Error(usage) where the path holds no language model, corrupt_input where it is damaged or its weights are not those
-/// of its config.json.
-LoadedModel load_language_model(const std::string& path);
+/// Its weights lie on `device`. Error(usage) where the path holds no language model, corrupt_input where it is damaged
+/// or its weights are not those of its config.json.
+LoadedModel load_language_model(const std::string& path, Device device = Device::cpu());
 
 }  // namespace trireme

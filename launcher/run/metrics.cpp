@@ -183,9 +183,10 @@ std::string format_step(const StepRecord& one, std::int64_t first_step, std::int
   std::string rate = format_rate(one.tokens_per_second.value_or(one.samples_per_second));
   rate += one.tokens_per_second ? " tokens/s" : "/s";
   if (one.utilisation) rate += fmt::format("  MFU {:.0f} %", 100 * *one.utilisation);
+  const std::string scale = one.loss_scale ? fmt::format("  scale {:.6g}", *one.loss_scale) : "";
   return fmt::format(
-      "epoch {}  step {}{}  loss {:.4f}  {}  lr {:.3g}  |g| {:.3g}  data {:.0f} %  comm {:.0f} %  ETA {}", one.epoch,
-      one.step, of, one.loss, rate, one.learning_rate, one.gradient_norm, one.waiting_percent,
+      "epoch {}  step {}{}  loss {:.4f}  {}  lr {:.3g}  |g| {:.3g}{}  data {:.0f} %  comm {:.0f} %  ETA {}", one.epoch,
+      one.step, of, one.loss, rate, one.learning_rate, one.gradient_norm, scale, one.waiting_percent,
       one.communication_percent, format_duration(eta));
 }
 

@@ -45,6 +45,7 @@ StepRecord read_step(const Json& json) {
           .communication_percent = read_number(json.at("communication_percent")),
           .tokens_per_second = read_optional(json, "tokens_per_second"),
           .utilisation = read_optional(json, "utilisation"),
+          .loss_scale = read_optional(json, "loss_scale"),
           .elapsed_seconds = read_number(json.at("elapsed_seconds"))};
 }
 
@@ -108,6 +109,7 @@ std::string to_json_line(const StepRecord& one) {
             {"elapsed_seconds", number(one.elapsed_seconds)}};
   if (one.tokens_per_second) json["tokens_per_second"] = number(*one.tokens_per_second);
   if (one.utilisation) json["utilisation"] = number(*one.utilisation);
+  if (one.loss_scale) json["loss_scale"] = number(*one.loss_scale);
   return json.dump();
 }
 

@@ -23,6 +23,7 @@ struct StepRecord {
   double communication_percent = 0;
   std::optional<double> tokens_per_second = {};  // of tasks that count tokens
   std::optional<double> utilisation = {};        // of the peak rate of arithmetic, 0 to 1 (docs/performance.md)
+  std::optional<double> loss_scale = {};         // of --precision fp16
   double elapsed_seconds = 0;  // of training: given to a writer since this process began, in the file over all starts
 };
 
@@ -35,7 +36,7 @@ struct ValidationRecord {
   double elapsed_seconds = 0;
 };
 
-/// Something that happened after `step` steps: "checkpoint", "resume", "skipped", "rollback".
+/// Something that happened after `step` steps: "checkpoint", "resume", "skipped", "overflow", "rollback".
 struct EventRecord {
   std::int64_t step = 0;
   std::string event = {};

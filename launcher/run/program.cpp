@@ -58,7 +58,7 @@ void Run::fit(Trainer& trainer) {
                .board = board_.get(),
                .wishes = [&](std::int64_t step) { return checkpoints_.wishes(step); },
                .wishes_to_leave = [&] { return checkpoints_.wishes_to_leave(); },
-               .after_step = [&](const Trainer::Step& step) { checkpoints_.after_step(step); }});
+               .after_step = [&](const Wishes& wishes) { checkpoints_.after_step(wishes); }});
   checkpoints_.finish();
 }
 
@@ -69,6 +69,8 @@ void Run::finish(const Trainer& trainer, const Task::Evaluation& test) {
                   {"skipped_steps", static_cast<double>(trainer.state().skipped)},
                   {"test_loss", test.loss},
                   {"test_accuracy", test.accuracy}};
+  if (training_.precision.scales_loss())
+    summary.emplace_back("overflowed_steps", static_cast<double>(trainer.state().overflows));
   if (const auto accuracy = trainer.state().validation_accuracy) summary.emplace_back("validation_accuracy", *accuracy);
   metrics_->summary(summary);
   metrics_->line(fmt::format("test accuracy {:.2f} %, loss {:.4f}, after {:.1f} s of training", 100 * test.accuracy,

@@ -167,6 +167,7 @@ void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, Metr
       Checkpointer::Settings{.folder = run_folder + "/checkpoints",
                              .keep = wanted_.keep(),
                              .writing = wanted_.in_background ? Writing::in_background : Writing::at_once,
+                             .stream = &session_.stream(),
                              .before_publishing = [metrics] {
                                if (metrics) metrics->sync();
                              }});
@@ -267,13 +268,13 @@ void RunCheckpoints::save_and_leave(const Wishes& wishes) {
   throw LeaveJob{ExitCode::resume_me};
 }
 
-void RunCheckpoints::after_step(const Trainer::Step& step) {
+void RunCheckpoints::after_step(const Wishes& wishes) {
   const double time = now();
   clock_->stepped(time - last_step_at_);
   if (checkpointer_ && checkpointer_->busy()) hear(checkpointer_->poll());
   const bool last = trainer_->steps_done() == trainer_->total_steps() && !trainer_->state().validation_due;
-  if (!last && (step.wishes.stop > 0 || step.wishes.time > 0)) save_and_leave(step.wishes);
-  if (!last && step.wishes.save > 0 && !checkpointer_->busy()) save();
+  if (!last && (wishes.stop > 0 || wishes.time > 0)) save_and_leave(wishes);
+  if (!last && wishes.save > 0 && !checkpointer_->busy()) save();
   last_step_at_ = now();
 }
 

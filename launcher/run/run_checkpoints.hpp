@@ -33,7 +33,7 @@ class RunCheckpoints {
   /// Those to end: a stop signal came to this rank, or the time limit is near.
   Wishes wishes_to_leave() const;
   /// Saves where it was agreed. Throws LeaveJob(resume_me) after a stop, Error(storage) where that save failed.
-  void after_step(const Trainer::Step& step);
+  void after_step(const Wishes& wishes);
   /// The last save; Error(storage) where it failed. Signals have their old meaning afterwards.
   void finish();
 

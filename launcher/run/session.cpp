@@ -9,13 +9,20 @@
 #include "comm/agreement.hpp"
 #include "comm/node_communicator.hpp"
 #include "core/base/log.hpp"
+#include "core/device/gpu_list.hpp"
 #include "launcher/run/cores.hpp"
+#include "launcher/run/device_choice.hpp"
 
 namespace trireme {
 
 void SessionOptions::declare(OptionSet& options) {
   options.group("Machine")
-      .add("device", &device, "where to compute: auto or cpu")
+      .add("device", &device,
+           "where to compute: auto (a GPU for each rank where there are enough, else the CPU), cpu, cuda or cuda:N")
+      .add("share-gpu", &share_gpu, "several ranks may compute on one GPU")
+      .add("collectives", &collectives,
+           "what carries the data of GPUs: nccl, mpi (by way of host memory), or auto: nccl where it can",
+           {{"auto", GpuTransport::Way::automatic}, {"nccl", GpuTransport::Way::nccl}, {"mpi", GpuTransport::Way::mpi}})
       .add("threads", &threads, "compute threads of a rank; 0: OMP_NUM_THREADS, else cores / ranks of the host",
            {.low = 0, .high = 4096})
       .add("binding", &binding, "automatic: each rank is bound to its share of the host's cores; none: left alone",
@@ -25,7 +32,10 @@ void SessionOptions::declare(OptionSet& options) {
 Session::Session(MpiRuntime& runtime, const SessionOptions& options) : world_(with_node_window(runtime.world())) {
   if (world_->size() > 1) log::set_prefix(fmt::format("[rank {} {}] ", world_->rank(), world_->host()));
   share_cores(options);
-  choose_device(options.device);
+  choose_device(options);
+  // NCCL takes one rank a GPU.
+  const bool shared = options.share_gpu && options.collectives == GpuTransport::Way::automatic && world_->size() > 1;
+  world_ = with_gpu(world_, *stream_, {.way = shared ? GpuTransport::Way::mpi : options.collectives});
   mesh_ = std::make_unique<Mesh>(world_, MeshDegrees{});
 }
 
@@ -65,19 +75,20 @@ void Session::share_cores(const SessionOptions& options) {
               world_->local_size() == 1 ? "" : "s", cores, cores == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s");
 }
 
-void Session::choose_device(const std::string& wanted) {
-  if (wanted.starts_with("cuda"))
-    fail(ExitCode::usage, "--device {}: networks do not train on GPUs yet, only single kernels do; use auto or cpu",
-         wanted);
-  if (wanted != "auto" && wanted != "cpu") fail(ExitCode::usage, "--device {}: use auto or cpu", wanted);
-  if (wanted == "auto" && leads()) {
-    if (cuda_device_count() == 0) {
-      log::info("no GPU: using CPU ({})", cuda_unavailable_reason());
-    } else {
-      log::info("using CPU: networks do not train on GPUs yet");
-    }
+void Session::choose_device(const SessionOptions& options) {
+  DeviceRequest request = DeviceRequest::parse(options.device);
+  if (options.share_gpu) request.sharing = DeviceRequest::Sharing::allowed;
+  std::vector<RankView> views;
+  for (const std::string& text : world_->all_gather_text(RankView::here(request, world_->host()).to_text()))
+    views.push_back(RankView::from_text(text));
+  const DeviceChoice choice = choose_devices(request, views);
+  if (leads() && !choice.note.empty()) log::info("{}", choice.note);
+  const Device device = choice.of_ranks[static_cast<std::size_t>(world_->rank())];
+  if (device.is_cuda() && world_->local_rank() == 0) {
+    const GpuFacts gpu = gpus_of_process()[static_cast<std::size_t>(device.index)];
+    log::info("computing on {} ({}, {})", device.name(), gpu.name, gpu.place);
   }
-  stream_ = std::make_unique<Stream>(Device::cpu());
+  stream_ = std::make_unique<Stream>(device);
 }
 
 namespace {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "comm/communicator.hpp"
+#include "comm/gpu_communicator.hpp"
 #include "comm/mesh.hpp"
 #include "comm/mpi.hpp"
 #include "core/base/error.hpp"
@@ -21,8 +22,10 @@ namespace trireme {
 enum class Binding : std::uint8_t { automatic, none };
 
 struct SessionOptions {
-  std::string device = "auto";  ///< auto or cpu
-  std::int64_t threads = 0;     ///< 0: OMP_NUM_THREADS where set, else cores of the host / ranks of the host
+  std::string device = "auto";  ///< auto, cpu, cuda or cuda:N
+  bool share_gpu = false;       ///< Several ranks may compute on one GPU.
+  GpuTransport::Way collectives = GpuTransport::Way::automatic;
+  std::int64_t threads = 0;  ///< 0: OMP_NUM_THREADS where set, else cores of the host / ranks of the host
   Binding binding = Binding::automatic;
   void declare(OptionSet& options);
 };
@@ -43,11 +46,11 @@ class Session {
 
  private:
   void share_cores(const SessionOptions& options);
-  void choose_device(const std::string& wanted);
+  void choose_device(const SessionOptions& options);
 
+  std::unique_ptr<Stream> stream_;  // first: communicators queue on it to their end
   std::shared_ptr<Communicator> world_;
   std::unique_ptr<Mesh> mesh_;
-  std::unique_ptr<Stream> stream_;
   int threads_ = 1;
 };
 

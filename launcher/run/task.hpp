@@ -16,8 +16,8 @@ namespace trireme {
 class Task {
  public:
   struct Loss {
-    Value sum;           ///< One element: the sum over this part's targets, so that parts add up.
-    double targets = 0;  ///< How many (weighted) targets the sum is over.
+    Value sum;       ///< One element: the sum over this part's targets, so that parts add up.
+    Tensor targets;  ///< f64 (1), where the sum is: how many (weighted) targets it is over.
   };
   /// Numbers about one evaluated split, already divided.
   struct Evaluation {

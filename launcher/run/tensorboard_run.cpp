@@ -122,6 +122,7 @@ void TensorBoardRun::step(const StepRecord& one) {
                              {"train/samples_per_second", one.samples_per_second}});
   if (one.tokens_per_second) writer_.scalars(one.step, {{"train/tokens_per_second", *one.tokens_per_second}});
   if (one.utilisation) writer_.scalars(one.step, {{"train/utilisation", *one.utilisation}});
+  if (one.loss_scale) writer_.scalars(one.step, {{"train/loss_scale", *one.loss_scale}});
 }
 
 void TensorBoardRun::validation(const ValidationRecord& one) {

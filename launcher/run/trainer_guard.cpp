@@ -31,16 +31,22 @@ class KeptStates {
 }  // namespace
 
 /// What of this rank's own step is not finite, computed again with `peers`; empty: all is.
-std::string Trainer::replay(Peers& peers) {
+std::string Trainer::replay(const Queued& queued, Peers& peers) {
   const KeptStates kept(task_.module());
-  PlaneGradients store(layout_, Tensor::empty({layout_.trained_elements()}, layout_.dtype(), session_.device()));
+  PlaneGradients store(layout_,
+                       Tensor::empty({layout_.trained_elements()}, layout_.gradient_dtype(), session_.device()));
   Tape tape(store);
-  const auto loader = open_loader(counts_.samples, 0);
+  const auto loader = open_loader(queued.samples, 0);
+  // On a GPU the step's own numbers may be those of the next step by now.
+  StepState state = state_;
+  state.step = queued.number - 1;
+  StepControl control(session_.device(), {});
+  control.set(state);
   bool loss_finite = true;
   store.begin();
   for (std::int64_t k = 0; k < options_.accumulate; ++k) {
     const Batch batch = loader->next();
-    const Task::Loss loss = forward(batch, tape, peers);
+    const Task::Loss loss = forward(batch, {tape, peers, state, control.state()});
     loss_finite = loss_finite && std::isfinite(loss.sum.tensor().item());
     tape.backward(context_, loss.sum, 1.0 / static_cast<double>(options_.batch));
     tape.clear();
@@ -54,7 +60,7 @@ std::string Trainer::replay(Peers& peers) {
   return loss_finite ? "" : "the loss";
 }
 
-std::string Trainer::find_culprit() {
+std::string Trainer::find_culprit(const Queued& queued) {
   Communicator& ranks = parallel_->communicator();
   const auto first_of = [&](const std::vector<std::string>& findings) -> std::string {
     for (int r = 0; r < ranks.size(); ++r) {
@@ -67,12 +73,12 @@ std::string Trainer::find_culprit() {
   SinglePeer nobody;
   std::string mine;
   try {
-    mine = replay(nobody);
+    mine = replay(queued, nobody);
   } catch (const Error&) {
     mine.clear();  // a layer that cannot work on one rank's part (ghost groups): the second pass finds what there is
   }
   std::string found = first_of(ranks.all_gather_text(mine));
-  if (found.empty()) found = first_of(ranks.all_gather_text(replay(*session_.data())));
+  if (found.empty()) found = first_of(ranks.all_gather_text(replay(queued, *session_.data())));
   return found.empty() ? "only the sum of the gradients over all ranks" : found;
 }
 
@@ -88,23 +94,24 @@ std::string Trainer::outlier_of(const Step& step) {
   return "";
 }
 
-void Trainer::count_skip(const Step& step, double not_finite) {
+void Trainer::count_skip(const Queued& queued) {
+  const Step& step = queued.step;
+  const std::int64_t number = queued.number;
   if (!step.skipped || !step.outlier.empty()) {
     counts_.skipped_in_a_row = 0;
     first_skip_.clear();
     if (!step.skipped) return;
     ++counts_.outliers;
-    const std::string text = fmt::format("step {} is passed over: {}", counts_.steps + 1, step.outlier);
+    const std::string text = fmt::format("step {} is passed over: {}", number, step.outlier);
     if (session_.leads()) log::warning("{}; weights stay as they were", text);
-    if (hooks_.metrics) hooks_.metrics->event(counts_.steps + 1, "outlier", text);
+    if (hooks_.metrics) hooks_.metrics->event(number, "outlier", text);
     return;
   }
   ++counts_.skipped;
-  const std::int64_t number = counts_.steps + 1;
   ++counts_.skipped_in_a_row;
   if (first_skip_.empty()) {
     first_skip_ = fmt::format("step {}: {}", number,
-                              not_finite > 0 ? find_culprit() + " was not finite" : "the batch has no target");
+                              queued.broken > 0 ? find_culprit(queued) + " was not finite" : "the batch has no target");
     if (session_.leads()) log::warning("{}; weights stay as they were", first_skip_);
   }
   if (hooks_.metrics) hooks_.metrics->event(number, "skipped", first_skip_);

@@ -13,7 +13,9 @@ Json TrainerState::to_json() const {
             {"skipped_in_a_row", skipped_in_a_row},
             {"training_seconds", training_seconds},
             {"elapsed_seconds", elapsed_seconds},
-            {"loss_scale", loss_scale},
+            {"loss_scale", loss_scale.value},
+            {"loss_scale_steps", loss_scale.steps},
+            {"overflows", overflows},
             {"outliers", outliers},
             {"losses", losses.values()},
             {"norms", norms.values()},
@@ -32,14 +34,19 @@ TrainerState TrainerState::from_json(const Json& json) {
                      .skipped_in_a_row = json.at("skipped_in_a_row"),
                      .training_seconds = json.at("training_seconds"),
                      .elapsed_seconds = json.at("elapsed_seconds"),
-                     .loss_scale = json.at("loss_scale")};
-    // Checkpoints of version 0.1.0 and before have no windows.
+                     .loss_scale = {.value = json.at("loss_scale")}};
+    // Checkpoints of version 0.1.0 and before have no windows, and had no use for a loss scale.
+    if (json.contains("loss_scale_steps")) out.loss_scale.steps = json["loss_scale_steps"];
+    if (json.contains("overflows")) out.overflows = json["overflows"];
     if (json.contains("outliers")) out.outliers = json["outliers"];
     if (json.contains("losses")) out.losses.restore(json["losses"].get<std::vector<double>>());
     if (json.contains("norms")) out.norms.restore(json["norms"].get<std::vector<double>>());
     if (json.contains("validation_due")) out.validation_due = json["validation_due"].get<bool>();
     if (json.contains("validation_loss")) out.validation_loss = json["validation_loss"].get<double>();
     if (json.contains("validation_accuracy")) out.validation_accuracy = json["validation_accuracy"].get<double>();
+    if (!(out.loss_scale.value >= LossScaling::smallest && out.loss_scale.value <= LossScaling::largest))
+      fail(ExitCode::corrupt_input, "the loss scale in the checkpoint is {}; wanted {} to {}", out.loss_scale.value,
+           LossScaling::smallest, LossScaling::largest);
     return out;
   } catch (const Json::exception& error) {
     fail(ExitCode::corrupt_input, "the trainer's numbers in the checkpoint cannot be used: {}", error.what());

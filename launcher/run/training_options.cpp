@@ -22,11 +22,10 @@ void TrainingOptions::declare(OptionSet& options) {
       .add("batch,b", &batch, "samples of an optimizer step, over all ranks", {.low = 1, .high = 1 << 24})
       .add("accumulate", &accumulate, "micro-batches a batch is cut into", {.low = 1, .high = 1 << 16})
       .add("seed", &seed, "of first weights, sample order, dropout and the validation split", {.low = 0})
-      .add("precision", &precision, "type of weights and arithmetic: f32, or f64 for checks",
-           {{"f32", DType::f32}, {"f64", DType::f64}})
       .add("validation", &validation, "fraction of the training samples held out", {.low = 0, .high = 0.9})
       .add("label-smoothing", &label_smoothing, "part of the target spread over all classes",
            {.low = 0, .high = 0.999});
+  precision.declare(options.group("Training"));
   declare_order(options.group("Training"), *this);
   declare_optimizer(options);
   options.group("Run")
@@ -44,6 +43,10 @@ void TrainingOptions::declare(OptionSet& options) {
            {.low = 0, .high = 256})
       .add("bucket-mib", &bucket_mib, "size of the pieces in which gradients are reduced", {.low = 0.001, .high = 4096})
       .add("communicate", &communicate, "off: gradients are not reduced, only for measuring (results are wrong)")
+      .add("run-ahead", &run_ahead, "on: a step is queued before the host knows the loss of the last; auto: on a GPU",
+           {{"auto", RunAhead::automatic}, {"off", RunAhead::off}, {"on", RunAhead::on}})
+      .add("cuda-graph", &cuda_graph, "auto: a GPU's work of a micro-batch is recorded and replayed where it can be",
+           {{"auto", CudaGraphs::automatic}, {"off", CudaGraphs::off}})
       .add("profile", &profile, "write a Chrome trace of steps 20 to 40 (or the second half of fewer) to this file");
   checkpoint.declare(options);
 }

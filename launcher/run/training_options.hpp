@@ -7,8 +7,14 @@
 #include "datasets/sampler.hpp"
 #include "launcher/run/checkpoint_options.hpp"
 #include "launcher/run/options.hpp"
+#include "launcher/run/precision.hpp"
 
 namespace trireme {
+
+/// Whether a step is queued before the host knows what the one before came to; automatic: on a GPU.
+enum class RunAhead : std::uint8_t { automatic, off, on };
+/// Whether what a GPU does for a micro-batch is recorded and replayed.
+enum class CudaGraphs : std::uint8_t { automatic, off };
 
 struct TrainingOptions {
   double epochs = 10;           ///< Passes over the training samples.
@@ -16,7 +22,7 @@ struct TrainingOptions {
   std::int64_t batch = 64;      ///< Samples of an optimizer step, over all ranks.
   std::int64_t accumulate = 1;  ///< Micro-batches a batch is cut into.
   std::int64_t seed = 1;
-  DType precision = DType::f32;
+  PrecisionOptions precision = {};
   double validation = 0.1;  ///< Fraction of the training samples held out for choices.
   Order order = Order::shuffled;
   std::int64_t shuffle_block = ShuffleBlocks{}.samples;
@@ -38,8 +44,10 @@ struct TrainingOptions {
   double peak_tflops = 0;           ///< Of all ranks together, for the utilisation; 0: measured at the start.
 
   std::int64_t loader_threads = 1;
-  double bucket_mib = 4;     ///< Size of the pieces in which gradients are reduced.
-  bool communicate = true;   ///< Off: gradients stay local; only for measuring, results are wrong.
+  double bucket_mib = 4;    ///< Size of the pieces in which gradients are reduced.
+  bool communicate = true;  ///< Off: gradients stay local; only for measuring, results are wrong.
+  RunAhead run_ahead = RunAhead::automatic;
+  CudaGraphs cuda_graph = CudaGraphs::automatic;
   std::string profile = {};  ///< Writes a Chrome trace of some steps to this file.
 
   std::string run_dir = {};  ///< Empty: runs/DATE-TIME.

@@ -93,9 +93,16 @@ class Bench {
     const Tensor p = random({n}), g = random({n}), m = Tensor::zeros({n}, DType::f32),
                  v = Tensor::zeros({n}, DType::f32);
     const StepState state{.rate = 1e-4};
-    const kernels::AdamUpdate<float> kernel{
-        p.data<float>(), g.data<float>(), m.data<float>(), v.data<float>(), &state, 0.9F, 0.999F, 1e-8F, 0,
-        0.01F,           std::log(0.9),   std::log(0.999)};
+    const kernels::AdamUpdate<float> kernel{{p.data<float>(), p.data<float>(), g.data<float>(), m.data<float>()},
+                                            v.data<float>(),
+                                            &state,
+                                            0.9F,
+                                            0.999F,
+                                            1e-8F,
+                                            0,
+                                            0.01F,
+                                            std::log(0.9),
+                                            std::log(0.999)};
     report("adamw", "s", time_calls(9, [&] { launch_elements(context_.stream(), n, kernel); }));
   }
 

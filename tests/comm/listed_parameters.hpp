@@ -50,7 +50,7 @@ struct Trained {
 /// Adds `value` to every element of a parameter's gradient.
 inline void contribute(GradientStore& store, Parameter& parameter, double value) {
   const auto to = store.acquire(parameter);
-  with_floating(to.tensor.dtype(), "contribute", [&](auto zero) {
+  with_wide_floating(to.tensor.dtype(), "contribute", [&](auto zero) {
     using T = decltype(zero);
     for (T& x : to.tensor.span<T>()) x = static_cast<T>(value) + (to.mode == Write::accumulate ? x : T{});
   });

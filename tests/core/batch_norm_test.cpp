@@ -16,13 +16,13 @@ namespace {
 
 using ops::BatchNormOptions;
 
-ops::RunningStatistics fresh_running(std::int64_t channels, DType dtype, Device device) {
-  const Tensor mean = Tensor::zeros({channels}, dtype, device), variance = Tensor::zeros({channels}, dtype, device);
-  if (!device.is_meta())
-    with_floating(dtype, "ones", [&](auto zero) {
-      for (auto& v : variance.span<decltype(zero)>()) v = 1;
-    });
-  return {mean, variance};
+ops::RunningStatistics fresh_running(std::int64_t channels, DType of_input, Device device) {
+  const DType dtype = accum_dtype(of_input);
+  if (device.is_meta()) return {Tensor::empty({channels}, dtype, device), Tensor::empty({channels}, dtype, device)};
+  return with_wide_floating(dtype, "ones", [&](auto zero) -> ops::RunningStatistics {
+    const std::vector<decltype(zero)> ones(static_cast<std::size_t>(channels), 1);
+    return {Tensor::zeros({channels}, dtype, device), Tensor::from(ones, {channels}, device)};
+  });
 }
 
 GradientCase norm(const char* variant, const Shape& x, const BatchNormOptions& options = {}) {

@@ -34,6 +34,9 @@ const std::vector<GradientCase> cases{
     conv("one_pixel", {{1, 1, 1, 3}, {2, 1, 1, 3}, {2}}),
     conv("one_pixel_padded", {{1, 1, 1, 3}, {2, 3, 3, 3}, {2}}, {.padding = {1, 1}}),
     conv("wide_padding", {{1, 2, 2, 2}, {2, 3, 3, 2}, {2}}, {.stride = {2, 2}, .padding = {3, 3}}),
+    conv("dilated", {{2, 7, 6, 2}, {3, 3, 2, 2}, {3}}, {.padding = {1, 1}, .dilation = {2, 3}}),
+    conv("dilated_strided_groups", {{1, 9, 8, 4}, {6, 3, 3, 2}, {6}},
+         {.stride = {2, 1}, .padding = {2, 0}, .dilation = {3, 2}, .groups = 2}),
     conv("relu", {{2, 4, 4, 3}, {4, 3, 3, 3}, {4}}, {.padding = {1, 1}, .activation = ops::Activation::relu}),
     conv("gelu", {{1, 4, 4, 2}, {2, 3, 3, 2}, {2}}, {.activation = ops::Activation::gelu}),
     conv("many_channels", {{1, 3, 3, 19}, {17, 2, 2, 19}, {17}}),
@@ -166,7 +169,8 @@ TEST(Conv2d, WrongShapesAreNamed) {
   expect(of({2, 5, 5, 2}, {3, 3, 3, 1}, {.groups = 2}), "3 outputs cannot be shared by 2 groups");
   expect(of({2, 5, 5, 2}, {4, 3, 3, 2}, {.stride = {0, 1}}), "stride (0, 1)");
   expect(of({2, 5, 5, 2}, {4, 3, 3, 2}, {.padding = {-1, 1}}), "must not be negative");
-  expect(of({2, 5, 5, 2}, {4, 3, 3, 2}, {.dilation = {2, 2}}), "dilation (2, 2) is not supported");
+  expect(of({2, 5, 5, 2}, {4, 3, 3, 2}, {.dilation = {2, 0}}), "dilation (2, 0) must be positive");
+  expect(of({2, 5, 5, 2}, {4, 3, 3, 2}, {.dilation = {1, 3}}), "reaches over (3, 7), is larger than the input");
 }
 
 }  // namespace

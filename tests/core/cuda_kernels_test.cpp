@@ -225,19 +225,18 @@ void KernelsOnDevice::adamw(std::int64_t n, double tolerance) const {
     const StepState numbers{.step = step, .rate = 0.125F, .gradient_scale = 0.5F, .skip = step == 1 ? 1U : 0U};
     std::memcpy(bytes.data(), &numbers, sizeof numbers);
     state.copy_from(there(bytes));
-    launch_elements(stream, n,
-                    kernels::AdamUpdate<T>{.param = param.data<T>(),
-                                           .grad = gradient.data<T>(),
-                                           .moment1 = moment1.data<T>(),
-                                           .moment2 = moment2.data<T>(),
-                                           .state = static_cast<const StepState*>(state.raw()),
-                                           .beta1 = T(0.9),
-                                           .beta2 = T(0.999),
-                                           .epsilon = T(1e-8),
-                                           .l2 = 0,
-                                           .decoupled = T(0.01),
-                                           .log_beta1 = std::log(0.9),
-                                           .log_beta2 = std::log(0.999)});
+    launch_elements(
+        stream, n,
+        kernels::AdamUpdate<T>{.of = {param.data<T>(), param.data<T>(), gradient.data<T>(), moment1.data<T>()},
+                               .moment2 = moment2.data<T>(),
+                               .state = static_cast<const StepState*>(state.raw()),
+                               .beta1 = T(0.9),
+                               .beta2 = T(0.999),
+                               .epsilon = T(1e-8),
+                               .l2 = 0,
+                               .decoupled = T(0.01),
+                               .log_beta1 = std::log(0.9),
+                               .log_beta2 = std::log(0.999)});
     if (step == 1) continue;
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const double g = 0.5 * static_cast<double>(grad[i]);

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -187,6 +190,21 @@ TEST(Cuda, SaysWhyThereIsNoGpu) {
     EXPECT_NE(reason, "");
     EXPECT_EQ(reason, cuda_unavailable_reason()) << "asking twice gives the same answer";
   }
+}
+
+/// A program must start where there is neither driver nor toolkit: what it needs of CUDA it opens when it needs it.
+TEST(Cuda, ProgramsAreNotLinkedWithLibrariesOfCuda) {
+  const std::string command =
+      "readelf -d '" + std::filesystem::read_symlink("/proc/self/exe").string() + "' 2>/dev/null";
+  const std::unique_ptr<FILE, int (*)(FILE*)> output(popen(command.c_str(), "r"), pclose);
+  ASSERT_NE(output, nullptr);
+  std::string text;
+  char part[4096];
+  while (const std::size_t count = fread(part, 1, sizeof part, output.get())) text.append(part, count);
+  if (text.find("(NEEDED)") == std::string::npos) GTEST_SKIP() << "skipped: no readelf";
+  EXPECT_NE(text.find("[libc.so.6]"), std::string::npos) << text;
+  for (const char* library : {"libcuda.so", "libcudart", "libcublas", "libcudnn", "libnvrtc"})
+    EXPECT_EQ(text.find(library), std::string::npos) << text;
 }
 
 TEST(Cuda, AnAbsentGpuIsAnErrorOfUsage) {

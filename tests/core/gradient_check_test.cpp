@@ -19,6 +19,14 @@ TEST_P(GradientCheck, AgreesWithCentralDifferencesInEveryModeAndType) {
   for (const std::uint64_t seed : {std::uint64_t{1}, std::uint64_t{2}}) EXPECT_EQ(check_gradient(GetParam(), seed), "");
 }
 
+/// The whole table in 16 bits: results are those of f64 rounded a few times, whatever is summed.
+TEST_P(GradientCheck, AgreesInSixteenBits) {
+  if (GetParam().half_tolerance == 0) return;
+  for (const DType half : {DType::bf16, DType::f16})
+    for (const std::uint64_t seed : {std::uint64_t{1}, std::uint64_t{2}})
+      EXPECT_EQ(check_half(GetParam(), half, seed), "");
+}
+
 TEST_P(GradientCheck, HasTheSameShapeOnTheMetaDevice) {
   const Computed real = compute(GetParam(), DType::f64, Contribution::first, 1);
   EXPECT_EQ(meta_shape(GetParam(), DType::f64), real.shape)

@@ -1,5 +1,6 @@
 // Element kernels in every width, the f32 functions of math.hpp against the library's f64 ones, dropout's draws, the
 // optimizers against their formulas in f64.
+#include "core/kernels/accumulate.hpp"
 #include "core/kernels/activation.hpp"
 #include "core/kernels/dropout.hpp"
 #include "core/kernels/optimizer.hpp"
@@ -55,7 +56,8 @@ TEST(KernelMath, NormalDistributionFunction) {
 
 template <class T, class F>
 void check_map(double tolerance) {
-  const Values x = test::normal_values(103, 5, 2), dy = test::normal_values(103, 6);
+  const Values x = test::rounded<T>(test::normal_values(103, 5, 2));
+  const Values dy = test::rounded<T>(test::normal_values(103, 6));
   const auto in = as<T>(x), gradient = as<T>(dy);
   auto y = unset<T>(103), dx = as<T>(dy);
   test::run_elements(103, kernels::Map<T, F>{in.data(), y.data(), {}});
@@ -79,6 +81,39 @@ TEST(KernelElements, EveryWidthComputesTheSameFunction) {
   check_map<float, kernels::Exp>(1e-6);
   check_map<double, kernels::GeluErf>(1e-14);
   check_map<double, kernels::Square>(1e-14);
+  check_map<BFloat16, kernels::Relu>(0x1p-8);  // a gradient that is added is rounded
+  check_map<BFloat16, kernels::GeluTanh>(test::half_tolerance<BFloat16>);
+  check_map<BFloat16, kernels::Silu>(test::half_tolerance<BFloat16>);
+  check_map<Float16, kernels::GeluErf>(test::half_tolerance<Float16>);
+  check_map<Float16, kernels::Sigmoid>(test::half_tolerance<Float16>);
+}
+
+/// Registers of eight convert as single elements do: every value of the type, and its neighbourhood when rounded.
+template <class T>
+void check_conversions() {
+  std::vector<T> all(65536), back(all.size());
+  for (std::size_t bits = 0; bits < all.size(); ++bits) all[bits].bits = static_cast<std::uint16_t>(bits);
+  std::vector<float> wide(all.size());
+  test::run_elements(65536, kernels::AddScaled<T, float>{all.data(), wide.data(), 1, 0});
+  for (std::size_t bits = 0; bits < all.size(); ++bits) {
+    const auto want = static_cast<float>(all[bits]);
+    ASSERT_TRUE(wide[bits] == want || (std::isnan(wide[bits]) && std::isnan(want))) << bits;
+  }
+  for (const float factor : {1.0f, 1.0f + 0x1p-9f, 1.0f + 0x1p-12f, 1.0f + 0x1.8p-9f, 1.0f + 0x1.8p-12f}) {
+    test::run_elements(65536, kernels::AddScaled<float, T>{wide.data(), back.data(), factor, 0});
+    for (std::size_t bits = 0; bits < all.size(); ++bits) {
+      const T want(factor * wide[bits]);
+      const bool number = !std::isnan(static_cast<float>(want));
+      ASSERT_EQ(number, !std::isnan(static_cast<float>(back[bits]))) << bits;
+      if (!number) continue;
+      ASSERT_EQ(back[bits].bits, want.bits) << bits << " times " << factor;
+    }
+  }
+}
+
+TEST(KernelConversions, RegistersOfEightConvertAsElementsDo) {
+  check_conversions<BFloat16>();
+  check_conversions<Float16>();
 }
 
 template <class T>
@@ -94,7 +129,7 @@ std::vector<T> dropped(int lanes, std::int64_t features, std::int64_t first, std
                                      .first_sample = first,
                                      .layer = 2,
                                      .threshold = 0x40000000u,
-                                     .factor = T(2),
+                                     .factor = 2,
                                      .beta = 0});
   return y;
 }
@@ -119,46 +154,69 @@ TEST(KernelDropout, DropsTheWantedShare) {
 constexpr std::int64_t updated = 1200;  // more than a serial step of Adam, and not a multiple of a pack
 const StepState running{.step = 6, .rate = 0.125f, .gradient_scale = 0.5f};
 
-template <class T>
+/// Parameters of 16 bits are the rounded masters.
+template <class Param, class A>
+void expect_rounded(const std::vector<Param>& param, const std::vector<A>& master) {
+  if constexpr (std::is_same_v<Param, A>) return;
+  for (std::size_t i = 0; i < param.size(); ++i)
+    ASSERT_EQ(static_cast<float>(param[i]), static_cast<float>(Param(master[i]))) << i;
+}
+
+template <class Param, class Grad>
 void check_sgd(std::uint32_t nesterov, double tolerance) {
-  const Values p = test::normal_values(updated, 1), g = test::normal_values(updated, 2),
+  using A = Accum<Param>;
+  const Values p = test::normal_values(updated, 1), g = test::rounded<Grad>(test::normal_values(updated, 2)),
                m = test::normal_values(updated, 3);
-  auto param = as<T>(p), grad = as<T>(g), moment = as<T>(m);
-  test::run_elements(
-      updated, kernels::SgdUpdate<T>{param.data(), grad.data(), moment.data(), &running, T(0.75), T(0.25), nesterov});
+  auto param = unset<Param>(updated);
+  auto master = as<A>(p), moment = as<A>(m);
+  const auto grad = as<Grad>(g);
+  A* const values = master.data();
+  test::run_elements(updated,
+                     kernels::SgdUpdate<Param, Grad>{
+                         {values, param.data(), grad.data(), moment.data()}, &running, A(0.75), A(0.25), nesterov});
   Values want, moments;
   for (std::size_t i = 0; i < p.size(); ++i) {
     const double gradient = 0.5 * g[i] + 0.25 * p[i];
     moments.push_back(0.75 * m[i] + gradient);
     want.push_back(p[i] - 0.125 * (nesterov ? gradient + 0.75 * moments.back() : moments.back()));
   }
-  expect_near(param, want, tolerance, "parameters");
+  expect_near(master, want, tolerance, "parameters");
   expect_near(moment, moments, tolerance, "momentum");
+  expect_rounded(param, master);
 }
 
-TEST(KernelSgd, F32) { check_sgd<float>(0, 1e-6); }
-TEST(KernelSgd, NesterovF32) { check_sgd<float>(1, 1e-6); }
-TEST(KernelSgd, NesterovF64) { check_sgd<double>(1, 1e-14); }
+TEST(KernelSgd, F32) { check_sgd<float, float>(0, 1e-6); }
+TEST(KernelSgd, NesterovF32) { check_sgd<float, float>(1, 1e-6); }
+TEST(KernelSgd, NesterovF64) { check_sgd<double, double>(1, 1e-14); }
+TEST(KernelSgd, Masters) {
+  check_sgd<BFloat16, float>(0, 1e-6);
+  check_sgd<BFloat16, BFloat16>(1, 1e-6);
+  check_sgd<Float16, float>(1, 1e-6);
+  check_sgd<Float16, Float16>(0, 1e-6);
+}
 
-template <class T>
+template <class Param, class Grad>
 void check_adam(double l2, double decoupled, double tolerance) {
-  const Values p = test::normal_values(updated, 1), g = test::normal_values(updated, 2),
+  using A = Accum<Param>;
+  const Values p = test::normal_values(updated, 1), g = test::rounded<Grad>(test::normal_values(updated, 2)),
                m = test::normal_values(updated, 3);
   Values v = test::normal_values(updated, 4);
   for (double& value : v) value = value * value;
-  auto param = as<T>(p), grad = as<T>(g), moment1 = as<T>(m), moment2 = as<T>(v);
-  test::run_elements(updated, kernels::AdamUpdate<T>{.param = param.data(),
-                                                     .grad = grad.data(),
-                                                     .moment1 = moment1.data(),
-                                                     .moment2 = moment2.data(),
-                                                     .state = &running,
-                                                     .beta1 = T(0.9),
-                                                     .beta2 = T(0.999),
-                                                     .epsilon = T(1e-8),
-                                                     .l2 = T(l2),
-                                                     .decoupled = T(decoupled),
-                                                     .log_beta1 = std::log(0.9),
-                                                     .log_beta2 = std::log(0.999)});
+  auto param = unset<Param>(updated);
+  auto master = as<A>(p), moment1 = as<A>(m), moment2 = as<A>(v);
+  const auto grad = as<Grad>(g);
+  A* const values = master.data();
+  test::run_elements(updated,
+                     kernels::AdamUpdate<Param, Grad>{.of = {values, param.data(), grad.data(), moment1.data()},
+                                                      .moment2 = moment2.data(),
+                                                      .state = &running,
+                                                      .beta1 = A(0.9),
+                                                      .beta2 = A(0.999),
+                                                      .epsilon = A(1e-8),
+                                                      .l2 = A(l2),
+                                                      .decoupled = A(decoupled),
+                                                      .log_beta1 = std::log(0.9),
+                                                      .log_beta2 = std::log(0.999)});
   Values want, wants1, wants2;
   for (std::size_t i = 0; i < p.size(); ++i) {
     const double gradient = 0.5 * g[i] + l2 * p[i];
@@ -169,22 +227,33 @@ void check_adam(double l2, double decoupled, double tolerance) {
   }
   expect_near(moment1, wants1, tolerance, "first moment");
   expect_near(moment2, wants2, tolerance, "second moment");
-  expect_near(param, want, 10 * tolerance, "parameters");
+  expect_near(master, want, 10 * tolerance, "parameters");
+  expect_rounded(param, master);
 }
 
-TEST(KernelAdam, F32) { check_adam<float>(0, 0, 2e-6); }
-TEST(KernelAdam, L2F64) { check_adam<double>(0.25, 0, 1e-14); }
-TEST(KernelAdam, DecoupledF64) { check_adam<double>(0, 0.25, 1e-14); }
+TEST(KernelAdam, F32) { check_adam<float, float>(0, 0, 2e-6); }
+TEST(KernelAdam, L2F64) { check_adam<double, double>(0.25, 0, 1e-14); }
+TEST(KernelAdam, DecoupledF64) { check_adam<double, double>(0, 0.25, 1e-14); }
+
+TEST(KernelAdam, Masters) {
+  check_adam<BFloat16, float>(0.25, 0, 2e-6);
+  check_adam<BFloat16, BFloat16>(0, 0.25, 2e-6);
+  check_adam<Float16, float>(0, 0, 2e-6);
+  check_adam<Float16, Float16>(0, 0.25, 2e-6);
+}
 
 TEST(KernelOptimizers, ASkippedStepChangesNothing) {
   StepState state = running;
   state.skip = 1;
   const auto before = as<float>(test::normal_values(updated, 1)), grad = as<float>(test::normal_values(updated, 2));
   auto param = before, moment1 = before, moment2 = before;
-  test::run_elements(updated, kernels::SgdUpdate<float>{param.data(), grad.data(), moment1.data(), &state, 0.9f, 0, 0});
-  test::run_elements(updated,
-                     kernels::AdamUpdate<float>{param.data(), grad.data(), moment1.data(), moment2.data(), &state, 0.9f,
-                                                0.999f, 1e-8f, 0, 0, std::log(0.9), std::log(0.999)});
+  auto rounded = as<BFloat16>(test::normal_values(updated, 3));
+  const auto rounded_before = rounded;
+  const kernels::Updated<BFloat16, float> of{param.data(), rounded.data(), grad.data(), moment1.data()};
+  test::run_elements(updated, kernels::SgdUpdate<BFloat16, float>{of, &state, 0.9f, 0, 0});
+  test::run_elements(updated, kernels::AdamUpdate<BFloat16, float>{of, moment2.data(), &state, 0.9f, 0.999f, 1e-8f, 0,
+                                                                   0, std::log(0.9), std::log(0.999)});
+  EXPECT_EQ(std::memcmp(rounded.data(), rounded_before.data(), rounded.size() * sizeof(BFloat16)), 0);
   EXPECT_EQ(param, before);
   EXPECT_EQ(moment1, before);
   EXPECT_EQ(moment2, before);

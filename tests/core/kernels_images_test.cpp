@@ -1,5 +1,5 @@
-// Kernels of products, convolution, pooling and batch norm: the same text on teams of 1, 3, 4 and 32 lanes, f32 and
-// f64, against plain f64 loops.
+// Kernels of products, convolution, pooling and batch norm: the same text on teams of 1, 3, 4 and 32 lanes, every
+// type they serve, against plain f64 loops.
 #include "core/kernels/batch_norm.hpp"
 #include "core/kernels/conv2d_reference.hpp"
 #include "core/kernels/matmul_reference.hpp"
@@ -26,6 +26,12 @@ class ImageKernels : public testing::TestWithParam<int> {
   void in_both_types(F f) const {
     f(double{}, 1e-12);
     f(float{}, 2e-5);
+  }
+  template <class F>
+  void in_every_type(F f) const {
+    in_both_types(f);
+    f(BFloat16{}, test::half_tolerance<BFloat16>);
+    f(Float16{}, test::half_tolerance<Float16>);
   }
 };
 
@@ -164,7 +170,8 @@ std::vector<PlainPool> pools() {
 
 template <class T>
 void check_max_pool(int lanes, const PlainPool& pool, double tolerance) {
-  const Values x = normal_values(pool.inputs(), 1), dy = normal_values(pool.outputs(), 2);
+  const Values x = test::rounded<T>(normal_values(pool.inputs(), 1));
+  const Values dy = test::rounded<T>(normal_values(pool.outputs(), 2));
   Values y(index_of(pool.outputs()), -1e30), dx(index_of(pool.inputs()));
   std::vector<std::size_t> from(y.size());
   pool.windows([&](std::size_t o, std::size_t i) {
@@ -188,7 +195,9 @@ void check_max_pool(int lanes, const PlainPool& pool, double tolerance) {
 template <class T>
 void check_average_pool(int lanes, const PlainPool& pool, std::uint32_t whole) {
   const kernels::PoolExtents& e = pool.e;
-  const Values x = normal_values(pool.inputs(), 1), dy = normal_values(pool.outputs(), 2);
+  const Values x = test::rounded<T>(normal_values(pool.inputs(), 1));
+  const Values dy = test::rounded<T>(normal_values(pool.outputs(), 2));
+  const double tolerance = sizeof(T) == 2 ? test::half_tolerance<T> : 2e-5;
   Values y(index_of(pool.outputs())), dx(index_of(pool.inputs())), count(y.size());
   pool.windows([&](std::size_t o, std::size_t) { count[o] += 1; });
   if (whole != 0) std::fill(count.begin(), count.end(), static_cast<double>(e.window_h * e.window_w));
@@ -199,25 +208,24 @@ void check_average_pool(int lanes, const PlainPool& pool, std::uint32_t whole) {
   const auto in = as<T>(x), gradient = as<T>(dy);
   auto out = unset<T>(pool.outputs()), back = unset<T>(pool.inputs());
   run_rows(lanes, e.batch * e.out_height, kernels::AveragePoolForward<T>{in.data(), out.data(), e, whole});
-  expect_near(out, y, 2e-5, "average");
+  expect_near(out, y, tolerance, "average");
   run_rows(lanes, e.batch * e.height, kernels::AveragePoolGradient<T>{gradient.data(), back.data(), e, whole, 0});
-  expect_near(back, dx, 2e-5, "gradient of average");
+  expect_near(back, dx, tolerance, "gradient of average");
 }
 
 TEST_P(ImageKernels, Pooling) {
   for (const PlainPool& pool : pools()) {
-    check_max_pool<float>(lanes, pool, 1e-6);
-    check_max_pool<double>(lanes, pool, 1e-12);
-    for (const std::uint32_t whole : {0u, 1u}) {
-      check_average_pool<float>(lanes, pool, whole);
-      check_average_pool<double>(lanes, pool, whole);
-    }
+    in_every_type([&](auto zero, double tolerance) {
+      check_max_pool<decltype(zero)>(lanes, pool, tolerance);
+      for (const std::uint32_t whole : {0u, 1u}) check_average_pool<decltype(zero)>(lanes, pool, whole);
+    });
   }
 }
 
 TEST_P(ImageKernels, GlobalAverage) {
   const std::int64_t batch = 2, pixels = 6, channels = 19;
-  const Values x = normal_values(batch * pixels * channels, 1), dy = normal_values(batch * channels, 2);
+  const Values x = test::rounded<BFloat16>(normal_values(batch * pixels * channels, 1));
+  const Values dy = test::rounded<BFloat16>(normal_values(batch * channels, 2));
   Values y(dy.size()), dx;
   for (std::int64_t b = 0; b < batch; ++b)
     for (std::int64_t p = 0; p < pixels; ++p)
@@ -225,11 +233,16 @@ TEST_P(ImageKernels, GlobalAverage) {
         y[index_of(b * channels + c)] += x[index_of((b * pixels + p) * channels + c)] / 6;
         dx.push_back(dy[index_of(b * channels + c)] / 6);
       }
-  auto out = unset<double>(batch * channels), back = unset<double>(batch * pixels * channels);
-  run_rows(lanes, batch, kernels::GlobalAverageForward<double>{x.data(), out.data(), pixels, channels});
-  run_rows(lanes, batch * pixels, kernels::GlobalAverageGradient<double>{dy.data(), back.data(), pixels, channels, 0});
-  expect_near(out, y, 1e-12, "mean");
-  expect_near(back, dx, 1e-12, "gradient");
+  in_every_type([&](auto zero, double tolerance) {
+    using T = decltype(zero);
+    const auto in = as<T>(x), gradient = as<T>(dy);
+    auto out = unset<T>(batch * channels), back = unset<T>(batch * pixels * channels);
+    run_rows(lanes, batch, kernels::GlobalAverageForward<T>{in.data(), out.data(), pixels, channels});
+    run_rows(lanes, batch * pixels,
+             kernels::GlobalAverageGradient<T>{gradient.data(), back.data(), pixels, channels, 0});
+    expect_near(out, y, tolerance, "mean");
+    expect_near(back, dx, tolerance, "gradient");
+  });
 }
 
 /// Batch norm over 2 groups of 11 rows in stripes of 4.
@@ -237,7 +250,9 @@ class NormKernels : public ImageKernels {
  protected:
   static constexpr std::int64_t groups = 2, rows = 22, channels = 37, bands = 6;
   kernels::NormExtents e{.groups = groups, .group_rows = 11, .channels = channels, .stripes = 3, .stripe_rows = 4};
-  Values x = normal_values(rows * channels, 1, 3), dy = normal_values(rows * channels, 2);
+  // Exact in every type.
+  Values x = test::rounded<BFloat16>(normal_values(rows * channels, 1, 3));
+  Values dy = test::rounded<BFloat16>(normal_values(rows * channels, 2));
   Values mean = Values(groups * channels), variance = mean, total = mean, along = mean;
 
   static std::size_t at(std::int64_t row, std::int64_t c) { return index_of(row * channels + c); }
@@ -262,15 +277,16 @@ void each_element(std::int64_t n, const Kernel& kernel) {
 }
 
 TEST_P(NormKernels, MomentsAndSums) {
-  in_both_types([&](auto zero, double tolerance) {
+  in_every_type([&](auto zero, double tolerance) {
     using T = decltype(zero);
+    using A = Accum<T>;
     const auto in = as<T>(x), gradient = as<T>(dy);
     auto pieces = unset<double>(bands * e.piece()), joined = unset<double>(groups * e.piece());
     run_columns(lanes, bands, channels, kernels::BatchNormMoments<T>{in.data(), pieces.data(), e});
     each_element(groups * channels, kernels::BatchNormJoin{pieces.data(), joined.data(), channels, 3});
-    auto center = unset<T>(groups * channels), scale = unset<T>(groups * channels);
+    auto center = unset<A>(groups * channels), scale = unset<A>(groups * channels);
     each_element(groups * channels,
-                 kernels::BatchNormFinish<T>{joined.data(), center.data(), scale.data(), channels, 0});
+                 kernels::BatchNormFinish<A>{joined.data(), center.data(), scale.data(), channels, 0});
     expect_near(center, mean, tolerance, "mean");
     for (std::size_t g = 0; g < mean.size(); ++g)
       ASSERT_NEAR(static_cast<double>(scale[g]), 1 / std::sqrt(variance[g]), tolerance);
@@ -291,9 +307,11 @@ TEST_P(NormKernels, MomentsAndSums) {
 }
 
 TEST_P(NormKernels, NormaliseAndInputGradient) {
-  in_both_types([&](auto zero, double tolerance) {
+  in_every_type([&](auto zero, double tolerance) {
     using T = decltype(zero);
-    const Values gain = normal_values(channels, 5), bias = normal_values(channels, 6);
+    using A = Accum<T>;
+    const Values gain = test::rounded<BFloat16>(normal_values(channels, 5));
+    const Values bias = test::rounded<BFloat16>(normal_values(channels, 6));
     Values scale = variance, average = total, slope = along, want, want_dx;
     for (std::size_t g = 0; g < scale.size(); ++g) {
       scale[g] = 1 / std::sqrt(variance[g]);
@@ -305,8 +323,8 @@ TEST_P(NormKernels, NormaliseAndInputGradient) {
       want.push_back(std::max((x[i] - mean[g]) * scale[g] * gain[c] + bias[c], 0.0));
       want_dx.push_back(1 + gain[c] * scale[g] * (dy[i] - average[g] - (x[i] - mean[g]) * slope[g]));
     });
-    const auto in = as<T>(x), m = as<T>(mean), s = as<T>(scale), a = as<T>(gain), b = as<T>(bias), d = as<T>(dy),
-               u = as<T>(average), v = as<T>(slope);
+    const auto in = as<T>(x), a = as<T>(gain), b = as<T>(bias), d = as<T>(dy);
+    const auto m = as<A>(mean), s = as<A>(scale), u = as<A>(average), v = as<A>(slope);
     auto y = unset<T>(rows * channels), dx = as<T>(Values(x.size(), 1.0));
     run_rows(
         lanes, rows,

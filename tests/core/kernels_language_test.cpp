@@ -1,4 +1,5 @@
-// Kernels of language models: the same text on teams of 1, 3, 4 and 32 lanes, f32 and f64, against plain f64 loops.
+// Kernels of language models: the same text on teams of 1, 3, 4 and 32 lanes, every floating type, against plain f64
+// loops.
 #include "core/kernels/embedding.hpp"
 #include "core/kernels/gated.hpp"
 #include "core/kernels/rms_norm.hpp"
@@ -29,6 +30,10 @@ class LanguageKernels : public testing::TestWithParam<test::LanesAndWidth> {
     for (std::int64_t r = 0; r < rows; ++r)
       for (std::int64_t c = 0; c < features; ++c) out.push_back(f(r, c));
     return out;
+  }
+  template <class T>
+  void round() {
+    for (Values* one : {&x, &dy, &gain, &more}) *one = test::rounded<T>(*one);
   }
   template <class T>
   void check_embedding(double tolerance) const;
@@ -85,10 +90,12 @@ void LanguageKernels::check_embedding(double tolerance) const {
 template <class T>
 void LanguageKernels::check_rms_norm(double tolerance) const {
   const auto in = as<T>(x), r = as<T>(more), g = as<T>(gain), gradient = as<T>(dy);
-  auto y = unset<T>(rows * features), sum = y, dx = as<T>(x), rstd = unset<T>(rows), dgain = unset<T>(features);
+  using A = Accum<T>;
+  auto y = unset<T>(rows * features), sum = y, dx = as<T>(x);
+  auto rstd = unset<A>(rows), dgain = unset<A>(features);
   test::run_rows(
       lanes, rows,
-      kernels::RmsNormForward<T>{in.data(), g.data(), y.data(), rstd.data(), features, T(1e-5), r.data(), sum.data()});
+      kernels::RmsNormForward<T>{in.data(), g.data(), y.data(), rstd.data(), features, A(1e-5), r.data(), sum.data()});
   const Values s = table([&](auto i, auto c) { return x[at(i, c)] + more[at(i, c)]; });
   Values scale, along;
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -122,15 +129,18 @@ void LanguageKernels::check_rms_norm(double tolerance) const {
 template <class T>
 void LanguageKernels::check_residual_layer_norm(double tolerance) const {
   const auto in = as<T>(x), r = as<T>(more), g = as<T>(gain);
-  auto y = unset<T>(rows * features), sum = y, plain = y, mean = unset<T>(rows), rstd = mean;
+  using A = Accum<T>;
+  auto y = unset<T>(rows * features), sum = y, plain = y;
+  auto mean = unset<A>(rows), rstd = mean;
   test::run_rows(lanes, rows,
                  kernels::LayerNormForward<T>{in.data(), g.data(), g.data(), y.data(), mean.data(), rstd.data(),
-                                              features, T(1e-5), r.data(), sum.data()});
+                                              features, A(1e-5), r.data(), sum.data()});
   expect_near(sum, table([&](auto i, auto c) { return x[at(i, c)] + more[at(i, c)]; }), tolerance, "sum");
   test::run_rows(lanes, rows,
                  kernels::LayerNormForward<T>{sum.data(), g.data(), g.data(), plain.data(), mean.data(), rstd.data(),
-                                              features, T(1e-5)});
-  EXPECT_EQ(y, plain) << "the norm of a sum differs from that of the written sum";
+                                              features, A(1e-5)});
+  EXPECT_EQ(std::memcmp(y.data(), plain.data(), y.size() * sizeof(T)), 0)
+      << "the norm of a sum differs from that of the written sum";
 }
 
 template <class T>
@@ -160,12 +170,13 @@ template <class T>
 void LanguageKernels::check_rotary(double tolerance) const {
   // a token is 3 heads of 2 * features elements, of which 2 turn
   const std::int64_t half = features, width = 6 * half, tokens = 3;
-  const Values input = test::normal_values(tokens * width, 5);
+  const Values input = test::rounded<T>(test::normal_values(tokens * width, 5));
   const std::vector<std::int32_t> places{1, 0, 2};
   Values cosine, sine;
   for (std::int64_t i = 0; i < 3 * half; ++i) cosine.push_back(std::cos(0.1 * static_cast<double>(i)));
   for (std::int64_t i = 0; i < 3 * half; ++i) sine.push_back(std::sin(0.1 * static_cast<double>(i)));
-  const auto in = as<T>(input), cos = as<T>(cosine), sin = as<T>(sine);
+  const auto in = as<T>(input);
+  const auto cos = as<Accum<T>>(cosine), sin = as<Accum<T>>(sine);
   auto y = unset<T>(tokens * width);
   kernels::Rotary<T> kernel{in.data(), y.data(), cos.data(), sin.data(), {places.data(), tokens, 0, 3},
                             2,         half,     width,      1};
@@ -197,6 +208,42 @@ TEST_P(LanguageKernels, GatedF32) { check_gated<float>(2e-6); }
 TEST_P(LanguageKernels, GatedF64) { check_gated<double>(1e-14); }
 TEST_P(LanguageKernels, RotaryF32) { check_rotary<float>(2e-6); }
 TEST_P(LanguageKernels, RotaryF64) { check_rotary<double>(1e-14); }
+
+#define TRIREME_HALF_LANGUAGE(T)                           \
+  TEST_P(LanguageKernels, Embedding##T) {                  \
+    round<T>();                                            \
+    check_embedding<T>(2 * test::half_tolerance<T>);       \
+  }                                                        \
+  TEST_P(LanguageKernels, RmsNorm##T) {                    \
+    round<T>();                                            \
+    check_rms_norm<T>(2 * test::half_tolerance<T>);        \
+  }                                                        \
+  TEST_P(LanguageKernels, ResidualLayerNorm##T) {          \
+    round<T>();                                            \
+    check_residual_layer_norm<T>(test::half_tolerance<T>); \
+  }                                                        \
+  TEST_P(LanguageKernels, Gated##T) {                      \
+    round<T>();                                            \
+    check_gated<T>(test::half_tolerance<T>);               \
+  }                                                        \
+  TEST_P(LanguageKernels, Rotary##T) { check_rotary<T>(test::half_tolerance<T>); }
+TRIREME_HALF_LANGUAGE(BFloat16)
+TRIREME_HALF_LANGUAGE(Float16)
+
+/// Gradients of 16-bit tokens, summed where the table's gradient is f32: not one bit of a sum is lost.
+TEST_P(LanguageKernels, TheGradientOfATableMayBeWider) {
+  constexpr std::int64_t tokens = 3;
+  const std::vector<std::int32_t> ids{1, 1, 1}, next{1, 2, -1}, head{1, 0, 0};
+  const std::vector<BFloat16> each(static_cast<std::size_t>(tokens * features), BFloat16(1.0f + 0x1p-7f));
+  std::vector<float> dtable(static_cast<std::size_t>(2 * features), 256.0f);
+  const kernels::EmbeddingGradient<BFloat16, float> kernel{
+      each.data(), dtable.data(), next.data(), head.data(), {ids.data(), tokens, 0, 2}, tokens, features};
+  test::run_rows(lanes, kernel.tiles() * tokens, kernel);
+  for (std::int64_t c = 0; c < features; ++c) {
+    EXPECT_EQ(dtable[at(0, c)], 256.0f);
+    EXPECT_EQ(dtable[at(1, c)], 256.0f + 3 * (1.0f + 0x1p-7f));
+  }
+}
 
 INSTANTIATE_TEST_SUITE_P(LanesAndWidths, LanguageKernels, test::lanes_and_widths(), test::name_of_case);
 

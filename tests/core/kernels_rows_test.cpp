@@ -1,4 +1,5 @@
-// Row and column kernels: the same text on teams of 1, 3, 4 and 32 lanes, f32 and f64, against a plain f64 reference.
+// Row and column kernels: the same text on teams of 1, 3, 4 and 32 lanes, every floating type, against a
+// plain f64 reference.
 #include "core/kernels/cross_entropy.hpp"
 #include "core/kernels/layer_norm.hpp"
 #include "core/kernels/permute.hpp"
@@ -44,6 +45,10 @@ class KernelTeams : public testing::TestWithParam<test::LanesAndWidth> {
     return out;
   }
   template <class T>
+  void round() {
+    for (Values* one : {&x, &dy, &gain, &bias}) *one = test::rounded<T>(*one);
+  }
+  template <class T>
   void check_softmax(double tolerance) const;
   template <class T>
   void check_layer_norm(double tolerance) const;
@@ -84,10 +89,11 @@ template <class T>
 void KernelTeams::check_layer_norm(double tolerance) const {
   const auto in = as<T>(x), g = as<T>(gain), b = as<T>(bias), gradient = as<T>(dy);
   auto y = unset<T>(rows * features), dx = y;
-  auto mean = unset<T>(rows), rstd = mean;
+  using A = Accum<T>;
+  auto mean = unset<A>(rows), rstd = mean;
   test::run_rows(lanes, rows,
                  kernels::LayerNormForward<T>{in.data(), g.data(), b.data(), y.data(), mean.data(), rstd.data(),
-                                              features, T(1e-5)});
+                                              features, A(1e-5)});
   const auto n = static_cast<double>(features);
   Values scale, average(rows, 0), along(rows, 0);
   const auto xhat = [&](std::int64_t r, std::int64_t c) {
@@ -118,7 +124,7 @@ void KernelTeams::check_layer_norm(double tolerance) const {
                 }),
                 tolerance, "layer norm gradient");
   }
-  auto dgain = unset<T>(stripes * features), dbias = dgain;
+  auto dgain = unset<A>(stripes * features), dbias = dgain;
   test::run_columns(lanes, stripes, features,
                     kernels::LayerNormParameterGradient<T>{in.data(), gradient.data(), mean.data(), rstd.data(),
                                                            dgain.data(), dbias.data(), rows, features, stripe_rows});
@@ -133,7 +139,8 @@ void KernelTeams::check_layer_norm(double tolerance) const {
 template <class T>
 void KernelTeams::check_sums(double tolerance) const {
   const auto in = as<T>(x);
-  auto partial = unset<T>(stripes * features), columns = std::vector<T>(static_cast<std::size_t>(features), T{1});
+  auto partial = unset<Accum<T>>(stripes * features);
+  auto columns = std::vector<T>(static_cast<std::size_t>(features), T{1});
   test::run_columns(lanes, stripes, features,
                     kernels::ColumnSum<T>{in.data(), partial.data(), rows, features, stripe_rows});
   test::run_elements(features, kernels::ColumnFinish<T>{partial.data(), columns.data(), stripes, features, 2, 1});
@@ -168,7 +175,9 @@ void KernelTeams::check_cross_entropy(double tolerance) const {
   labels[2] = -100;
   weights[4] = 0;
   weights[5] = 0.5f;
-  auto top = unset<T>(rows), scale = top, loss = unset<T>(1), dx = unset<T>(rows * features);
+  using A = Accum<T>;
+  auto top = unset<A>(rows), scale = top, loss = unset<A>(1);
+  auto dx = unset<T>(rows * features);
   auto row_totals = unset<double>(3 * rows), totals = unset<double>(3);
   const double s = 0.1;
   const kernels::CrossEntropyRows<T> shared{.logits = in.data(),
@@ -178,11 +187,11 @@ void KernelTeams::check_cross_entropy(double tolerance) const {
                                             .classes = features,
                                             .ignore = -100,
                                             .has_ignore = 1,
-                                            .smoothing = T(s),
+                                            .smoothing = A(s),
                                             .top = top.data(),
                                             .scale = scale.data()};
   test::run_rows(lanes, rows, kernels::CrossEntropyForward<T>{shared, row_totals.data()});
-  test::run_rows(lanes, 3, kernels::CrossEntropyFinish<T>{row_totals.data(), totals.data(), loss.data(), rows});
+  test::run_rows(lanes, 3, kernels::CrossEntropyFinish<A>{row_totals.data(), totals.data(), loss.data(), rows});
   double want = 0, right = 0;
   const auto weight = [&](std::int64_t r) {
     return r == 2 ? 0.0 : static_cast<double>(weights[static_cast<std::size_t>(r)]);
@@ -196,7 +205,7 @@ void KernelTeams::check_cross_entropy(double tolerance) const {
   }
   expect_near(loss, {want}, 10 * tolerance, "loss");
   expect_near(totals, {want, 7.5, right}, 10 * tolerance, "totals");
-  const T dloss = 3;
+  const A dloss = 3;
   test::run_rows(lanes, rows, kernels::CrossEntropyGradient<T>{shared, &dloss, dx.data(), 0});
   expect_near(dx, table([&](auto r, auto c) {
                 const double target =
@@ -214,6 +223,51 @@ TEST_P(KernelTeams, SumsF32) { check_sums<float>(2e-6); }
 TEST_P(KernelTeams, SumsF64) { check_sums<double>(1e-14); }
 TEST_P(KernelTeams, CrossEntropyF32) { check_cross_entropy<float>(2e-6); }
 TEST_P(KernelTeams, CrossEntropyF64) { check_cross_entropy<double>(1e-14); }
+
+/// Of 16-bit types the result alone is rounded; softmax does it twice.
+#define TRIREME_HALF_ROWS(T)                             \
+  TEST_P(KernelTeams, Softmax##T) {                      \
+    round<T>();                                          \
+    check_softmax<T>(test::half_tolerance<T>);           \
+  }                                                      \
+  TEST_P(KernelTeams, LayerNorm##T) {                    \
+    round<T>();                                          \
+    check_layer_norm<T>(2 * test::half_tolerance<T>);    \
+  }                                                      \
+  TEST_P(KernelTeams, Sums##T) {                         \
+    round<T>();                                          \
+    check_sums<T>(test::half_tolerance<T> / 4);          \
+  }                                                      \
+  TEST_P(KernelTeams, CrossEntropy##T) {                 \
+    round<T>();                                          \
+    check_cross_entropy<T>(test::half_tolerance<T> / 8); \
+  }
+TRIREME_HALF_ROWS(BFloat16)
+TRIREME_HALF_ROWS(Float16)
+
+/// Near the end of a training the probability of the label is almost 1, which 8 bits cannot tell from 1.
+TEST_P(KernelTeams, TheGradientOfASureLabelIsNotRoundedAway) {
+  const BFloat16 logits[] = {BFloat16(8.0f), BFloat16(0.0f)};
+  const std::int32_t label = 0;
+  const float top = 8, scale = 1 / (1 + std::exp(-8.0f)), dloss = 1;
+  BFloat16 dx[2];
+  test::run_rows(lanes, 1,
+                 kernels::CrossEntropyGradient<BFloat16>{{.logits = logits,
+                                                          .labels = &label,
+                                                          .weights = nullptr,
+                                                          .rows = 1,
+                                                          .classes = 2,
+                                                          .ignore = 0,
+                                                          .has_ignore = 0,
+                                                          .smoothing = 0,
+                                                          .top = const_cast<float*>(&top),
+                                                          .scale = const_cast<float*>(&scale)},
+                                                         &dloss,
+                                                         dx,
+                                                         0});
+  EXPECT_NEAR(static_cast<float>(dx[0]), scale - 1, 2e-6);
+  EXPECT_NEAR(static_cast<float>(dx[1]), 1 - scale, 2e-6);
+}
 
 TEST_P(KernelTeams, PermuteTilesTransposes) {
   const auto in = as<float>(x);

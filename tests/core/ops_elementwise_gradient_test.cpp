@@ -13,7 +13,7 @@ Value threes(Context& context, const Value& x) {
   if (context.on_meta()) return Tensor::empty(x.shape(), x.dtype(), Device::meta());
   return with_floating(x.dtype(), "test", [&](auto zero) -> Value {
     using T = decltype(zero);
-    return Tensor::from(std::vector<T>(static_cast<std::size_t>(x.elements()), T{3}), x.shape());
+    return Tensor::from(std::vector<T>(static_cast<std::size_t>(x.elements()), T{3}), x.shape(), context.device());
   });
 }
 

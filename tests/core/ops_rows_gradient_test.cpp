@@ -69,9 +69,9 @@ GradientCase loss(const std::string& variant, const ops::CrossEntropyOptions& op
           .function = [options](Context& c, const Inputs& x) {
             const Device device = c.device();
             const Tensor labels = device.is_meta() ? Tensor::empty({4}, DType::i32, device)
-                                                   : Tensor::from<std::int32_t>({3, 10, 0, 7}, {4});
+                                                   : Tensor::from<std::int32_t>({3, 10, 0, 7}, {4}, device);
             ops::CrossEntropyOptions here = options;
-            if (device.is_meta() && here.weights) here.weights = Tensor::empty({4}, DType::f32, device);
+            if (here.weights) here.weights = here.weights.clone(device);
             return ops::cross_entropy(c, x[0], labels, here).loss;
           }};
 }

@@ -122,6 +122,52 @@ TEST(Optimizer, ASkippedStepLeavesEverythingAsItIs) {
     for (const double m : moment.plane.to_vector<double>()) EXPECT_EQ(m, 0);
 }
 
+/// Two networks of one seed, f32 and 16 bits, go the same way in their unrounded values; parameters are these, rounded.
+TEST(Optimizer, MastersMoveAsParametersOfF32Do) {
+  for (const DType half : {DType::bf16, DType::f16}) {
+    for (const DType gradients : {DType::f32, half}) {
+      Net plain, mixed;
+      const ArenaLayout wide = plan_arena(plain, {.dtype = DType::f32}, [](Context&) {});
+      const ArenaLayout narrow = plan_arena(mixed, {.dtype = half, .gradient_dtype = gradients}, [](Context&) {});
+      Planes a = allocate_planes(wide, Device::cpu(), system_allocator(Device::cpu()));
+      Planes b = allocate_planes(narrow, Device::cpu(), system_allocator(Device::cpu()));
+      EXPECT_EQ(b.param.dtype(), half);
+      EXPECT_EQ(b.grad.dtype(), gradients);
+      materialize(plain, wide, a, 3);
+      materialize(mixed, narrow, b, 3);
+      const Stream stream;
+      Optimizer of_plain({.weight_decay = 0.1}, wide, a), of_mixed({.weight_decay = 0.1}, narrow, b);
+      for (const NamedPlane& moment : of_mixed.state_planes()) EXPECT_EQ(moment.plane.dtype(), DType::f32);
+      for (int t = 0; t < 3; ++t) {
+        for (std::size_t e = 0; e < wide.entries().size(); ++e) {
+          for (std::int64_t k = 0; k < wide.entries()[e].count; ++k) {
+            const float g = 0.25f * static_cast<float>((k + t) % 5) - 0.5f;  // exact in every type
+            a.grad.span<float>()[static_cast<std::size_t>(wide.entries()[e].offset + k)] = g;
+            with_floating(gradients, "test", [&](auto zero) {
+              b.grad.span<decltype(zero)>()[static_cast<std::size_t>(narrow.entries()[e].offset + k)] =
+                  static_cast<decltype(zero)>(g);
+            });
+          }
+        }
+        const StepState state{.step = t, .rate = 0.01};
+        of_plain.step(stream, &state);
+        of_mixed.step(stream, &state);
+      }
+      for (std::size_t e = 0; e < wide.entries().size(); ++e) {
+        const ArenaEntry &from = wide.entries()[e], &to = narrow.entries()[e];
+        const auto want = a.param.slice(from.offset, from.count).to_vector<float>();
+        EXPECT_EQ(b.values().slice(to.offset, to.count).to_vector<float>(), want) << from.name;
+        with_floating(half, "test", [&](auto zero) {
+          using T = decltype(zero);
+          const auto got = b.param.slice(to.offset, to.count).to_vector<T>();
+          for (std::size_t k = 0; k < want.size(); ++k)
+            EXPECT_EQ(static_cast<float>(got[k]), static_cast<float>(T(want[k]))) << from.name;
+        });
+      }
+    }
+  }
+}
+
 TEST(PlaneNorm, AddsSquaresAndSeesWhatIsNotFinite) {
   const Stream stream;
   std::vector<float> values(200001);

@@ -46,6 +46,9 @@ TEST(Transform, NormaliseTakesFloatsAndChecksItsArguments) {
   const std::vector<float> in = {1, 2, 3, 4};
   const auto out = run<double>({normalise({2, {1}, {4}, DType::f64})}, {DType::f32, Shape{4}}, in.data());
   EXPECT_EQ(out, (std::vector<double>{0.25, 0.75, 1.25, 1.75}));
+  // Computed in f32 and rounded once.
+  const auto half = run<BFloat16>({normalise({2, {1}, {4}, DType::bf16})}, {DType::f32, Shape{4}}, in.data());
+  for (std::size_t k = 0; k < out.size(); ++k) EXPECT_EQ(half[k].bits, BFloat16(static_cast<float>(out[k])).bits) << k;
   EXPECT_THROW(normalise({1, {0, 0}, {1}, DType::f32}), Error);
   EXPECT_THROW(normalise({1, {0}, {0}, DType::f32}), Error);
   EXPECT_THROW(normalise({1, {0}, {1}, DType::i32}), Error);

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# run.sh [BUILD]: runs the GPU tests of an existing build (build/release) on a machine with a GPU, then some of them
-# again under compute-sanitizer where the device allows it. Prints one table; everything the programs said goes into one
-# log, gpu.log in $OUT or build/gpu. Needs bash, the programs, and the libraries they name: no compiler, no registry.
-# Status 0: all passed, or there is no GPU; 1: a test failed or could not run; 2: no such build.
+# run.sh [BUILD] [STAGE...]: what only a machine with a GPU can show of an existing build (build/release). Stages: tests
+# (the GPU tests, and again under compute-sanitizer where the device allows it), ranks (the communicators' on several
+# ranks, ranks.sh), training (training.sh), bench (gpu.py).
+# Prints one table; everything the programs said goes into one log, gpu.log in $OUT or build/gpu. Needs bash, the
+# programs, and the libraries they name, the benchmarks Python: no compiler, no registry.
+# Status 0: all passed, or there is no GPU; 1: something failed or could not run; 2: no such build.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-case "${1:-}" in -h | --help) sed -n '2,5s/^# //p' "$0" && exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,7s/^# //p' "$0" && exit 0 ;; esac
 build="${1:-$root/build/release}"
+stages=("${@:2}")
+[[ ${#stages[@]} -gt 0 ]] || stages=(tests ranks training bench)
 if ! compgen -G '/dev/nvidia[0-9]*' >/dev/null && ! nvidia-smi -L >/dev/null 2>&1; then
   echo "skipped: no GPU"
   exit 0
@@ -52,33 +56,69 @@ measure() {
   row "$name" "$passed" "$failed" "$skipped" "$((SECONDS - started))" "$verdict"
 }
 
+stage_tests() {
+  local program name listed tool
+  for program in "${programs[@]}"; do
+    name="$(basename "$program")"
+    listed="$("$program" --gtest_filter="$gpu_tests" --gtest_list_tests 2>&1)" || {
+      echo "$listed" >>"$log"
+      row "$name" - - - - "FAILED to start: $(tail -n 1 <<<"$listed" | cut -c1-100)"
+      status=1
+      continue
+    }
+    [[ "$listed" == *"  "* ]] || continue
+    measure "$name" "" "$program" --gtest_filter="$gpu_tests"
+    for tool in memcheck racecheck synccheck initcheck; do
+      [[ "$name" == tests_core ]] || continue
+      if ! command -v compute-sanitizer >/dev/null; then
+        row "$name $tool" - - - - "skipped: no compute-sanitizer"
+        continue
+      fi
+      measure "$name $tool" 'Device not supported|not supported on this device|Unable to (attach|initialize)' \
+        compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" --gtest_filter="$sanitized_tests"
+    done
+  done
+  if [[ ${#table[@]} -eq 1 ]]; then
+    row "(none)" - - - - "FAILED: no program in $build has GPU tests"
+    status=1
+  fi
+}
+
+# script NAME: tests/gpu/NAME.sh, which prints a line NAME|SECONDS|RESULT for each row and writes NAME.log.
+script() {
+  local name seconds result lines
+  lines="$(OUT="$folder" "$root/tests/gpu/$1.sh" "$build")" || status=1
+  while IFS='|' read -r name seconds result; do row "$name" - - - "$seconds" "$result"; done <<<"$lines"
+  [[ ! -f "$folder/$1.log" ]] || cat "$folder/$1.log" >>"$log"
+}
+stage_ranks() { script ranks; }
+stage_training() { script training; }
+
+stage_bench() {
+  local started="$SECONDS" code=0
+  if ! command -v python3 >/dev/null || [[ ! -x "$build/tests/bench/gpu_bench" ]]; then
+    row benchmarks - - - - "skipped: no python3 or no gpu_bench in this build"
+    return
+  fi
+  OUT="$folder" timeout 330 python3 "$root/tests/bench/gpu.py" --build "$build" >"$folder/output" 2>&1 || code=$?
+  cat "$folder/output" >>"$log"
+  if [[ $code -eq 0 ]]; then
+    row benchmarks - - - "$((SECONDS - started))" "see gpu_bench.md"
+  else
+    row benchmarks - - - "$((SECONDS - started))" "FAILED: status $code, $(grep -m1 -E 'FAILED|rror' "$folder/output" | cut -c1-90)"
+    status=1
+  fi
+}
+
 { date -u +%FT%TZ && uname -a && nvidia-smi; } >"$log" 2>&1
 row program passed failed skipped "s" result
-for program in "${programs[@]}"; do
-  name="$(basename "$program")"
-  listed="$("$program" --gtest_filter="$gpu_tests" --gtest_list_tests 2>&1)" || {
-    echo "$listed" >>"$log"
-    row "$name" - - - - "FAILED to start: $(tail -n 1 <<<"$listed" | cut -c1-100)"
-    status=1
-    continue
-  }
-  [[ "$listed" == *"  "* ]] || continue
-  measure "$name" "" "$program" --gtest_filter="$gpu_tests"
-  for tool in memcheck racecheck synccheck initcheck; do
-    [[ "$name" == tests_core ]] || continue
-    if ! command -v compute-sanitizer >/dev/null; then
-      row "$name $tool" - - - - "skipped: no compute-sanitizer"
-      continue
-    fi
-    measure "$name $tool" 'Device not supported|not supported on this device|Unable to (attach|initialize)' \
-      compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" --gtest_filter="$sanitized_tests"
-  done
+for stage in "${stages[@]}"; do
+  case "$stage" in
+    tests | ranks | training | bench) "stage_$stage" ;;
+    *) echo "run.sh: there is no stage $stage; there are tests, ranks, training and bench" >&2 && exit 2 ;;
+  esac
 done
 rm -f "$folder/output"
-if [[ ${#table[@]} -eq 1 ]]; then
-  row "(none)" - - - - "FAILED: no program in $build has GPU tests"
-  status=1
-fi
 printf '%s\n' "${table[@]}" | tee -a "$log"
 echo "log: $log"
 exit "$status"

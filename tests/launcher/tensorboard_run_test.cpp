@@ -63,11 +63,11 @@ TEST_F(TensorBoardOfRun, each_trained_parameter_has_a_histogram_of_its_range) {
     const Tensor plane = Tensor::zeros({layout.trained_elements()}, dtype);
     // Padding holds a value that no histogram may show.
     for (std::int64_t k = 0; k < plane.elements(); ++k)
-      with_floating(dtype, "fill", [&](auto zero) { plane.data<decltype(zero)>()[k] = -1000; });
+      with_wide_floating(dtype, "fill", [&](auto zero) { plane.data<decltype(zero)>()[k] = -1000; });
     for (std::size_t k = 0; k < layout.trained(); ++k) {
       const ArenaEntry& entry = layout.entries()[k];
       for (std::int64_t i = 0; i < entry.count; ++i)
-        with_floating(dtype, "fill", [&](auto zero) {
+        with_wide_floating(dtype, "fill", [&](auto zero) {
           using T = decltype(zero);
           plane.data<T>()[entry.offset + i] = static_cast<T>(100 * (k + 1)) + static_cast<T>(i);
         });

@@ -85,7 +85,7 @@ TEST_F(Refusals, ALearningRateThatDivergesEndsWithTheGuard) {
          {"not finite", "--learning-rate"});
 }
 
-TEST_F(Refusals, AGpuThatNoNetworkCanUse) { expect(run(probe + "--device cuda"), 2, {"--device cuda", "cpu"}); }
+TEST_F(Refusals, AGpuThatIsNotThere) { expect(run(probe + "--device cuda:99"), 2, {"--device cuda:99", "cpu"}); }
 
 }  // namespace
 }  // namespace trireme

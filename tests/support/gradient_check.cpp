@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <random>
 
 #include "core/base/error.hpp"
+#include "tests/support/poisoned_memory.hpp"
 
 namespace trireme {
 namespace {
@@ -13,6 +15,17 @@ namespace {
 struct NoParameters final : GradientStore {
   Destination acquire(Parameter& parameter) override {
     fail(ExitCode::failure, "gradient check: the parameter {} was used; pass it as an input", parameter.name());
+  }
+  void ready(Parameter&) override {}
+};
+
+/// Keeps gradients of parameters in f32.
+struct WideStore final : GradientStore {
+  std::map<const Parameter*, Tensor> places;
+  Destination acquire(Parameter& parameter) override {
+    const auto [at, fresh] = places.try_emplace(&parameter);
+    if (fresh) at->second = Tensor::empty(parameter.shape(), DType::f32);
+    return {at->second, fresh ? Write::overwrite : Write::accumulate};
   }
   void ready(Parameter&) override {}
 };
@@ -29,48 +42,62 @@ std::vector<double> uniform(std::int64_t count, std::mt19937_64& bits, double lo
 
 std::vector<double> to_doubles(const Tensor& tensor) {
   return with_floating(tensor.dtype(), "gradient check", [&](auto zero) {
-    const auto values = tensor.to_vector<decltype(zero)>();
-    return std::vector<double>(values.begin(), values.end());
+    std::vector<double> out;
+    for (const auto value : tensor.to_vector<decltype(zero)>()) out.push_back(static_cast<double>(value));
+    return out;
   });
 }
 
-Tensor to_tensor(const std::vector<double>& values, const Shape& shape, DType dtype) {
-  return with_floating(dtype, "gradient check", [&](auto zero) {
+Tensor to_tensor(const std::vector<double>& values, const Shape& shape, const Setting& setting) {
+  return with_floating(setting.dtype, "gradient check", [&](auto zero) {
     using T = decltype(zero);
     std::vector<T> out(values.size());
     std::transform(values.begin(), values.end(), out.begin(), [](double v) { return static_cast<T>(v); });
-    return Tensor::from(out, shape);
+    return Tensor::from(out, shape, setting.device);
   });
 }
 
 struct Draws {
+  DType rounded = DType::f64;  ///< All values are those of this type.
   std::vector<std::vector<double>> inputs;
   /// Factors of the inputs in the loss, for a contribution that is there before the op's.
   std::vector<std::vector<double>> extra;
   std::mt19937_64 bits;
 };
 
+std::vector<double> rounded_to(DType dtype, std::vector<double> values) {
+  with_floating(dtype, "gradient check", [&](auto zero) {
+    for (double& value : values) value = static_cast<double>(static_cast<decltype(zero)>(value));
+  });
+  return values;
+}
+
 /// Everything random comes from here, in one order, so that all passes of a check see the same numbers.
-Draws draw_inputs(const GradientCase& row, std::uint64_t seed) {
+Draws draw_inputs(const GradientCase& row, std::uint64_t seed, DType rounded = DType::f64) {
   Draws out;
+  out.rounded = rounded;
   out.bits.seed(seed);
   for (const Shape& shape : row.shapes) out.inputs.push_back(uniform(shape.elements(), out.bits, row.low, row.high));
   for (const Shape& shape : row.shapes) out.extra.push_back(uniform(shape.elements(), out.bits, -1, 1));
+  for (auto* const all : {&out.inputs, &out.extra})
+    for (auto& values : *all) values = rounded_to(rounded, std::move(values));
   return out;
 }
 
 std::vector<double> draw_weights(const Draws& draws, std::int64_t count) {
   std::mt19937_64 bits = draws.bits;
-  return uniform(count, bits, -1, 1);
+  return rounded_to(draws.rounded, uniform(count, bits, -1, 1));
 }
 
 /// Writes or adds weight * seed, in the tensor's own type.
 void write_weights(const Destination& to, const std::vector<double>& weights) {
   with_floating(to.tensor.dtype(), "gradient check", [&](auto zero) {
     using T = decltype(zero);
-    const auto out = to.tensor.span<T>();
+    std::vector<T> out = to.tensor.to_vector<T>();
     for (std::size_t i = 0; i < weights.size(); ++i)
-      out[i] = static_cast<T>(weights[i]) + (to.mode == Write::accumulate ? out[i] : T{0});
+      out[i] = static_cast<T>(static_cast<double>(static_cast<T>(weights[i])) +
+                              (to.mode == Write::accumulate ? static_cast<double>(out[i]) : 0.0));
+    to.tensor.copy_from(Tensor::from(out, to.tensor.shape()));
   });
 }
 
@@ -85,15 +112,15 @@ Value weighted_sum(Context& context, const Inputs& parts, std::vector<std::vecto
                         loss);
 }
 
-/// A training pass on the host.
+/// A training pass.
 struct Pass {
   Stream stream;
-  StepAllocator memory{Device::cpu()};
+  test::PoisonedMemory memory;
   Context context{stream, memory};
   StepState state{.step = 3, .random_seed = 7};
   NoParameters store;
   Tape tape{store};
-  explicit Pass(const GradientCase& row) {
+  explicit Pass(const GradientCase& row, Device device = Device::cpu()) : stream(device), memory(device) {
     const std::int64_t rows = row.shapes.empty() || row.shapes[0].dims() == 0 ? 1 : row.shapes[0][0];
     context.begin_training({.tape = &tape, .state = &state, .peers = nullptr, .first_sample = 0, .global_rows = rows});
   }
@@ -103,12 +130,60 @@ double loss_of(const GradientCase& row, const Draws& draws, const std::vector<st
   Pass pass(row);
   Inputs values;
   for (std::size_t k = 0; k < inputs.size(); ++k)
-    values.push_back(pass.tape.watch(to_tensor(inputs[k], row.shapes[k], DType::f64)));
+    values.push_back(pass.tape.watch(to_tensor(inputs[k], row.shapes[k], {})));
   const std::vector<double> y = to_doubles(row.function(pass.context, values).tensor());
   const std::vector<double> weights = draw_weights(draws, static_cast<std::int64_t>(y.size()));
   double loss = 0;
   for (std::size_t i = 0; i < y.size(); ++i) loss += weights[i] * y[i];
   return loss;
+}
+
+Computed compute_from(const GradientCase& row, const Draws& draws, const Setting& setting) {
+  Pass pass(row, setting.device);
+  Inputs values;
+  for (std::size_t k = 0; k < row.shapes.size(); ++k)
+    values.push_back(pass.tape.watch(to_tensor(draws.inputs[k], row.shapes[k], setting)));
+  const Value y = row.function(pass.context, values);
+  Computed out{y.shape(), to_doubles(y.tensor()), {}};
+
+  Inputs parts{y};
+  std::vector<std::vector<double>> factors{draw_weights(draws, y.elements())};
+  if (setting.contribution == Contribution::second) {
+    parts.insert(parts.end(), values.begin(), values.end());
+    factors.insert(factors.end(), draws.extra.begin(), draws.extra.end());
+  }
+  pass.tape.backward(pass.context, weighted_sum(pass.context, parts, std::move(factors)), 1);
+  for (const Value& value : values) {
+    const Tensor gradient = pass.tape.gradient_of(value);
+    out.gradients.push_back(gradient ? to_doubles(gradient)
+                                     : std::vector<double>(static_cast<std::size_t>(value.elements()), 0.0));
+  }
+  return out;
+}
+
+/// The gradients of inputs that are parameters of type `half`, kept in f32.
+std::vector<std::vector<double>> compute_parameters(const GradientCase& row, const Draws& draws, DType half) {
+  WideStore store;
+  Tape tape(store);
+  Pass pass(row);
+  pass.context.begin_training({.tape = &tape, .state = &pass.state, .global_rows = pass.context.global_rows()});
+  std::vector<Parameter> parameters;
+  for (const Shape& shape : row.shapes) parameters.emplace_back(shape, Initializer::zeros());
+  Inputs values;
+  for (std::size_t k = 0; k < parameters.size(); ++k) {
+    parameters[k].bind(to_tensor(draws.inputs[k], row.shapes[k], {.dtype = half}), fmt::format("input {}", k),
+                       static_cast<int>(k));
+    values.push_back(tape.use(parameters[k]));
+  }
+  const Value y = row.function(pass.context, values);
+  Inputs parts{y};
+  parts.insert(parts.end(), values.begin(), values.end());
+  std::vector<std::vector<double>> factors{draw_weights(draws, y.elements())};
+  factors.insert(factors.end(), draws.extra.begin(), draws.extra.end());
+  tape.backward(pass.context, weighted_sum(pass.context, parts, std::move(factors)), 1);
+  std::vector<std::vector<double>> out;
+  for (const Parameter& parameter : parameters) out.push_back(to_doubles(store.places.at(&parameter)));
+  return out;
 }
 
 double largest(const std::vector<double>& values) {
@@ -177,27 +252,11 @@ GradientCases::GradientCases(std::vector<GradientCase> rows) {
 }
 
 Computed compute(const GradientCase& row, DType dtype, Contribution contribution, std::uint64_t seed) {
-  const Draws draws = draw_inputs(row, seed);
-  Pass pass(row);
-  Inputs values;
-  for (std::size_t k = 0; k < row.shapes.size(); ++k)
-    values.push_back(pass.tape.watch(to_tensor(draws.inputs[k], row.shapes[k], dtype)));
-  const Value y = row.function(pass.context, values);
-  Computed out{y.shape(), to_doubles(y.tensor()), {}};
+  return compute(row, {dtype, Device::cpu(), contribution}, seed);
+}
 
-  Inputs parts{y};
-  std::vector<std::vector<double>> factors{draw_weights(draws, y.elements())};
-  if (contribution == Contribution::second) {
-    parts.insert(parts.end(), values.begin(), values.end());
-    factors.insert(factors.end(), draws.extra.begin(), draws.extra.end());
-  }
-  pass.tape.backward(pass.context, weighted_sum(pass.context, parts, std::move(factors)), 1);
-  for (const Value& value : values) {
-    const Tensor gradient = pass.tape.gradient_of(value);
-    out.gradients.push_back(gradient ? to_doubles(gradient)
-                                     : std::vector<double>(static_cast<std::size_t>(value.elements()), 0.0));
-  }
-  return out;
+Computed compute(const GradientCase& row, const Setting& setting, std::uint64_t seed) {
+  return compute_from(row, draw_inputs(row, seed), setting);
 }
 
 std::string check_gradient(const GradientCase& row, std::uint64_t seed) {
@@ -207,6 +266,20 @@ std::string check_gradient(const GradientCase& row, std::uint64_t seed) {
   if (error.empty()) error = check_accumulation(draws, first, compute(row, DType::f64, Contribution::second, seed));
   if (error.empty()) error = check_f32(row, first, seed);
   return error.empty() ? error : fmt::format("{} (seed {}): {}", row.name(), seed, error);
+}
+
+std::string check_half(const GradientCase& row, DType half, std::uint64_t seed) {
+  const double tolerance = row.half_tolerance * (half == DType::bf16 ? 0x1p-7 : 0x1p-10);
+  const Draws draws = draw_inputs(row, seed, half);
+  const Computed want = compute_from(row, draws, {.contribution = Contribution::second});
+  const Computed got = compute_from(row, draws, {.dtype = half, .contribution = Contribution::second});
+  std::string error = compare("output", got.output, want.output, tolerance);
+  for (std::size_t k = 0; k < got.gradients.size() && error.empty(); ++k)
+    error = compare(fmt::format("gradient of input {}", k), got.gradients[k], want.gradients[k], tolerance);
+  const auto kept = error.empty() ? compute_parameters(row, draws, half) : std::vector<std::vector<double>>();
+  for (std::size_t k = 0; k < kept.size() && error.empty(); ++k)
+    error = compare(fmt::format("f32 gradient of parameter {}", k), kept[k], want.gradients[k], tolerance);
+  return error.empty() ? error : fmt::format("{} in {} (seed {}): {}", row.name(), name_of(half), seed, error);
 }
 
 Shape meta_shape(const GradientCase& row, DType dtype) {

@@ -35,6 +35,17 @@ std::vector<T> unset(std::int64_t n) {
   return std::vector<T>(static_cast<std::size_t>(n), static_cast<T>(NAN));
 }
 
+/// The values as T holds them: a reference in f64 then sees what a kernel sees.
+template <class T>
+Values rounded(Values values) {
+  for (double& value : values) value = static_cast<double>(static_cast<T>(value));
+  return values;
+}
+
+/// Twice the distance of neighbouring numbers at 1, for results of kernels on values that T holds exactly.
+template <class T>
+constexpr double half_tolerance = std::is_same_v<T, BFloat16> ? 0x1p-6 : 0x1p-9;
+
 template <class T>
 void expect_near(const std::vector<T>& got, const Values& want, double tolerance, const std::string& what) {
   ASSERT_EQ(got.size(), want.size()) << what;

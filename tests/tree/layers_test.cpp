@@ -30,7 +30,8 @@ const std::vector<std::string> files_only = {"core/io/", "tests/"};
 const std::vector<std::string> device_only = {"core/device/", "core/kernels/", "tests/gpu/"};
 const std::vector<Home> homes = {
     {"mpi.h", {"comm/mpi.", "comm/mpi_", "tests/"}},
-    {"nccl", {"comm/nccl_communicator.", "tests/gpu/"}},
+    {"mpi-ext.h", {"comm/mpi_"}},
+    {"nccl", {"comm/nccl_", "tests/gpu/"}},
     {"hdf5", files_only},
     {"H5", files_only},
     {"xxhash", files_only},

@@ -33,7 +33,11 @@ std::unique_ptr<LanguageModel> make(const std::string& name, const TokenData& to
 }
 
 Json values_of(const Tensor& tensor) {
-  return with_floating(tensor.dtype(), "probe", [&](auto zero) { return Json(tensor.to_vector<decltype(zero)>()); });
+  std::vector<double> out;
+  with_floating(tensor.dtype(), "probe", [&](auto zero) {
+    for (const auto value : tensor.to_vector<decltype(zero)>()) out.push_back(static_cast<double>(value));
+  });
+  return out;
 }
 
 }  // namespace

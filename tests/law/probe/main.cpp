@@ -32,7 +32,11 @@ Sequential make(const std::string& name, std::int64_t classes) {
 }
 
 Json values_of(const Tensor& tensor) {
-  return with_floating(tensor.dtype(), "probe", [&](auto zero) { return Json(tensor.to_vector<decltype(zero)>()); });
+  std::vector<double> out;
+  with_floating(tensor.dtype(), "probe", [&](auto zero) {
+    for (const auto value : tensor.to_vector<decltype(zero)>()) out.push_back(static_cast<double>(value));
+  });
+  return out;
 }
 
 void write(const std::string& path, const std::string& text) {

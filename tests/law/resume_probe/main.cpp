@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 
 #include "core/io/file.hpp"
@@ -26,7 +27,9 @@ struct Watch {
   std::string ledger = {};         // folder; empty: none
   std::int64_t poison_first = -1;  // positions of the sample stream whose images become NaN
   std::int64_t poison_last = -1;
-  double poison_factor = 0;  // not 0: they are multiplied by it instead
+  double poison_factor = 0;       // not 0: they are multiplied by it instead
+  std::int64_t break_first = -1;  // positions whose gradients become infinite, while their loss is sound
+  std::int64_t break_last = -1;
   std::int64_t stop_at = 0;  // batch of all evaluations, counted from 1, at which rank 1 gets SIGTERM; 0: none
   std::int64_t evaluation_batch = 256;
 };
@@ -46,7 +49,9 @@ class WatchedClassification final : public Classification {
   }
 
   Loss loss(Context& context, const Batch& batch) override {
-    const Tensor& images = batch.field("image");
+    const Tensor& where = batch.field("image");
+    const bool on_host = where.device() == Device::cpu();
+    const Tensor images = on_host ? where : where.clone(Device::cpu());
     const auto bytes = images.bytes() / static_cast<std::size_t>(batch.rows());
     auto* const first = static_cast<std::byte*>(images.raw());
     std::string lines;
@@ -63,8 +68,12 @@ class WatchedClassification final : public Classification {
           pixel *= static_cast<float>(watch_.poison_factor);
       }
     }
+    if (!on_host) where.copy_from(images);
     if (ledger_ >= 0) write_all(ledger_, lines, "the ledger");
-    return Classification::loss(context, batch);
+    Loss out = Classification::loss(context, batch);
+    const auto begin = static_cast<std::int64_t>(batch.first_row_position()), end = begin + batch.rows();
+    if (begin <= watch_.break_last && end > watch_.break_first) out.sum = broken(context, out.sum);
+    return out;
   }
 
   std::vector<double> evaluate(Context& context, const Batch& batch) override {
@@ -74,6 +83,17 @@ class WatchedClassification final : public Classification {
   std::int64_t evaluation_batch(std::int64_t) const override { return watch_.evaluation_batch; }
 
  private:
+  static Value broken(Context& context, const Value& loss) {
+    return context.record({"broken",
+                           {&loss, 1},
+                           [](Context&, Gradients& g) {
+                             const Tensor infinite = g.output().clone();
+                             infinite.span<float>()[0] = INFINITY;
+                             g.hand_over(0, infinite);
+                           }},
+                          loss.tensor());
+  }
+
   Watch watch_;
   int rank_;
   int ledger_ = -1;
@@ -92,6 +112,8 @@ int main(int argc, char** argv) {
       .add("model", &model_name, "the network", {"norm", "mlp"})
       .add("poison-first", &watch.poison_first, "first position of the stream whose image becomes NaN")
       .add("poison-last", &watch.poison_last, "last such position")
+      .add("break-first", &watch.break_first, "first position of the stream whose gradients become infinite")
+      .add("break-last", &watch.break_last, "last such position")
       .add("poison-factor", &watch.poison_factor, "the image is multiplied by it instead; 0: NaN");
   options.group("Run")
       .add("ledger", &watch.ledger, "folder for what each rank saw")

@@ -1,0 +1,301 @@
+// Communicators for data on GPUs, with real ranks. Each kind is there twice: on a GPU (names with cuda_, skipped where
+// there is none; tests/gpu/run.sh starts several ranks on one), and as the same code over host memory, with MPI in
+// NCCL's place. Values are small integers, so every sum is exact in every type.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "comm/call_group.hpp"
+#include "core/kernels/accumulate.hpp"
+#include "core/kernels/launch.hpp"
+#include "tests/comm/gpu_kinds.hpp"
+
+namespace trireme {
+namespace {
+
+using test::compute_on;
+
+class GpuCommunicatorTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (!test::gpu_kind_is_there(GetParam())) GTEST_SKIP() << "skipped: no GPU (" << cuda_unavailable_reason() << ")";
+    device_ = test::device_of(GetParam());
+    comm_ = test::gpu_communicator(GetParam());
+    rank_ = comm_->rank();
+    size_ = comm_->size();
+  }
+
+  template <class F>
+  Tensor filled(std::int64_t n, DType dtype, F&& value) const;
+
+  Device device_ = Device::cpu();
+  std::shared_ptr<Communicator> comm_;
+  int rank_ = 0, size_ = 1;
+};
+
+const std::vector<std::int64_t> counts{0, 1, 7, 1000, 4097, 100003};
+const std::vector<DType> moved{DType::f32, DType::f64, DType::bf16, DType::f16,
+                               DType::i32, DType::i64, DType::u8,   DType::u16};
+const std::vector<DType> added(moved.begin(), moved.end() - 1);  // all but u16
+
+template <class F>
+void dispatch(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::bf16:
+      return f(BFloat16{});
+    case DType::f16:
+      return f(Float16{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+    case DType::u16:
+      return f(std::uint16_t{});
+  }
+}
+
+template <class F>
+Tensor GpuCommunicatorTest::filled(std::int64_t n, DType dtype, F&& value) const {
+  Tensor out;
+  dispatch(dtype, [&](auto zero) {
+    std::vector<decltype(zero)> values;
+    for (std::int64_t i = 0; i < n; ++i) values.push_back(static_cast<decltype(zero)>(static_cast<float>(value(i))));
+    out = Tensor::from(values, {n}, device_);
+  });
+  return out;
+}
+
+/// How many elements differ from value(i).
+template <class F>
+int wrong(const Tensor& tensor, F&& value) {
+  int bad = 0;
+  dispatch(tensor.dtype(), [&](auto zero) {
+    std::int64_t i = 0;
+    for (const auto x : tensor.to_vector<decltype(zero)>())
+      bad += static_cast<double>(static_cast<float>(x)) != static_cast<double>(value(i++));
+  });
+  return bad;
+}
+
+int value_of(int rank, std::int64_t i) { return (rank * 7 + static_cast<int>(i % 5)) % 11; }
+
+int expected(Reduction reduction, int size, std::int64_t i) {
+  int out = value_of(0, i);
+  for (int r = 1; r < size; ++r) {
+    const int v = value_of(r, i);
+    if (reduction == Reduction::sum) out += v;
+    if (reduction == Reduction::max) out = std::max(out, v);
+    if (reduction == Reduction::min) out = std::min(out, v);
+  }
+  return out;
+}
+
+TEST_P(GpuCommunicatorTest, AllReduceOfEveryTypeSizeAndOperation) {
+  for (const auto dtype : added) {
+    for (const auto n : counts) {
+      for (const auto op : {Reduction::sum, Reduction::max, Reduction::min}) {
+        const auto in = filled(n, dtype, [&](auto i) { return value_of(rank_, i); });
+        const auto out = filled(n, dtype, [](auto) { return 99; });
+        comm_->all_reduce(in, out, op).wait();
+        const auto want = [&](auto i) { return expected(op, size_, i); };
+        EXPECT_EQ(wrong(out, want), 0) << name_of(dtype) << " x " << n;
+        EXPECT_EQ(wrong(in, [&](auto i) { return value_of(rank_, i); }), 0) << "the input was changed";
+        comm_->all_reduce(in, op).wait();
+        EXPECT_EQ(wrong(in, want), 0) << name_of(dtype) << " x " << n << " in place";
+      }
+    }
+  }
+}
+
+/// 256 + 1 + 1 is 256 where every step is rounded to bf16, and 258 in f32.
+TEST_P(GpuCommunicatorTest, SumsOfBf16AreRoundedOnce) {
+  const std::int64_t n = 1003;
+  const auto mine = [&](auto) { return rank_ == 0 ? 256 : 1; };
+  const auto want = [&](auto) { return static_cast<float>(BFloat16(static_cast<float>(256 + size_ - 1))); };
+  const auto sum = filled(n, DType::bf16, mine), piece = filled(n, DType::bf16, mine);
+  comm_->all_reduce(sum).wait();
+  EXPECT_EQ(wrong(sum, want), 0);
+  const auto all = filled(n * size_, DType::bf16, mine), total = filled(n * size_, DType::bf16, mine);
+  comm_->reduce_scatter(all, piece).wait();
+  EXPECT_EQ(wrong(piece, want), 0);
+  comm_->reduce_to(size_ - 1, all, rank_ == size_ - 1 ? total : Tensor{}).wait();
+  EXPECT_EQ(wrong(total, rank_ == size_ - 1 ? std::function<float(std::int64_t)>(want) : mine), 0);
+}
+
+TEST_P(GpuCommunicatorTest, GathersScattersAndBroadcasts) {
+  for (const auto dtype : moved) {
+    for (const auto n : counts) {
+      const auto mine = filled(n, dtype, [&](auto i) { return value_of(rank_, i); });
+      const auto all = filled(n * size_, dtype, [](auto) { return 99; });
+      const auto piece_of = [&](auto i) { return value_of(static_cast<int>(i / n), i % n); };
+      comm_->all_gather(mine, all).wait();
+      EXPECT_EQ(wrong(all, piece_of), 0) << "all_gather of " << n;
+      const int root = size_ - 1;
+      const auto gathered = filled(n * size_, dtype, [](auto) { return 99; });
+      comm_->gather_to(root, mine, rank_ == root ? gathered : Tensor{}).wait();
+      if (rank_ == root) {
+        EXPECT_EQ(wrong(gathered, piece_of), 0) << "gather of " << n;
+      }
+      const auto back = filled(n, dtype, [](auto) { return 99; });
+      comm_->scatter_from(root, rank_ == root ? gathered : Tensor{}, back).wait();
+      EXPECT_EQ(wrong(back, [&](auto i) { return value_of(rank_, i); }), 0) << "scatter of " << n;
+      const auto sent = filled(n, dtype, [&](auto i) { return rank_ == root ? value_of(5, i) : 99; });
+      comm_->broadcast(sent, root).wait();
+      EXPECT_EQ(wrong(sent, [](auto i) { return value_of(5, i); }), 0) << "broadcast of " << n;
+    }
+  }
+}
+
+TEST_P(GpuCommunicatorTest, ReduceScatterReduceAndAllToAll) {
+  for (const auto dtype : added) {
+    for (const auto n : counts) {
+      const auto all = filled(n * size_, dtype, [&](auto i) { return value_of(rank_, i); });
+      const auto mine = filled(n, dtype, [](auto) { return 99; });
+      comm_->reduce_scatter(all, mine).wait();
+      EXPECT_EQ(wrong(mine, [&](auto i) { return expected(Reduction::sum, size_, i + n * rank_); }), 0) << n;
+      const auto total = filled(n * size_, dtype, [](auto) { return 99; });
+      comm_->reduce_to(0, all, rank_ == 0 ? total : Tensor{}, Reduction::max).wait();
+      if (rank_ == 0) {
+        EXPECT_EQ(wrong(total, [&](auto i) { return expected(Reduction::max, size_, i); }), 0) << n;
+      }
+      const auto exchanged = filled(n * size_, dtype, [](auto) { return 99; });
+      comm_->all_to_all(all, exchanged).wait();
+      const auto from = [&](auto i) { return value_of(static_cast<int>(i / n), i % n + n * rank_); };
+      EXPECT_EQ(wrong(exchanged, from), 0) << n;
+    }
+  }
+}
+
+TEST_P(GpuCommunicatorTest, APieceMayBeGatheredWhereItLies) {
+  const std::int64_t n = 3000;
+  const auto all = filled(n * size_, DType::f32, [&](auto i) { return i / n == rank_ ? value_of(rank_, i % n) : 99; });
+  comm_->all_gather(all.slice(n * rank_, n), all).wait();
+  EXPECT_EQ(wrong(all, [&](auto i) { return value_of(static_cast<int>(i / n), i % n); }), 0);
+}
+
+TEST_P(GpuCommunicatorTest, MessagesInARingBothWays) {
+  const int next = (rank_ + 1) % size_, last = (rank_ + size_ - 1) % size_;
+  for (const std::int64_t n : {std::int64_t{0}, std::int64_t{3}, std::int64_t{200000}}) {
+    const auto mine = filled(n, DType::f32, [&](auto i) { return value_of(rank_, i); });
+    const auto got = filled(n, DType::f32, [](auto) { return 99; });
+    auto sending = comm_->send(mine, next, 3);
+    auto receiving = comm_->recv(got, last, 3);
+    receiving.wait();
+    sending.wait();
+    EXPECT_EQ(wrong(got, [&](auto i) { return value_of(last, i); }), 0) << n;
+    comm_->exchange(mine, last, got, next);
+    EXPECT_EQ(wrong(got, [&](auto i) { return value_of(next, i); }), 0) << n;
+  }
+}
+
+TEST_P(GpuCommunicatorTest, AGroupOfMessagesAndSums) {
+  const std::int64_t n = 50001;
+  const int next = (rank_ + 1) % size_, last = (rank_ + size_ - 1) % size_;
+  const auto mine = filled(n, DType::f32, [&](auto i) { return value_of(rank_, i); });
+  const auto got = filled(n, DType::f32, [](auto) { return 99; }),
+             second = filled(n, DType::f32, [](auto) { return 99; });
+  CallGroup messages(*comm_);
+  comm_->send(mine, next);
+  comm_->send(mine, last);
+  comm_->recv(got, last);
+  comm_->recv(second, next);
+  messages.end().wait();
+  EXPECT_EQ(wrong(got, [&](auto i) { return value_of(last, i); }), 0);
+  EXPECT_EQ(wrong(second, [&](auto i) { return value_of(next, i); }), 0);
+  const auto half = filled(n, DType::bf16, [&](auto i) { return value_of(rank_, i); });
+  CallGroup sums(*comm_);
+  comm_->all_reduce(mine);
+  comm_->all_reduce(half);
+  sums.end().wait();
+  for (const auto& sum : {mine, half})
+    EXPECT_EQ(wrong(sum, [&](auto i) { return expected(Reduction::sum, size_, i); }), 0) << name_of(sum.dtype());
+}
+
+/// What is computed before a call is in it, and what waits for its event comes after: no host in between.
+TEST_P(GpuCommunicatorTest, CallsAreInOrderWithTheStreamThatComputes) {
+  const Stream& compute = compute_on(device_);
+  const std::int64_t n = 1 << 20;
+  const auto x = filled(n, DType::f32, [&](auto i) { return value_of(rank_, i); });
+  const auto y = filled(n, DType::f32, [](auto) { return 0; });
+  const auto share = 1.0f / static_cast<float>(size_);
+  for (int step = 0; step < 20; ++step) {
+    launch_elements(compute, n, kernels::AddScaled<float>{x.data<float>(), y.data<float>(), 1, 0});  // y = x
+    const auto event = comm_->all_reduce(y);
+    compute.wait(event);
+    // x = its share of the sum and 1 more, in two halves so that a late sum would be seen in one of them.
+    launch_elements(compute, n, kernels::Fill<float>{x.data<float>(), 1});
+    launch_elements(compute, n, kernels::AddScaled<float>{y.data<float>(), x.data<float>(), share, 1});
+  }
+  compute.synchronize();
+  double mean = 0;
+  for (int r = 0; r < size_; ++r) mean += value_of(r, 3) / static_cast<double>(size_);
+  const auto found = x.to_vector<float>();
+  EXPECT_NEAR(found[3], mean + 20, 1e-3);
+  EXPECT_EQ(std::set<float>(found.begin(), found.end()).size() <= 5, true) << "elements of equal index differ";
+}
+
+TEST_P(GpuCommunicatorTest, CallsMayBeWaitedForInAnyOrder) {
+  std::vector<Tensor> values;
+  std::vector<Event> events;
+  for (int k = 0; k < 12; ++k) {
+    values.push_back(filled(5000 * k + 1, DType::f32, [&](auto i) { return value_of(rank_ + k, i); }));
+    events.push_back(comm_->all_reduce(values.back()));
+    if (k % 4 == 3) events.push_back(comm_->barrier());
+    if (k % 3 == 1) comm_->progress();
+  }
+  for (std::size_t k = 0; k < events.size(); ++k) events[(k * 5 + to_size(rank_)) % events.size()].wait();
+  for (int k = 0; k < 12; ++k) {
+    const auto sum = [&](auto i) {
+      int out = 0;
+      for (int r = 0; r < size_; ++r) out += value_of(r + k, i);
+      return out;
+    };
+    EXPECT_EQ(wrong(values[to_size(k)], sum), 0) << k;
+  }
+}
+
+TEST_P(GpuCommunicatorTest, SplitsIntoHalvesAndDropsThoseWithoutColour) {
+  const auto half = comm_->split(rank_ % 2, rank_, "half");
+  const auto ones = filled(33, DType::f32, [](auto) { return 1; });
+  half->all_reduce(ones).wait();
+  EXPECT_EQ(wrong(ones, [&](auto) { return half->size(); }), 0);
+  const auto tail = comm_->split(rank_ == 0 ? -1 : 4, -rank_, "tail");
+  ASSERT_EQ(tail == nullptr, rank_ == 0);
+  if (!tail) return;
+  EXPECT_EQ(tail->rank(), size_ - 1 - rank_);
+  const auto ranks = filled(size_ - 1, DType::i32, [](auto) { return 99; });
+  tail->all_gather(filled(1, DType::i32, [&](auto) { return rank_; }), ranks).wait();
+  EXPECT_EQ(wrong(ranks, [&](auto i) { return size_ - 1 - i; }), 0);
+}
+
+TEST_P(GpuCommunicatorTest, HostValuesTakeTheCommunicatorBelow) {
+  const std::vector<double> mine{static_cast<double>(rank_), 1.0};
+  EXPECT_EQ(comm_->all_reduce_values(mine), (std::vector<double>{size_ * (size_ - 1) / 2.0, 1.0 * size_}));
+  EXPECT_EQ(comm_->all_gather_text("x").size(), to_size(size_));
+  comm_->barrier().wait();
+}
+
+TEST_P(GpuCommunicatorTest, SharedMemoryIsOfTheDevice) {
+  const auto memory = comm_->shared_allocator(400000);
+  ASSERT_EQ(memory->device(), device_);
+  const Tensor plane(memory->allocate(400000), 0, {100000}, DType::f32);
+  plane.copy_from(filled(100000, DType::f32, [&](auto i) { return value_of(rank_, i); }));
+  comm_->all_reduce(plane).wait();
+  EXPECT_EQ(wrong(plane, [&](auto i) { return expected(Reduction::sum, size_, i); }), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GpuCommunicatorTest,
+                         ::testing::Values("nccl", "nccl_reversed", "staged", "staged_mpi", "cuda_nccl",
+                                           "cuda_nccl_reversed", "cuda_nccl_registered", "cuda_staged",
+                                           "cuda_staged_direct"),
+                         [](const auto& chosen) { return chosen.param; });
+
+}  // namespace
+}  // namespace trireme

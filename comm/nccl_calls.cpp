@@ -16,7 +16,6 @@ struct Range {
   std::int64_t count = 0;
 };
 
-bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
 bool reduces(Collective kind) {
   return kind == Collective::all_reduce || kind == Collective::reduce || kind == Collective::reduce_scatter;
 }

@@ -169,7 +169,7 @@ void Communicator::check(const Call& call) const {
     if (!*tensor || moves(tensor->device())) continue;
     fail(ExitCode::failure,
          "{} on {}: a tensor lies on {}, which this communicator does not reach; copy it to the CPU, or make the "
-         "communicator with with_nccl() or with_staging()",
+         "communicator with with_gpu()",
          what, name(), tensor->device().name());
   }
   if (call.in && call.out && call.in.device() != call.out.device())

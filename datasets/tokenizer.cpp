@@ -21,6 +21,10 @@ namespace fs = std::filesystem;
 
 constexpr const char* ends_of_text[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[EOS]"};
 
+/// A vocabulary and its merges, as OpenAI published GPT-2's and as Hugging Face's older folders have them.
+constexpr std::pair<const char*, const char*> pairs_of_files[] = {{"encoder.json", "vocab.bpe"},
+                                                                  {"vocab.json", "merges.txt"}};
+
 [[noreturn]] void no_model(const std::string& problem) {
   fail(ExitCode::corrupt_input, "the tokenizer cannot be used: {}", problem);
 }
@@ -83,12 +87,13 @@ Tokenizer load_file(const std::string& path) {
   const std::string name = fs::path(path).filename().string();
   const std::string folder = fs::path(path).parent_path().string();
   const std::string front = folder.empty() ? "" : folder + "/";
-  if (name == "encoder.json" || name == "vocab.bpe") {
-    for (const char* needed : {"encoder.json", "vocab.bpe"}) {
+  for (const auto& [vocabulary, merges] : pairs_of_files) {
+    if (name != vocabulary && name != merges) continue;
+    for (const char* needed : {vocabulary, merges}) {
       if (!fs::is_regular_file(front + needed))
         fail(ExitCode::corrupt_input, "{} is half a tokenizer: {}{} is missing", path, front, needed);
     }
-    return Tokenizer(read_gpt2_files(front + "encoder.json", front + "vocab.bpe"));
+    return Tokenizer(read_gpt2_files(front + vocabulary, front + merges));
   }
   return Tokenizer::parse(read_file(path, most_tokenizer_bytes), path);
 }
@@ -145,16 +150,30 @@ Tokenizer::Tokenizer(TokenizerModel model) {
   state->hash = hash_text(to_text());
 }
 
+namespace {
+
+/// The file of a folder by which its tokenizer is loaded; empty: none.
+std::string file_in(const std::string& folder) {
+  std::error_code error;
+  for (const char* name : {tokenizer_file_name, pairs_of_files[0].first, pairs_of_files[1].first}) {
+    if (fs::is_regular_file(fs::path(folder) / name, error)) return (fs::path(folder) / name).string();
+  }
+  return "";
+}
+
+}  // namespace
+
+bool Tokenizer::is_in(const std::string& folder) { return !file_in(folder).empty(); }
+
 Tokenizer Tokenizer::load(const std::string& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) {
     if (!fs::exists(path, error)) fail(ExitCode::corrupt_input, "there is no tokenizer {}", path);
     return load_file(path);
   }
-  for (const char* name : {tokenizer_file_name, "encoder.json"}) {
-    if (fs::is_regular_file(fs::path(path) / name)) return load_file((fs::path(path) / name).string());
-  }
-  fail(ExitCode::corrupt_input, "{} holds no tokenizer: wanted {}, or encoder.json and vocab.bpe", path,
+  if (const std::string file = file_in(path); !file.empty()) return load_file(file);
+  fail(ExitCode::corrupt_input,
+       "{} holds no tokenizer: wanted {}, encoder.json and vocab.bpe, or vocab.json and merges.txt", path,
        tokenizer_file_name);
 }
 

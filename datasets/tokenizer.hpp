@@ -22,9 +22,12 @@ enum class SpecialTokens : std::uint8_t { as_text, recognised };
 
 class Tokenizer {
  public:
-  /// A folder with tokenizer.json or with encoder.json and vocab.bpe, or one of these files. ExitCode::corrupt_input
-  /// for anything else, and for kinds of tokenizer.json that are not byte-level BPE, with what is not supported.
+  /// A folder with tokenizer.json, with encoder.json and vocab.bpe, or with vocab.json and merges.txt, or one of these
+  /// files. ExitCode::corrupt_input for anything else, and for kinds of tokenizer.json that are not byte-level BPE,
+  /// with what is not supported.
   static Tokenizer load(const std::string& path);
+  /// Whether a folder has one of these files.
+  static bool is_in(const std::string& folder);
   /// What load() makes of a file with this text; `path` is for messages.
   static Tokenizer parse(const std::string& text, const std::string& path);
   /// Checks the model: ExitCode::corrupt_input where it is none.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # soak.sh [faults|fuzz]: repeats all tests for SOAK_MINUTES (30) or until one fails: what goes wrong once in a hundred times.
-# With the word faults: the tests of kills, power cuts and damaged checkpoints once, with the numbers of a long run
+# With the word faults: the tests of kills, power cuts, damaged checkpoints and hostile jobs once, with the numbers of a long run
 # (KILLS=1000 takes about an hour). `soak.sh fuzz` runs the fuzz targets, SOAK_FUZZ_RUNS (10000000) times each from
 # another seed every time: hours.
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -12,9 +12,9 @@ cluster/setup/packages.sh test
 timed "building into build/release" build release
 if [[ "${1:-}" == faults ]]; then
   export TRIREME_KILLS="${KILLS:-1000}" TRIREME_POWER_STATES="${POWER_STATES:-20000}"
-  export TRIREME_MUTATIONS="${MUTATIONS:-100000}"
-  say "$TRIREME_MUTATIONS mutations, $TRIREME_POWER_STATES power cuts"
-  build/release/tests/tests_launcher --gtest_filter='Damaged.*:*CheckpointCrash.*:*CheckpointPower*'
+  export TRIREME_MUTATIONS="${MUTATIONS:-100000}" TRIREME_HOSTILE_CASES="${HOSTILE_CASES:-50000}"
+  say "$TRIREME_MUTATIONS mutations, $TRIREME_POWER_STATES power cuts, $TRIREME_HOSTILE_CASES hostile jobs"
+  build/release/tests/tests_launcher --gtest_filter='Damaged.*:*CheckpointCrash.*:*CheckpointPower*:Preview.*'
   say "$TRIREME_KILLS kills"
   exec build/release/tests/tests_law --gtest_filter='Kill.*'
 fi

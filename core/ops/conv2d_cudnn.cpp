@@ -295,6 +295,7 @@ bool conv_data_gradient(Context& context, const ConvDataGradientCall& call) {
 }
 
 bool conv_filter_gradient(Context& context, const ConvFilterGradientCall& call) {
+  if (call.dfilter.tensor.dtype() != call.x.dtype()) return false;  // the library knows one type for all
   return convolve({context, filter_kind, call.extents, call.x.raw(), call.dy.raw(), call.dfilter});
 }
 

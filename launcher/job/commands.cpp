@@ -12,6 +12,8 @@
 #include "launcher/job/checkpoint_command.hpp"
 #include "launcher/job/data_command.hpp"
 #include "launcher/job/generate_command.hpp"
+#include "launcher/job/job_commands.hpp"
+#include "launcher/job/job_runner.hpp"
 #include "launcher/job/launch_command.hpp"
 #include "launcher/job/plot_command.hpp"
 #include "launcher/job/rank_exec.hpp"
@@ -35,6 +37,12 @@ int version_command(Arguments args);
 
 constexpr Command commands[] = {
     {"launch", "start a program on N ranks: trireme launch -n 2 -- PROGRAM ARGS", launch_command},
+    {"submit", "start a job that goes on without this terminal: trireme submit JOB.ini", submit_command},
+    {"list", "list the submitted jobs", list_command},
+    {"status", "say how a job stands", status_command},
+    {"logs", "print what a job said", logs_command},
+    {"cancel", "ask a job to save and end", cancel_command},
+    {"resume", "start a job that ended again", resume_command},
     {"data", "import data sets, look into them, check them", data_command},
     {"checkpoint", "list, check, look into, compare, remove, export and import checkpoints", checkpoint_command},
     {"generate", "write on from a prompt with a trained language model", generate_command},
@@ -42,6 +50,7 @@ constexpr Command commands[] = {
     {"help", "say more about a command: trireme help launch", help_command},
     {"version", "list version, features and libraries", version_command},
     {"rank-exec", "", rank_exec_command},
+    {"job-run", "", job_run_command},
 };
 
 std::string overview() {

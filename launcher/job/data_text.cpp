@@ -62,7 +62,7 @@ int tokenize_command(Words args) {
                    texts);
   line.options()
       .add("tokenizer", &tokens.tokenizer,
-           "tokenizer.json, a folder with it or with encoder.json and vocab.bpe; must be given")
+           "tokenizer.json, or a folder with it or with GPT-2's two files; must be given")
       .add("out", &tokens.out, "folder of the token set; appears whole or not at all; must be given")
       .add("name", &tokens.name, "name of the token set; empty: the folder's name")
       .add("end-of-text", &tokens.end_of_text,

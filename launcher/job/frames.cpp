@@ -16,15 +16,14 @@ char part_of(FrameKind kind) {
 
 }  // namespace
 
-std::vector<std::string> encode(const Frame& frame) {
+std::vector<std::string> encode(const Frame& frame, std::size_t most) {
   std::vector<std::string> out;
   std::string_view rest = frame.text;
   const bool divisible = frame.kind == FrameKind::output || frame.kind == FrameKind::error;
   if (!divisible) rest = rest.substr(0, max_frame_text);
-  while (rest.size() > max_frame_text) {
-    out.push_back(
-        fmt::format("{}{}{} {}\n", frame_mark, part_of(frame.kind), frame.rank, rest.substr(0, max_frame_text)));
-    rest.remove_prefix(max_frame_text);
+  while (divisible && rest.size() > most) {
+    out.push_back(fmt::format("{}{}{} {}\n", frame_mark, part_of(frame.kind), frame.rank, rest.substr(0, most)));
+    rest.remove_prefix(most);
   }
   out.push_back(fmt::format("{}{}{} {}\n", frame_mark, static_cast<char>(frame.kind), frame.rank, rest));
   return out;

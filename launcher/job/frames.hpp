@@ -29,8 +29,8 @@ struct Frame {
 
 constexpr std::size_t max_frame_text = 3900;
 
-/// `frame` as bytes; texts too long become several frames.
-std::vector<std::string> encode(const Frame& frame);
+/// `frame` as bytes; texts of more than `most` bytes become several frames.
+std::vector<std::string> encode(const Frame& frame, std::size_t most = max_frame_text);
 /// Nothing where `line` (without its end) is no frame, e.g. words of mpirun itself.
 std::optional<Frame> decode(std::string_view line);
 

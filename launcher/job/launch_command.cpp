@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "core/base/error.hpp"
@@ -35,9 +36,15 @@ void declare(OptionSet& options, LaunchOptions& out) {
   options.group("Placement")
       .add("ranks,n", &settings.ranks, "processes to start", {.low = 1, .high = 65536})
       .add("hosts", &settings.hosts, "hosts to start them on: a,b or a:4,b:4 (ranks per host)")
-      .add("hostfile", &settings.hostfile, "file of hosts in mpirun's form")
+      .add("hostfile", &settings.hostfile, "file of hosts, a line each: NAME, NAME slots=N or NAME:N")
+      .add("include", &settings.filter.include, "use only these of the hosts: a,b")
+      .add("exclude", &settings.filter.exclude, "leave these of the hosts out")
+      .add("ranks-per-node", &settings.ranks_per_node, "of every host; 0: as the hosts say", {.low = 0, .high = 65536})
       .add("threads", &settings.threads, "threads per rank; 0: cores of a host / its ranks", {.low = 0, .high = 4096})
-      .add("mpirun-options", &settings.mpirun_options, "more words for mpirun, split at spaces");
+      .add("environment", &settings.environment, "further variables for every rank: names, separated by commas")
+      .add("starter", &settings.starter, "mpirun, or srun inside an allocation of Slurm",
+           {{"mpirun", RankStarter::mpirun}, {"srun", RankStarter::srun}})
+      .add("mpirun-options", &settings.mpirun_options, "more words for mpirun (or srun), split at spaces");
   options.group("Output")
       .add("dry-run", &out.dry_run, "print the mpirun command and start nothing")
       .add("log-dir", &settings.log_folder, "folder of rank-N.log; empty: runs/logs/DATE-TIME-PID")
@@ -76,6 +83,9 @@ void check(const LaunchSettings& settings) {
   if (!settings.hosts.empty() && !settings.hostfile.empty()) {
     fail(ExitCode::usage, "trireme launch: --hosts and --hostfile both say where to start; give one of them");
   }
+  if (settings.starter == RankStarter::srun && !(settings.hosts.empty() && settings.hostfile.empty())) {
+    fail(ExitCode::usage, "trireme launch: srun starts ranks where Slurm says; leave --hosts and --hostfile out");
+  }
   if (find_program(settings.program[0]).empty()) {
     fail(ExitCode::usage, "trireme launch: cannot find the program '{}' (or it is not executable); {}",
          settings.program[0],
@@ -83,11 +93,17 @@ void check(const LaunchSettings& settings) {
   }
 }
 
-}  // namespace
-
-int launch_command(std::span<const std::string> args) {
-  auto [before, program] = split_at_dashes({args.begin(), args.end()});
+/// What was asked, looked up, checked and planned; nothing where --help was asked for and is printed.
+struct Prepared {
   LaunchOptions chosen;
+  LaunchFacts facts;
+  LaunchPlan plan;
+};
+
+std::optional<Prepared> prepare(std::span<const std::string> args) {
+  auto [before, program] = split_at_dashes({args.begin(), args.end()});
+  Prepared out;
+  LaunchOptions& chosen = out.chosen;
   OptionSet options(
       {.name = "trireme launch",
        .summary = "starts a program on N ranks through mpirun: trireme launch -n N [options] -- PROGRAM ARGS",
@@ -97,7 +113,7 @@ int launch_command(std::span<const std::string> args) {
   declare(options, chosen);
   std::vector<std::string> stray;
   options.positional("-- PROGRAM ARGS", &stray, "what every rank runs");
-  if (options.parse(before) == ParseOutcome::exit_done) return 0;
+  if (options.parse(before) == ParseOutcome::exit_done) return std::nullopt;
   LaunchSettings& settings = chosen.settings;
   settings.program = std::move(program);
   if (!stray.empty()) {
@@ -107,19 +123,35 @@ int launch_command(std::span<const std::string> args) {
   check(settings);
   if (settings.log_folder.empty()) settings.log_folder = default_log_folder();
   settings.log_folder = std::filesystem::absolute(settings.log_folder).lexically_normal().string();
-  const LaunchFacts facts = look_around(settings);
-  const LaunchPlan plan = plan_launch(settings, facts);
+  out.facts = look_around(settings);
+  out.plan = plan_launch(settings, out.facts);
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> launched_command(std::span<const std::string> args) {
+  const auto prepared = prepare(args);
+  return prepared ? prepared->plan.command : std::vector<std::string>{};
+}
+
+int launch_command(std::span<const std::string> args) {
+  const auto prepared = prepare(args);
+  if (!prepared) return 0;
+  const auto& [chosen, facts, plan] = *prepared;
   for (const std::string& warning : plan.warnings) log::warning("trireme launch: {}", warning);
   if (chosen.dry_run) {
     std::puts(shell_quoted(plan.command).c_str());
     return 0;
   }
-  if (find_program("mpirun").empty()) {
-    fail(ExitCode::usage, "trireme launch: mpirun is not on the PATH. On Debian: apt-get install openmpi-bin");
+  if (find_program(plan.command[0]).empty()) {
+    fail(ExitCode::usage, "trireme launch: {} is not on the PATH. On Debian: apt-get install {}", plan.command[0],
+         plan.command[0] == "mpirun" ? "openmpi-bin" : "slurm-client");
   }
   return supervise({.command = plan.command,
-                    .ranks = static_cast<int>(settings.ranks),
-                    .log_folder = settings.log_folder,
+                    .ranks = static_cast<int>(chosen.settings.ranks),
+                    .log_folder = chosen.settings.log_folder,
+                    .hostfile = plan.hostfile,
                     .timeout_seconds = chosen.timeout,
                     .grace_seconds = chosen.grace,
                     .terminal_columns = facts.terminal_columns});

@@ -4,9 +4,13 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 namespace trireme {
 
 int launch_command(std::span<const std::string> args);
+
+/// The command that launch_command() would run: mpirun or srun, the wrapper around each rank, the program.
+std::vector<std::string> launched_command(std::span<const std::string> args);
 
 }  // namespace trireme

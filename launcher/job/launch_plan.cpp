@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <initializer_list>
 #include <set>
 #include <sstream>
 
@@ -17,29 +18,11 @@
 namespace trireme {
 namespace {
 
-std::int64_t slots_of(const std::string& text, const std::string& host) {
-  std::int64_t slots = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), slots);
-  if (error != std::errc{} || end != text.data() + text.size() || slots < 1) {
-    fail(ExitCode::usage, "host '{}': found '{}' slots, wanted a whole number of at least 1", host, text);
-  }
-  return slots;
-}
-
 std::int64_t ranks_on_fullest_host(const std::vector<HostSlots>& hosts, std::int64_t ranks) {
   if (hosts.empty()) return ranks;
   std::int64_t most = ceil_div(ranks, static_cast<std::int64_t>(hosts.size()));
   for (const HostSlots& host : hosts) most = std::max(most, host.slots);
   return std::min(most, ranks);
-}
-
-/// mpirun takes a host without a count for one slot; the user means an even share.
-std::string host_list(const std::vector<HostSlots>& hosts, std::int64_t share) {
-  std::string out;
-  for (const HostSlots& host : hosts) {
-    out += fmt::format("{}{}:{}", out.empty() ? "" : ",", host.name, host.slots > 0 ? host.slots : share);
-  }
-  return out;
 }
 
 const std::string* value_of(const LaunchFacts& facts, const std::string& name) {
@@ -49,17 +32,17 @@ const std::string* value_of(const LaunchFacts& facts, const std::string& name) {
   return nullptr;
 }
 
-void add_binding(const LaunchFacts& facts, LaunchPlan& plan) {
-  auto& command = plan.command;
+void choose_cores(const LaunchFacts& facts, LaunchPlan& plan) {
   if (plan.ranks_per_host <= facts.cores) {
     plan.cores_per_rank = facts.cores / plan.ranks_per_host;
-    const std::string place = fmt::format("slot:PE={}", plan.cores_per_rank);
-    command.insert(command.end(), {"--bind-to", "core", "--map-by", place});
   } else {
-    command.insert(command.end(), {"--bind-to", "none", "--oversubscribe"});
     plan.warnings.push_back(fmt::format("{} ranks share the {} cores of a host: they take turns and are slower than {}",
                                         plan.ranks_per_host, facts.cores, facts.cores));
   }
+}
+
+void add(std::vector<std::string>& command, std::initializer_list<std::string> words) {
+  command.insert(command.end(), words);
 }
 
 void choose_threads(const LaunchSettings& settings, const LaunchFacts& facts, LaunchPlan& plan) {
@@ -76,70 +59,109 @@ void choose_threads(const LaunchSettings& settings, const LaunchFacts& facts, La
   }
 }
 
-void add_environment(const LaunchFacts& facts, LaunchPlan& plan, const std::string& log_folder) {
+std::vector<std::string> names_of(const std::string& list) {
+  std::vector<std::string> names;
+  std::istringstream parts(list);
+  for (std::string name; std::getline(parts, name, ',');) names.push_back(name);
+  return names;
+}
+
+/// What every rank finds set beside the names of settings.environment.
+std::vector<std::pair<std::string, std::string>> variables(const LaunchSettings& settings, const LaunchFacts& facts,
+                                                           const LaunchPlan& plan) {
   std::vector<std::pair<std::string, std::string>> all = {{"OMP_NUM_THREADS", plan.threads}};
   // Threads that wait actively take the cores from the communication of their own rank.
   if (value_of(facts, "OMP_WAIT_POLICY") == nullptr) all.emplace_back("OMP_WAIT_POLICY", "PASSIVE");
-  all.emplace_back("TRIREME_RANK_LOG_DIR", log_folder);
+  all.emplace_back("TRIREME_RANK_LOG_DIR", settings.log_folder);
   all.emplace_back("TRIREME_TERMINAL", fmt::format("{}", facts.terminal_columns));
+  const std::vector<std::string> hidden = names_of(settings.environment);
   for (const auto& one : facts.environment) {
     const auto same = [&](const auto& known) { return known.first == one.first; };
-    if (std::none_of(all.begin(), all.end(), same)) all.push_back(one);
+    const bool shown = std::find(hidden.begin(), hidden.end(), one.first) == hidden.end();
+    if (shown && std::none_of(all.begin(), all.end(), same)) all.push_back(one);
   }
+  return all;
+}
+
+void add_hosts(const LaunchSettings& settings, const std::vector<HostSlots>& hosts, LaunchPlan& plan) {
+  auto& command = plan.command;
+  // A host that is lost or cannot be reached is noticed within seconds; without these, within minutes or never.
+  add(command, {"--mca", "oob_tcp_keepalive_time", "5", "--mca", "oob_tcp_keepalive_intvl", "2", "--mca",
+                "oob_tcp_keepalive_probes", "3"});
+  if (hosts.empty()) return;
+  if (settings.mpirun_options.find("plm_rsh_a") == std::string::npos) {
+    add(command, {"--mca", "plm_rsh_args", "-o BatchMode=yes -o ConnectTimeout=10"});
+  }
+  // mpirun takes a host without a count for one slot; the user means an even share.
+  if (!has_ipv6(hosts)) return add(command, {"--host", host_list(hosts, plan.ranks_per_host)});
+  plan.hostfile = hostfile_text(hosts, plan.ranks_per_host);
+  add(command, {"--hostfile", settings.log_folder + "/hostfile"});
+}
+
+void compose_mpirun(const LaunchSettings& settings, const LaunchFacts& facts, const std::vector<HostSlots>& hosts,
+                    LaunchPlan& plan) {
+  auto& command = plan.command;
+  command = {"mpirun", "-n", fmt::format("{}", settings.ranks)};
+  if (facts.root) command.push_back("--allow-run-as-root");
+  if (plan.cores_per_rank > 0) {
+    add(command, {"--bind-to", "core", "--map-by", fmt::format("slot:PE={}", plan.cores_per_rank)});
+  } else {
+    add(command, {"--bind-to", "none", "--oversubscribe"});
+  }
+  add_hosts(settings, hosts, plan);
+  // A signal passed on by mpirun goes to the wrapper alone, which knows what its program expects (rank_exec.hpp).
+  add(command, {"--mca", "odls_base_signal_direct_children_only", "1"});
   // Given one by one: other hosts have this shell's environment only so.
-  for (const auto& [name, value] : all) plan.command.insert(plan.command.end(), {"-x", name + "=" + value});
+  for (const auto& [name, value] : variables(settings, facts, plan)) add(command, {"-x", name + "=" + value});
+  // A name alone: mpirun takes the value from its own environment, and no list of processes shows it.
+  for (const std::string& name : names_of(settings.environment)) add(command, {"-x", name});
+  std::istringstream words(settings.mpirun_options);
+  for (std::string word; words >> word;) command.push_back(word);
+  add(command, {facts.wrapper, "rank-exec", "--log-dir", settings.log_folder, "--"});
+}
+
+/// srun hands on its whole environment, names of settings.environment included.
+void compose_srun(const LaunchSettings& settings, const LaunchFacts& facts, LaunchPlan& plan) {
+  auto& command = plan.command;
+  command = {"srun",
+             "--mpi=pmix",
+             "--kill-on-bad-exit=1",
+             "--input=none",
+             "--export=ALL",
+             "--cpu-bind=none",
+             "-n",
+             fmt::format("{}", settings.ranks)};
+  if (settings.ranks_per_node > 0) command.push_back(fmt::format("--ntasks-per-node={}", settings.ranks_per_node));
+  if (settings.threads > 0) command.push_back(fmt::format("--cpus-per-task={}", settings.threads));
+  std::istringstream words(settings.mpirun_options);
+  for (std::string word; words >> word;) command.push_back(word);
+  command.push_back("env");
+  for (const auto& [name, value] : variables(settings, facts, plan)) command.push_back(name + "=" + value);
+  // srun cuts lines after 1024 bytes and mixes the ranks' pieces.
+  add(command, {facts.wrapper, "rank-exec", "--log-dir", settings.log_folder, "--frame-bytes", "900", "--"});
 }
 
 }  // namespace
 
-std::vector<HostSlots> read_hosts(const std::string& list) {
-  std::vector<HostSlots> hosts;
-  std::istringstream parts(list);
-  for (std::string part; std::getline(parts, part, ',');) {
-    const std::size_t colon = part.find(':');
-    const std::string name = part.substr(0, colon);
-    if (name.empty()) fail(ExitCode::usage, "--hosts '{}': found an empty name, wanted NAME or NAME:SLOTS", list);
-    hosts.push_back({name, colon == std::string::npos ? 0 : slots_of(part.substr(colon + 1), name)});
-  }
-  return hosts;
-}
-
-std::vector<HostSlots> read_hostfile(const std::string& text) {
-  std::vector<HostSlots> hosts;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line.substr(0, line.find('#')));
-    HostSlots host;
-    if (!(words >> host.name)) continue;
-    for (std::string word; words >> word;) {
-      if (word.starts_with("slots=")) host.slots = slots_of(word.substr(6), host.name);
-    }
-    hosts.push_back(host);
-  }
-  return hosts;
-}
-
 LaunchPlan plan_launch(const LaunchSettings& settings, const LaunchFacts& facts) {
   LaunchPlan plan;
-  const auto hosts = settings.hosts.empty() ? read_hostfile(facts.hostfile_text) : read_hosts(settings.hosts);
-  plan.ranks_per_host = ranks_on_fullest_host(hosts, settings.ranks);
-  auto& command = plan.command;
-  command = {"mpirun", "-n", fmt::format("{}", settings.ranks)};
-  if (facts.root) command.push_back("--allow-run-as-root");
+  std::vector<HostSlots> hosts;
   if (!settings.hosts.empty()) {
-    command.insert(command.end(), {"--host", host_list(hosts, plan.ranks_per_host)});
+    hosts = read_hosts(settings.hosts);
   } else if (!settings.hostfile.empty()) {
-    command.insert(command.end(), {"--hostfile", settings.hostfile});
+    hosts = read_hostfile(facts.hostfile_text, settings.hostfile);
   }
-  add_binding(facts, plan);
-  // A signal passed on by mpirun goes to the wrapper alone, which knows what its program expects (rank_exec.hpp).
-  command.insert(command.end(), {"--mca", "odls_base_signal_direct_children_only", "1"});
+  hosts = filtered(hosts, settings.filter);
+  plan.ranks_per_host =
+      settings.ranks_per_node > 0 ? settings.ranks_per_node : ranks_on_fullest_host(hosts, settings.ranks);
+  choose_cores(facts, plan);
   choose_threads(settings, facts, plan);
-  add_environment(facts, plan, settings.log_folder);
-  std::istringstream words(settings.mpirun_options);
-  for (std::string word; words >> word;) command.push_back(word);
-  command.insert(command.end(), {facts.wrapper, "rank-exec", "--log-dir", settings.log_folder, "--"});
-  command.insert(command.end(), settings.program.begin(), settings.program.end());
+  if (settings.starter == RankStarter::mpirun) {
+    compose_mpirun(settings, facts, hosts, plan);
+  } else {
+    compose_srun(settings, facts, plan);
+  }
+  plan.command.insert(plan.command.end(), settings.program.begin(), settings.program.end());
   return plan;
 }
 

@@ -1,5 +1,5 @@
-// From what the user asked and what this machine is to the exact mpirun command: binding, threads, environment, hosts.
-// Pure: nothing is started, nothing is looked up.
+// From what the user asked and what this machine is to the exact mpirun or srun command: binding, threads, environment,
+// hosts. Pure: nothing is started, nothing is looked up.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,22 @@
 #include <utility>
 #include <vector>
 
+#include "launcher/job/host_list.hpp"
+
 namespace trireme {
+
+/// What starts the ranks: mpirun, by ssh or inside an allocation of Slurm; or srun, inside one.
+enum class RankStarter { mpirun, srun };
 
 struct LaunchSettings {
   std::int64_t ranks = 1;
-  std::string hosts = {};     // "a,b" or "a:4,b:4"
-  std::string hostfile = {};  // its path; its text is in LaunchFacts
-  std::int64_t threads = 0;   // 0: cores / ranks of a host
+  std::int64_t ranks_per_node = 0;  // 0: as the hosts say
+  std::string hosts = {};           // "a,b" or "a:4,b:4"
+  std::string hostfile = {};        // its path; its text is in LaunchFacts
+  HostFilter filter = {};
+  std::int64_t threads = 0;      // 0: cores / ranks of a host
+  std::string environment = {};  // names, separated by commas, that reach the ranks without their values being shown
+  RankStarter starter = RankStarter::mpirun;
   std::string log_folder = {};
   std::string mpirun_options = {};  // passed on, split at spaces
   std::vector<std::string> program = {};
@@ -35,18 +44,10 @@ struct LaunchPlan {
   std::int64_t ranks_per_host = 1;
   std::int64_t cores_per_rank = 0;  // bound; 0: not bound
   std::string threads;              // OMP_NUM_THREADS of every rank
+  std::string hostfile = {};        // to be written to log_folder/hostfile before the start; empty: none
 };
 
 LaunchPlan plan_launch(const LaunchSettings& settings, const LaunchFacts& facts);
-
-struct HostSlots {
-  std::string name;
-  std::int64_t slots = 0;  // 0: not said
-};
-/// Errors: usage for an empty name or a count that is no positive number.
-std::vector<HostSlots> read_hosts(const std::string& list);
-/// Lines "name slots=N"; '#' begins a comment.
-std::vector<HostSlots> read_hostfile(const std::string& text);
 
 /// Physical cores among the processors that this process may use.
 std::int64_t usable_cores();

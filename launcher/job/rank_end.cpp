@@ -107,6 +107,11 @@ std::string signal_name(int signal) {
   return name == nullptr ? fmt::format("signal {}", signal) : fmt::format("SIG{}", name);
 }
 
+std::string meaning_of_code(int code) {
+  if (code > 128 && code < 128 + 65) return fmt::format("killed by {}", signal_name(code - 128));
+  return fmt::format("code {}{}", code, meaning(code));
+}
+
 std::string describe(const RankEnd& end) {
   if (!end.ended) return "vanished without a word (killed together with its wrapper, or its host was lost)";
   if (end.signal != 0) return fmt::format("was killed by {} ({})", signal_name(end.signal), end.signal);

@@ -39,6 +39,8 @@ bool saved(const std::vector<RankEnd>& ends);
 
 /// "exited with code 14 (storage)", "was killed by SIGKILL (9)", ...
 std::string describe(const RankEnd& end);
+/// Of an exit code as shells give it: "code 14 (storage)", "killed by SIGKILL".
+std::string meaning_of_code(int code);
 /// "SIGTERM" for 15.
 std::string signal_name(int signal);
 

@@ -36,7 +36,7 @@ namespace {
 /// pieces, so a piece must be whole frames, which it is when the pipe was empty before it was written.
 class FrameSender {
  public:
-  FrameSender() {
+  explicit FrameSender(std::size_t most) : most_(most) {
     // mpirun may give standard output a pseudo terminal, whose fill level cannot be asked; standard error is a pipe.
     struct stat facts {};
     const bool pipe = ::fstat(STDERR_FILENO, &facts) == 0 && S_ISFIFO(facts.st_mode);
@@ -44,7 +44,7 @@ class FrameSender {
   }
 
   void send(const Frame& frame) {
-    for (const std::string& bytes : encode(frame)) {
+    for (const std::string& bytes : encode(frame, most_)) {
       if (buffer_.size() + bytes.size() > 4096) flush();
       buffer_ += bytes;
     }
@@ -72,8 +72,16 @@ class FrameSender {
     }
   }
 
+  std::size_t most_;
   int channel_;
   std::string buffer_;
+};
+
+struct WrapperSettings {
+  int rank = 0;
+  std::string folder = ".";
+  std::int64_t frame_bytes = max_frame_text;
+  std::vector<std::string> command = {};
 };
 
 std::string without_erasers(std::string text) {
@@ -105,9 +113,13 @@ std::vector<pid_t> rest_of_group() {
 
 class RankWrapper {
  public:
-  RankWrapper(int rank, const std::string& folder, std::vector<std::string> command)
-      : rank_(rank), folder_(folder), command_(std::move(command)), shows_status_(terminal_columns(STDOUT_FILENO) > 0) {
-    end_.rank = rank;
+  explicit RankWrapper(const WrapperSettings& settings)
+      : rank_(settings.rank),
+        folder_(settings.folder),
+        command_(settings.command),
+        shows_status_(terminal_columns(STDOUT_FILENO) > 0),
+        sender_(static_cast<std::size_t>(settings.frame_bytes)) {
+    end_.rank = rank_;
     char host[256] = {};
     ::gethostname(host, sizeof host - 1);
     end_.host = host;
@@ -313,18 +325,21 @@ int own_rank() {
 
 int rank_exec_command(std::span<const std::string> args) {
   auto [before, command] = split_at_dashes({args.begin(), args.end()});
-  std::string folder = ".";
+  WrapperSettings settings{.rank = own_rank(), .command = command};
   OptionSet options({.name = "trireme rank-exec",
                      .summary = "Runs one rank's program; started by `trireme launch`.",
                      .sources = OptionSources::command_line_only});
-  options.group("Output").add("log-dir", &folder, "folder of rank-N.log and rank-N.status");
+  options.group("Output")
+      .add("log-dir", &settings.folder, "folder of rank-N.log and rank-N.status")
+      .add("frame-bytes", &settings.frame_bytes, "most bytes of a line that are sent as one piece",
+           {.low = 100, .high = max_frame_text});
   if (options.parse(before) == ParseOutcome::exit_done) return 0;
   if (command.empty()) fail(ExitCode::usage, "trireme rank-exec: no program after --");
   if (::getpgrp() != ::getpid()) ::setpgid(0, 0);
   const pid_t parent = ::getppid();
   ::prctl(PR_SET_PDEATHSIG, SIGHUP);
   if (::getppid() != parent) return static_cast<int>(ExitCode::peer_lost);
-  return RankWrapper(own_rank(), folder, std::move(command)).run();
+  return RankWrapper(settings).run();
 }
 
 }  // namespace trireme

@@ -77,6 +77,7 @@ class Supervisor {
       const bool old = name.starts_with("rank-") && (name.ends_with(".status") || name.ends_with(".log"));
       if (old) std::filesystem::remove(entry.path(), error);
     }
+    if (!settings_.hostfile.empty()) write_file_atomically(settings_.log_folder + "/hostfile", settings_.hostfile);
   }
 
   void turn(Child& child, int signals) {
@@ -223,7 +224,8 @@ class Supervisor {
       output_.say(fmt::format("trireme launch: mpirun ended with code {} and no rank failed by itself{}; it said:",
                               mpirun_code, cause ? early_leavers(ends) : ""));
       for (const Held& line : held_) output_.say(line.text);
-      return mpirun_code;
+      // Ranks that never ran are those of hosts that were not reached.
+      return output_.started() < settings_.ranks ? static_cast<int>(ExitCode::peer_lost) : mpirun_code;
     }
     output_.say(fmt::format("trireme launch: root cause: rank {} on {} {}{}", cause->rank, cause->host,
                             describe(*cause), cause->last_error.empty() ? "" : ": " + cause->last_error));

@@ -12,6 +12,7 @@ struct JobSettings {
   std::vector<std::string> command;  // mpirun with wrapped ranks
   int ranks = 1;
   std::string log_folder;
+  std::string hostfile = {};   // text of log_folder/hostfile, which the command names; empty: none
   double timeout_seconds = 0;  // 0: none
   double grace_seconds = 60;   // between the request and the order to end; 0: the order at once
   int terminal_columns = 0;

@@ -1,15 +1,11 @@
 #include "launcher/run/loaded_model.hpp"
 
-#include <filesystem>
-
 #include "comm/self_communicator.hpp"
 #include "launcher/run/checkpoint_load.hpp"
 #include "launcher/run/model_folder.hpp"
 
 namespace trireme {
 namespace {
-
-namespace fs = std::filesystem;
 
 void fill(LoadedModel& out, const std::vector<std::string>& candidates) {
   std::vector<NamedTensor> tensors;
@@ -56,8 +52,8 @@ LoadedModel load_language_model(const std::string& path, Device device) {
   }
   fill(out, candidates);
   for (const std::int64_t token : config.end_tokens) out.stops.push_back(static_cast<std::int32_t>(token));
-  if (const std::string file = folder + "/tokenizer.json"; fs::exists(file)) {
-    out.tokenizer = Tokenizer::load(file);
+  if (Tokenizer::is_in(folder)) {
+    out.tokenizer = Tokenizer::load(folder);
     if (const auto end = out.tokenizer->end_of_text()) out.stops.push_back(*end);
   }
   return out;

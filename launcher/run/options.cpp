@@ -97,6 +97,11 @@ detail::Option* OptionSet::find(const std::string& name) const {
   return nullptr;
 }
 
+bool OptionSet::stands_in_files(const detail::Option* option) const {
+  const auto same = [&](const auto& one) { return one.get() == option; };
+  return std::none_of(groups_.front()->options_.begin(), groups_.front()->options_.end(), same);
+}
+
 std::vector<std::string> OptionSet::names() const {
   std::vector<std::string> out;
   for (const auto& one : groups_) {
@@ -189,8 +194,10 @@ std::vector<OptionSet::Assignment> OptionSet::read_ini(const std::string& path, 
   try {
     text = read_file(path, most_file_bytes);
   } catch (const Error& error) {
-    fail(ExitCode::usage, "{}: --{}: {}", text_.name, unknown_names == Unknown::refused ? "config" : run_option_,
-         error.what());
+    const std::string from = unknown_names == Unknown::passed_over          ? fmt::format("--{}: ", run_option_)
+                             : text_.sources == OptionSources::file_operand ? ""
+                                                                            : "--config: ";
+    fail(ExitCode::usage, "{}: {}{}", text_.name, from, error.what());
   }
   std::vector<Assignment> out;
   std::size_t begin = 0;
@@ -208,7 +215,7 @@ std::vector<OptionSet::Assignment> OptionSet::read_ini(const std::string& path, 
     }
     detail::Option* option = find(name);
     if (option == nullptr && unknown_names == Unknown::passed_over) continue;
-    if (option == nullptr || name == "config" || name == "help" || name == "print-config") unknown(name, origin);
+    if (option == nullptr || !stands_in_files(option)) unknown(name, origin);
     const auto value = detail::unquote_ini(std::string(trimmed(line.substr(equals + 1))));
     if (!value) {
       fail(ExitCode::usage, "{}: the value of '{}' begins with a quote that never ends; close it", origin, name);
@@ -250,6 +257,8 @@ ParseOutcome OptionSet::parse(const std::vector<std::string>& arguments) {
     return ParseOutcome::exit_done;
   }
   if (!run_.empty()) apply(read_ini(run_ + "/config.ini", Unknown::passed_over));
+  const bool operand = text_.sources == OptionSources::file_operand && positional_ != nullptr && !positional_->empty();
+  if (operand) config_file_ = positional_->front();
   if (!config_file_.empty()) apply(read_ini(config_file_, Unknown::refused));
   apply(environment);
   apply(line);
@@ -271,7 +280,9 @@ std::vector<ResolvedOption> OptionSet::resolved() const {
 }
 
 std::string OptionSet::to_ini() const {
-  std::string out = fmt::format("# {}: every option with its origin; read back by --config\n", text_.name), group;
+  std::string out = fmt::format("# {}: every option with its origin{}\n", text_.name,
+                                text_.sources == OptionSources::all ? "; read back by --config" : ""),
+              group;
   for (const ResolvedOption& one : resolved()) {
     if (one.group != group) out += fmt::format("\n[{}]\n", one.group);
     group = one.group;

@@ -21,8 +21,9 @@ namespace trireme {
 
 enum class ParseOutcome { run, exit_done };
 
-/// Commands that start other programs read no TRIREME_ variables and no file: these belong to the started program.
-enum class OptionSources { all, command_line_only };
+/// Commands that start other programs read no TRIREME_ variables and no file: these belong to the started program. With
+/// `file_operand` the first word without an option is the INI file.
+enum class OptionSources { all, command_line_only, file_operand };
 
 /// Inclusive bounds.
 struct IntBounds {
@@ -53,7 +54,7 @@ namespace detail {
 struct Option;
 }
 
-/// One titled block of options in --help and in the INI form.
+/// One titled block of options in --help and in the INI form. Those of the group "General" stand in no file.
 class OptionGroup {
  public:
   explicit OptionGroup(std::string title) : title_(std::move(title)) {}
@@ -117,6 +118,7 @@ class OptionSet {
  private:
   struct Assignment;
   detail::Option* find(const std::string& name) const;
+  bool stands_in_files(const detail::Option* option) const;
   std::vector<std::string> names() const;
   std::vector<Assignment> read_command_line(const std::vector<std::string>& arguments);
   void add_positional(const std::string& argument);

@@ -27,6 +27,7 @@ void Run::open_metrics(const Trainer& trainer, const std::optional<LoadedCheckpo
   if (!folder_) return;
   folder_->write_config(options_.to_ini());
   for (const auto& [name, text] : kept_) folder_->write_file(name, text);
+  folder_->write_file("plan.json", fmt::format("{{\"steps\":{}}}\n", trainer.total_steps()));
   metrics_ = std::make_unique<MetricsWriter>(MetricsSettings{.file = folder_->metrics_file(),
                                                              .first_step = trainer.steps_done(),
                                                              .elapsed_before = trainer.state().elapsed_seconds,

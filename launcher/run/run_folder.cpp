@@ -91,7 +91,7 @@ std::vector<std::string> names_in(const std::string& path) {
 
 /// Of an atomic write that was cut off.
 bool is_leftover(const std::string& name) {
-  static const std::regex form(R"((config|metrics|summary|tokenizer)(\.\d+)?\.(ini|jsonl|json)\.\d+\.tmp)");
+  static const std::regex form(R"((config|metrics|summary|tokenizer|plan|job)(\.\d+)?\.(ini|jsonl|json)\.\d+\.tmp)");
   return std::regex_match(name, form);
 }
 
@@ -110,7 +110,7 @@ void remove_part(const std::string& path) {
 
 void remove_run(const std::string& path) {
   for (const char* part : {"metrics.jsonl", "summary.json", "curve.svg", "logs", "checkpoints", "tensorboard",
-                           "config.json", "tokenizer.json"}) {
+                           "config.json", "tokenizer.json", "plan.json", "job.ini"}) {
     remove_part(path + "/" + part);
   }
   for (const std::string& name : names_in(path)) {

@@ -148,7 +148,7 @@ class Trainer {
   void use_tf32();
   std::int64_t epoch() const { return counts_.samples / data_.train->count(); }
   void count_skip(const Queued& queued);
-  bool overflowed(double broken, double loss) const;
+  bool overflowed(const Queued& queued) const;
   void count_overflow(const Queued& queued);
   std::string outlier_of(const Step& step);
   std::string find_culprit(const Queued& queued);

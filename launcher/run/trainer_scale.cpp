@@ -8,8 +8,8 @@
 namespace trireme {
 
 /// Gradients that are not finite, of a loss that is.
-bool Trainer::overflowed(double broken, double loss) const {
-  return options_.precision.scales_loss() && broken > 0 && std::isfinite(loss);
+bool Trainer::overflowed(const Queued& queued) const {
+  return options_.precision.scales_loss() && queued.broken > 0 && std::isfinite(queued.step.loss);
 }
 
 void Trainer::count_overflow(const Queued& queued) {

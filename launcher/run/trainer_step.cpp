@@ -144,11 +144,11 @@ void Trainer::learn() {
   step.loss = outcome.loss;
   step.gradient_norm = outcome.gradient_norm;
   step.skipped = outcome.skip != 0;
-  step.overflowed = overflowed(outcome.broken, outcome.loss);
   if (!step.skipped) step.outlier = outlier_of(step);
   step.skipped = step.skipped || !step.outlier.empty();
   queued_->exact = outcome.exact;
   queued_->broken = outcome.broken;
+  step.overflowed = overflowed(*queued_);
   queued_->known = true;
 }
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include <cstdlib>
 #include <thread>
 
@@ -329,6 +331,13 @@ TEST_F(TokenizerFile, HalfATokenizerIsNamed) {
   expect_error(ExitCode::corrupt_input, {"vocab.bpe:4", "th  e"}, [&] { Tokenizer::load(dir.path()); });
   write_text(dir / "vocab.bpe", "#version: 0.2\nt h\nh e\nth e\n\u0120 t\n\u0120 the\n");
   EXPECT_EQ(Tokenizer::load(dir.path()).hash(), Tokenizer(small_model()).hash());
+  const TempDir renamed;
+  EXPECT_FALSE(Tokenizer::is_in(renamed.path()));
+  std::filesystem::rename(dir / "encoder.json", renamed / "vocab.json");
+  EXPECT_TRUE(Tokenizer::is_in(renamed.path()));
+  expect_error(ExitCode::corrupt_input, {"half", "merges.txt is missing"}, [&] { Tokenizer::load(renamed.path()); });
+  std::filesystem::rename(dir / "vocab.bpe", renamed / "merges.txt");
+  EXPECT_EQ(Tokenizer::load(renamed.path()).hash(), Tokenizer(small_model()).hash());
 }
 
 }  // namespace

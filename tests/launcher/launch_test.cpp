@@ -268,9 +268,29 @@ TEST(LaunchPlan, shares_ranks_among_hosts) {
   EXPECT_EQ(plan({.ranks = 4, .hosts = "a:3,b:1"}, {.cores = 9}).cores_per_rank, 3);
   LaunchPlan file = plan({.ranks = 6, .hostfile = "h"}, {.cores = 8, .hostfile_text = "a slots=4 # x\n\nb slots=4\n"});
   EXPECT_EQ(file.ranks_per_host, 4);
-  EXPECT_TRUE(has(shell_quoted(file.command), "--hostfile h"));
-  EXPECT_ANY_THROW(read_hosts("a:0"));
-  EXPECT_ANY_THROW(read_hosts("a,,b"));
+  EXPECT_TRUE(has(shell_quoted(file.command), "--host a:4,b:4 "));
+  LaunchPlan one = plan({.ranks = 4, .hosts = "a,b", .filter = {.exclude = "a"}}, {.cores = 8});
+  EXPECT_TRUE(has(shell_quoted(one.command), "--host b:4 "));
+  LaunchPlan ipv6 = plan({.ranks = 2, .hosts = "a,[::1]"}, {.cores = 8});
+  EXPECT_TRUE(has(shell_quoted(ipv6.command), "--hostfile /l/hostfile "));
+  EXPECT_EQ(ipv6.hostfile, "a slots=1\n::1 slots=1\n");
+}
+
+TEST(LaunchPlan, named_variables_reach_the_ranks_without_their_values) {
+  const LaunchFacts facts{.environment = {{"TRIREME_TOKEN", "secret"}, {"TRIREME_EPOCHS", "3"}}};
+  const auto words = shell_quoted(plan({.environment = "HF_TOKEN,TRIREME_TOKEN"}, facts).command);
+  EXPECT_TRUE(has(words, "-x HF_TOKEN -x TRIREME_TOKEN ")) << words;
+  EXPECT_TRUE(has(words, "-x TRIREME_EPOCHS=3 ")) << words;
+  EXPECT_FALSE(has(words, "secret")) << words;
+}
+
+TEST(LaunchPlan, srun_where_it_is_asked_for) {
+  const auto words =
+      plan({.ranks = 4, .ranks_per_node = 2, .threads = 3, .starter = RankStarter::srun}, {.cores = 8}).command;
+  const auto text = shell_quoted(words);
+  EXPECT_TRUE(text.starts_with("srun --mpi=pmix --kill-on-bad-exit=1 ")) << text;
+  EXPECT_TRUE(has(text, " -n 4 --ntasks-per-node=2 --cpus-per-task=3 env OMP_NUM_THREADS=3 ")) << text;
+  EXPECT_TRUE(has(text, "rank-exec --log-dir /l --frame-bytes 900 -- p")) << text;
 }
 
 TEST(RootCause, is_the_first_by_itself) {

@@ -1,0 +1,22 @@
+// The words inside a value of a job description: arguments of a program, variables, options for sbatch.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace trireme {
+
+/// Splits at spaces. 'single' and "double" quotes keep spaces, a backslash keeps the next letter (inside double quotes
+/// only before " and \); nothing is expanded. `key` is for the usage error about a quote that never ends.
+std::vector<std::string> split_words(const std::string& text, const std::string& key);
+
+/// The text that split_words() reads back as `words`.
+std::string join_words(const std::vector<std::string>& words);
+
+/// Bytes below 32 and 127: they end lines of scripts, logs and terminals where nobody expects it.
+bool has_control_characters(const std::string& text);
+
+/// A variable's name as shells have it.
+bool is_variable_name(const std::string& text);
+
+}  // namespace trireme

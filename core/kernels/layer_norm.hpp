@@ -24,7 +24,7 @@ TRIREME_HD Accum<T> add_residual(const Team& team, const ResidualRow<T>& row) {
   for_each_wide<T>(team, row.features, [&](std::int64_t c, auto width) {
     auto v = load(row.x + c, width);
     const auto r = load(row.residual + c, width);
-    for (int k = 0; k < width; ++k) v[k] += r[k];
+    for (int k = 0; k < width; ++k) v[k] = static_cast<Accum<T>>(static_cast<T>(v[k] + r[k]));  // as it is read again
     for (int k = 0; k < width; ++k) totals[k] += v[k];
     store(row.sum + c, v);
   });

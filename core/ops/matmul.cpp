@@ -183,8 +183,9 @@ void linear_gradient(Context& context, Gradients& g, const LinearKept& k) {
               .n = turned ? outputs : inputs,
               .k = rows,
               .transpose_a = Transpose::yes};
+    const Destination weight = g.to_stored(1);
     if (g.wanted(2)) (turned ? p.sums_of_b : p.sums_of_a) = g.to_stored(2);
-    product_into(context, p, g.to_stored(1));
+    product_into(context, p, weight);
   } else if (g.wanted(2)) {
     column_sum_into(context, dy, g.to_stored(2), 1);
   }

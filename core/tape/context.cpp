@@ -14,8 +14,9 @@ const StepState first_step{};
 }  // namespace
 
 void Context::require_here(const char* op, const char* what, const Tensor& tensor) const {
-  require(!tensor || on_meta() || tensor.device() == device(), "{}: the {} are on {}, but it computes on {}: copy them",
-          op, what, tensor.device().name(), device().name());
+  if (!tensor || on_meta() || tensor.device() == device()) return;
+  fail(ExitCode::failure, "{}: the {} are on {}, but it computes on {}: copy them", op, what, tensor.device().name(),
+       device().name());
 }
 
 Tensor Context::empty(const Shape& shape, DType dtype) {

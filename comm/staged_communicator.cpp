@@ -32,6 +32,28 @@ struct Arrival {
   std::shared_ptr<Completion> completion;
 };
 
+/// A call of the communicator below that must not overtake pieces: those are sent when their copies are done, so only
+/// one queue for all gives every rank the same order.
+class InTurn final : public Work {
+ public:
+  InTurn(std::shared_ptr<Communicator> below, Call call, CollectiveLog::Ticket ticket)
+      : below_(std::move(below)), call_(std::move(call)), ticket_(std::move(ticket)) {}
+  bool advance() override {
+    if (!std::exchange(sent_, true)) event_ = below_->execute(call_, ticket_);
+    if (!event_.done()) return false;
+    event_.wait();
+    return true;
+  }
+  void block() override { event_.wait(); }
+
+ private:
+  std::shared_ptr<Communicator> below_;
+  Call call_;
+  CollectiveLog::Ticket ticket_;
+  bool sent_ = false;
+  Event event_;
+};
+
 class StagedCommunicator final : public Communicator {
  public:
   StagedCommunicator(std::shared_ptr<Communicator> base, std::shared_ptr<StagingPort> port, StagingOptions options)
@@ -70,7 +92,7 @@ class StagedCommunicator final : public Communicator {
 
   Event execute(const Call& call, CollectiveLog::Ticket ticket) override {
     const Tensor& any = call.in ? call.in : call.out;
-    if (!any || any.device() != port_->device()) return base_->execute(call, std::move(ticket));
+    if (!any || any.device() != port_->device()) return pass_on(call, std::move(ticket));
     if (count_of(call) == 0 && !is_message(call.kind)) {
       ticket.started();
       ticket.finished();
@@ -78,7 +100,7 @@ class StagedCommunicator final : public Communicator {
     }
     if (direct_ && moves_only(call.kind)) {
       port_->compute().record().wait();  // MPI knows nothing of streams
-      return base_->execute(call, std::move(ticket));
+      return pass_on(call, std::move(ticket));
     }
     if (is_message(call.kind)) return send_message(call, std::move(ticket));
     return pending_->submit(
@@ -113,6 +135,11 @@ class StagedCommunicator final : public Communicator {
  private:
   Tensor host_like(const Tensor& tensor) const {
     return {port_->host_memory(tensor.bytes()), 0, tensor.shape(), tensor.dtype()};
+  }
+
+  Event pass_on(const Call& call, CollectiveLog::Ticket ticket) {
+    if (is_message(call.kind) || pending_->empty()) return base_->execute(call, std::move(ticket));
+    return pending_->submit(std::make_shared<InTurn>(base_, call, std::move(ticket)));
   }
 
   Event send_message(const Call& call, CollectiveLog::Ticket ticket) {

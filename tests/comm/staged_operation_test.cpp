@@ -131,7 +131,7 @@ TEST_F(StagedTest, TwoPiecesAreUnderWayAtATime) {
   port_->end_one();  // the first is back on the host
   EXPECT_FALSE(staged.advance());
   EXPECT_EQ(trace(), "join; out 16; out 16; all_reduce 4; all_reduce 4; in 16") << "its memory is still being read";
-  EXPECT_EQ(run(staged), 5);
+  EXPECT_EQ(run(staged), 6);
   EXPECT_EQ(trace(), "join; out 16; out 16; all_reduce 4; all_reduce 4; in 16; in 16; out 8; all_reduce 2; in 8");
   for (int i = 0; i < 10; ++i)
     EXPECT_EQ(values.span<float>()[static_cast<std::size_t>(i)], 3.0f * static_cast<float>(i + 1));

@@ -14,8 +14,8 @@ trap 'rm -rf "$work"' EXIT
 log="$folder/training.log"
 : >"$log"
 trireme="$build/launcher/trireme" images="$build/examples/image_classification" language="$build/examples/language_model"
-small=1
-[[ "$model" == gpt ]] || small=0
+small=1 steps=60 every=10
+[[ "$model" == gpt ]] || small=0 steps=1000 every=50 # a GPU must not be done before it can be killed
 status=0
 
 # stage NAME FUNCTION: runs it with its output in the log; its last line is the result where it says one.
@@ -56,7 +56,7 @@ train_images() {
 
 train_language() {
   "$language" --device "$device" --data "$work/tokens" --run-dir "$work/language" --max-steps 150 \
-    --checkpoint-every end --prompt "" >&2 || return
+    --prompt "" >&2 || return
   "$trireme" generate "$work/language" --device "$device" --prompt "The " --tokens 20 --temperature 0 >&2 || return
   local loss
   loss="$(value "$work/language" validation loss)"
@@ -74,7 +74,7 @@ train_in() {
 }
 
 compare_precisions() {
-  if ! "$language" --help | grep -A1 -e --precision | grep -q bf16; then
+  if ! "$language" --help | grep -A3 -e --precision | grep -q bf16; then
     echo "skipped: no bf16 in this build"
     return
   fi
@@ -86,16 +86,17 @@ compare_precisions() {
 
 # resume_run FOLDER: a run with dropout, so that draws are resumed too.
 resume_run() {
-  "$language" --device "$device" --data "$work/tokens" --run-dir "$work/$1" --max-steps 60 --dropout 0.1 --batch 8 \
-    --validation 0 --validate-every 1000000 --prompt "" --checkpoint-every 10 --keep-last 9 --log-every 1 >&2
+  "$language" --device "$device" --data "$work/tokens" --run-dir "$work/$1" --max-steps "$steps" --epochs 1000 \
+    --dropout 0.1 --batch 8 --validation 0 --validate-every 1000000 --prompt "" --checkpoint-every "$every" \
+    --keep-last 9 --log-every 10 >&2
 }
 
 kill_and_resume() {
   resume_run whole || return
   resume_run killed &
   local job=$! tries=0
-  until compgen -G "$work/killed/checkpoints/step_*30" >/dev/null; do
-    kill -0 "$job" 2>/dev/null && [[ $((tries += 1)) -lt 1200 ]] || break
+  until compgen -G "$work/killed/checkpoints/step_*" >/dev/null; do
+    if ! kill -0 "$job" 2>/dev/null || [[ $((tries += 1)) -ge 1200 ]]; then break; fi
     sleep 0.05
   done
   pkill -KILL -P "$job" 2>/dev/null

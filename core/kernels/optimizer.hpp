@@ -21,8 +21,8 @@ struct Updated {
   const Grad* grad;
   A* moment1;
 
-  template <class W>
-  TRIREME_HD Vec<A, W{}> value(std::int64_t i, W width) const {
+  template <int n>
+  TRIREME_HD Vec<A, n> value(std::int64_t i, Width<n> width) const {
     return load_vec(static_cast<const A*>(master) + i, width);
   }
   template <int n>

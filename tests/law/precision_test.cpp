@@ -112,7 +112,8 @@ TEST_F(PrecisionRun, WeightsGoFromOnePrecisionToAnother) {
   const auto from = tensors_of(run.checkpoint(8)), in_f32 = tensors_of(wide.checkpoint(1)),
              again = tensors_of(back.checkpoint(1));
   std::size_t compared = 0;
-  for (const SavedTensor& tensor : CheckpointReader(run.checkpoint(8)).manifest().tensors) {
+  const CheckpointReader reader(run.checkpoint(8));
+  for (const SavedTensor& tensor : reader.manifest().tensors) {
     EXPECT_EQ(tensor.dtype, DType::f32) << tensor.label();
     if (tensor.plane != "param") continue;
     ++compared;

@@ -63,19 +63,16 @@ update() {
 # sshd, munge and Slurm's daemons are for virtual clusters alone, which start their own: while packages are unpacked here,
 # none is started as a service of this machine. A policy that is there already stays.
 policy=/usr/sbin/policy-rc.d
-install_missing() {
-  local status=0 ours=no
-  if [[ "$kind" == test && ! -e $policy ]]; then
-    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
-    "${as_root[@]}" chmod 755 $policy
-    ours=yes
-  fi
-  apt install -y --no-install-recommends "${missing[@]}" || status=$?
-  [[ $ours == no ]] || "${as_root[@]}" rm -f $policy
-  return "$status"
+start_no_services() {
+  [[ "$kind" == test && ! -e $policy ]] || return 0
+  trap '"${as_root[@]}" rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$policy"
 }
+install_missing() { apt install -y --no-install-recommends "${missing[@]}"; }
 
 echo "== installing packages: ${missing[*]}"
+start_no_services
 lists="$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' 2>/dev/null | head -n 1 || true)"
 fresh=no
 if [[ -z "$lists" ]]; then

@@ -50,6 +50,25 @@ std::string log_file(const JobFolder& folder, std::int64_t rank) {
   return fmt::format("{}/rank-{}.log", folder.start_folder(std::max<std::int64_t>(1, start)), rank);
 }
 
+/// The runner looks for the file `cancel`; the signal makes it look now, and a second one means at once.
+void signal_runner(const JobFolder& folder, const JobView& view, const std::string& signal) {
+  // One that has not written its state yet may not catch signals yet either.
+  const bool ready = view.state.phase == JobPhase::running || view.state.phase == JobPhase::pausing;
+  if (!ready && signal != "TERM") return;
+  if (view.job.backend == Backend::slurm) {
+    if (view.slurm_id.empty()) return;
+    return signal == "TERM" ? cancel_slurm_job(view.slurm_id) : signal_slurm_job(view.slurm_id, signal);
+  }
+  char host[256] = {};
+  ::gethostname(host, sizeof host - 1);
+  const bool here = view.state.host == host && view.state.process > 0 && folder.runner();
+  if (here) {
+    ::kill(static_cast<pid_t>(view.state.process), signal == "TERM" ? SIGTERM : SIGUSR1);
+  } else if (signal == "TERM") {
+    fail(ExitCode::usage, "job {} is run on host {}; ask there to end it at once", folder.id(), view.state.host);
+  }
+}
+
 bool ended(const JobFolder& folder) { return is_final(folder.state().phase); }
 
 /// Prints what is there, and with `follow` what comes, until the job has ended.
@@ -159,17 +178,7 @@ int cancel_command(std::span<const std::string> args) {
     print_out(fmt::format("job {} is cancelled\n", folder.id()));
     return 0;
   }
-  // The runner looks for the file; only a second request needs a signal.
-  if (again && view.job.backend == Backend::slurm) {
-    cancel_slurm_job(view.slurm_id);
-  } else if (again) {
-    char host[256] = {};
-    ::gethostname(host, sizeof host - 1);
-    if (view.state.host != host) {
-      fail(ExitCode::usage, "job {} is run on host {}; ask there to end it at once", folder.id(), view.state.host);
-    }
-    ::kill(static_cast<pid_t>(view.state.process), SIGTERM);
-  }
+  signal_runner(folder, view, again ? "TERM" : "USR1");
   print_out(fmt::format("job {}: asked to {}\n", folder.id(), again ? "end at once" : "save and end"));
   return 0;
 }

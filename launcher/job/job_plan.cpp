@@ -82,8 +82,9 @@ Words sbatch_words(const JobDescription& job, const JobPlace& place, const Words
 }
 
 Words visible_variables(const JobDescription& job, const char* const* environment) {
-  constexpr std::string_view usual[] = {"HOME",   "PATH",     "USER", "LOGNAME",         "SHELL",          "LANG",
-                                        "LC_ALL", "LC_CTYPE", "TZ",   "LD_LIBRARY_PATH", "XDG_STATE_HOME", "TMPDIR"};
+  constexpr std::string_view usual[] = {"HOME",           "PATH",   "USER",          "LOGNAME",   "SHELL",
+                                        "LANG",           "LC_ALL", "LC_CTYPE",      "TZ",        "LD_LIBRARY_PATH",
+                                        "XDG_STATE_HOME", "TMPDIR", "SSH_AUTH_SOCK", "KRB5CCNAME"};
   constexpr std::string_view families[] = {"OMP_",  "OMPI_", "PMIX_MCA_", "UCX_",
                                            "NCCL_", "CUDA_", "TRIREME_",  "SLURM_CONF"};
   const Words named = job.variable_names();

@@ -169,7 +169,7 @@ class JobRunner {
   }
 
   void ask(Child* child, Ask why) {
-    if (asked_ == Ask::none) asked_ = why;
+    if (asked_ == Ask::none) asked_ = folder_.asked_to_end() ? Ask::cancelled : why;
     if (child != nullptr) ::kill(child->id(), SIGTERM);
   }
 
@@ -201,7 +201,7 @@ class JobRunner {
     if (code == 0) return finish(JobPhase::done, "");
     const std::string saved =
         fmt::format("{}, {}", meaning_of_code(code), step < 0 ? "nothing saved" : "saved " + after_step(step));
-    if (asked_ == Ask::cancelled || folder_.asked_to_end()) return finish(JobPhase::cancelled, saved);
+    if (asked_ == Ask::cancelled) return finish(JobPhase::cancelled, saved);
     if (asked_ == Ask::signalled) return finish(JobPhase::cancelled, "a signal to its runner: " + saved);
     if (asked_ == Ask::out_of_time) return finish(JobPhase::cancelled, "its time limit: " + saved);
     if (asked_ == Ask::moved)

@@ -3,9 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "core/base/error.hpp"
+#include "core/base/log.hpp"
 #include "launcher/job/job_commands.hpp"
 #include "launcher/job/job_plan.hpp"
 #include "launcher/job/job_runner.hpp"
@@ -34,7 +37,17 @@ void wait_for_runner(const JobFolder& folder) {
   fail(ExitCode::failure, "job {} did not start within 10 s; see '{}'", folder.id(), folder.file("runner.log"));
 }
 
+void warn_of_missing(const JobDescription& job) {
+  const auto values = job.variable_values();
+  for (const std::string& name : job.variable_names()) {
+    const bool given = std::ranges::any_of(values, [&](const auto& one) { return one.first == name; });
+    if (given || std::getenv(name.c_str()) != nullptr) continue;
+    log::warning("the variable {} is named by the job and not set here: the ranks will not have it", name);
+  }
+}
+
 void hand_over(const JobFolder& folder, const JobDescription& job) {
+  warn_of_missing(job);
   const JobPlace place{.folder = folder.path(), .trireme = own_path(), .id = folder.id()};
   const auto variables = visible_variables(job, environ);
   if (job.backend != Backend::slurm) {
@@ -124,6 +137,7 @@ int resume_command(std::span<const std::string> args) {
   state.phase = JobPhase::queued;
   state.reason = "";
   state.ended = 0;
+  state.process = 0;
   state.submitted = seconds_since_1970();
   // Somebody has looked at it: earlier failures do not count.
   state.history.failures.clear();

@@ -44,7 +44,8 @@ class FakeNccl final : public nccl::Api {
   int sending = 0;     // looks until a call is on the stream
   int split_rank = 0;  // the rank that a split gives
   Status id_result = Status::success, init_result = Status::in_progress, call_result = Status::success;
-  Status behind = Status::success;  // what state() says when nothing is in progress
+  Status grouped_result = Status::success;  // of a call inside a group
+  Status behind = Status::success;          // what state() says when nothing is in progress
   int aborted = 0, destroyed = 0;
 
   Status make_id(nccl::Id& id) override {
@@ -99,7 +100,7 @@ class FakeNccl final : public nccl::Api {
     if (t.operation == nccl::Operation::send || t.operation == nccl::Operation::recv)
       text += fmt::format(" {} {}", t.operation == nccl::Operation::send ? "to" : "from", t.peer);
     say(text);
-    return grouped_ ? Status::success : sent();
+    return grouped_ ? grouped_result : sent();
   }
   Status allocate(nccl::Block& block) override {
     memory_.emplace_back(block.bytes);

@@ -31,7 +31,7 @@ inline std::shared_ptr<Communicator> make_gpu_communicator(const std::string& ki
   const auto node = with_node_window(world());
   const Stream& compute = compute_on(device_of(kind));
   // Small pieces, so that middling tensors already take many.
-  const StagingOptions small{.chunk_bytes = 4096, .direct = StagingOptions::Direct::never};
+  const StagingOptions small{.chunk_bytes = 32 * 1024, .direct = StagingOptions::Direct::never};
   if (kind == "staged") return with_staging(node, make_staging_port(compute), small);
   if (kind == "staged_mpi") return with_staging(world(), make_staging_port(compute), small);
   if (kind == "cuda_staged") return with_staging(node, compute, small);

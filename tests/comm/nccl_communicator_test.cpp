@@ -312,7 +312,7 @@ TEST_F(NcclTest, AGroupThatAnExceptionLeavesSendsNothing) {
 
 TEST_F(NcclTest, AFailedGroupIsClosedBeforeItIsReported) {
   const auto comm = make();
-  api_->call_result = Status::internal_error;
+  api_->grouped_result = Status::internal_error;
   expect_error(caught([&] { comm->all_to_all(there(3), there(3)); }), ExitCode::failure, {"all_to_all number 1"});
   EXPECT_EQ(trace().substr(0, 7), "join; (") << trace();
   EXPECT_NE(trace().find("); abort"), std::string::npos) << trace();

@@ -23,7 +23,7 @@ class RunAhead : public testing::Test {
 };
 
 TEST_F(RunAhead, WeightsStatesAndLossesAreTheSame) {
-  const std::string what = "--max-steps 14 --accumulate 2 --clip 0.5 --checkpoint-every 5" + quiet;
+  const std::string what = "--max-steps 14 --accumulate 2 --clip 0.5 --checkpoint-every 5 --keep-last 5" + quiet;
   ASSERT_EQ(at_once.run(2, what), 0) << at_once.log_text();
   ASSERT_EQ(ahead.run(2, what + run_ahead), 0) << ahead.log_text();
   for (const std::int64_t step : {5, 14})

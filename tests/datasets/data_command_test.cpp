@@ -142,7 +142,7 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   wrong({"tokenize", "x"}, "needs --tokenizer");
   wrong({"train-tokenizer", "x"}, "needs --out");
   wrong({"train-tokenizer", "x", "--out", "y", "--special", "a,,b"}, "an empty name in 'a,,b'");
-  wrong({"order"}, "needs --data");
+  wrong({"order"}, "needs --run or --data");
   for (const char* steps : {"", "0", "5..4", "1..", "1...3", "x"})
     wrong({"order", "--data", "x", "--steps", steps}, "1..10");
   expect_error(ExitCode::corrupt_input, {"index.json"}, [] { run({"info", "/nowhere"}); });

@@ -44,9 +44,11 @@ TEST(Precision, ASmallGptInSixteenBitsFollowsTheLossOfF32) {
   for (const std::string precision : {"bf16", "bf16 --gradients half", "fp16 --loss-scale 256", "tf32"}) {
     const Outcome half = probe("language_probe", 1, how + "--precision " + precision);
     ASSERT_EQ(half.losses.size(), 200u) << precision;
+    EXPECT_NEAR(mean(half.losses), mean(wide.losses), 0.005 * mean(wide.losses)) << precision;
+    // Where the loss falls fast, a step more or less is a per cent.
     for (std::size_t first = 0; first < 200; first += 20) {
       const double want = mean(std::span(wide.losses).subspan(first, 20));
-      EXPECT_NEAR(mean(std::span(half.losses).subspan(first, 20)), want, 0.005 * want) << precision << ", " << first;
+      EXPECT_NEAR(mean(std::span(half.losses).subspan(first, 20)), want, 0.03 * want) << precision << ", " << first;
     }
     EXPECT_EQ(half.losses == wide.losses, precision == "tf32") << precision << ": a CPU computes tf32 in f32";
   }

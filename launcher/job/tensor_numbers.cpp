@@ -8,6 +8,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
+#include "core/tensor/convert.hpp"
 #include "launcher/job/tensor_stream.hpp"
 
 namespace trireme {
@@ -26,29 +27,6 @@ Wide<T> value_at(const std::byte* bytes, std::size_t index) {
   } else {
     return static_cast<Wide<T>>(value);
   }
-}
-
-template <class F>
-auto with_stored(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f64:
-      return f(double{});
-    case DType::bf16:
-      return f(BFloat16{});
-    case DType::f16:
-      return f(Float16{});
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::i64:
-      return f(std::int64_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-    case DType::u16:
-      return f(std::uint16_t{});
-    case DType::f32:
-      break;
-  }
-  return f(float{});
 }
 
 /// Count, mean and sum of squared distances from it, joined block by block: one large sum would lose digits, and a
@@ -138,7 +116,7 @@ class Difference {
 }  // namespace
 
 TensorNumbers numbers_of(const SavedIn& saved) {
-  return with_stored(saved.tensor->dtype, [&]<class T>(T) {
+  return with_element_type(saved.tensor->dtype, [&]<class T>(T) {
     TensorStream stream(*saved.reader, *saved.tensor);
     Moments<T> moments;
     for (auto bytes = stream.ahead(); !bytes.empty(); bytes = stream.ahead()) {
@@ -152,7 +130,7 @@ TensorNumbers numbers_of(const SavedIn& saved) {
 TensorDifference difference_of(const SavedIn& a, const SavedIn& b) {
   require(a.tensor->dtype == b.tensor->dtype && a.tensor->shape == b.tensor->shape,
           "the tensors '{}' have different types or shapes", a.tensor->label());
-  return with_stored(a.tensor->dtype, [&]<class T>(T) {
+  return with_element_type(a.tensor->dtype, [&]<class T>(T) {
     TensorStream stream_a(*a.reader, *a.tensor), stream_b(*b.reader, *b.tensor);
     Difference<T> difference;
     for (;;) {

@@ -9,6 +9,7 @@
 #include "comm/call_group.hpp"
 #include "core/kernels/accumulate.hpp"
 #include "core/kernels/launch.hpp"
+#include "tests/comm/collective_checks.hpp"
 #include "tests/comm/gpu_kinds.hpp"
 
 namespace trireme {
@@ -16,103 +17,22 @@ namespace {
 
 using test::compute_on;
 
-class GpuCommunicatorTest : public ::testing::TestWithParam<std::string> {
+using test::expected;
+using test::value_of;
+using test::wrong;
+
+class GpuCommunicatorTest : public test::CollectiveTest {
  protected:
   void SetUp() override {
     if (!test::gpu_kind_is_there(GetParam())) GTEST_SKIP() << "skipped: no GPU (" << cuda_unavailable_reason() << ")";
-    device_ = test::device_of(GetParam());
-    comm_ = test::gpu_communicator(GetParam());
-    rank_ = comm_->rank();
-    size_ = comm_->size();
+    use(test::gpu_communicator(GetParam()), test::device_of(GetParam()));
   }
-
-  template <class F>
-  Tensor filled(std::int64_t n, DType dtype, F&& value) const;
-
-  Device device_ = Device::cpu();
-  std::shared_ptr<Communicator> comm_;
-  int rank_ = 0, size_ = 1;
 };
 
 const std::vector<std::int64_t> counts{0, 1, 7, 1000, 4097, 100003};
-const std::vector<DType> moved{DType::f32, DType::f64, DType::bf16, DType::f16,
-                               DType::i32, DType::i64, DType::u8,   DType::u16};
-const std::vector<DType> added(moved.begin(), moved.end() - 1);  // all but u16
+const std::vector<DType> added(test::all_types.begin(), test::all_types.end() - 1);  // all but u16
 
-template <class F>
-void dispatch(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::bf16:
-      return f(BFloat16{});
-    case DType::f16:
-      return f(Float16{});
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::i64:
-      return f(std::int64_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-    case DType::u16:
-      return f(std::uint16_t{});
-  }
-}
-
-template <class F>
-Tensor GpuCommunicatorTest::filled(std::int64_t n, DType dtype, F&& value) const {
-  Tensor out;
-  dispatch(dtype, [&](auto zero) {
-    std::vector<decltype(zero)> values;
-    for (std::int64_t i = 0; i < n; ++i) values.push_back(static_cast<decltype(zero)>(static_cast<float>(value(i))));
-    out = Tensor::from(values, {n}, device_);
-  });
-  return out;
-}
-
-/// How many elements differ from value(i).
-template <class F>
-int wrong(const Tensor& tensor, F&& value) {
-  int bad = 0;
-  dispatch(tensor.dtype(), [&](auto zero) {
-    std::int64_t i = 0;
-    for (const auto x : tensor.to_vector<decltype(zero)>())
-      bad += static_cast<double>(static_cast<float>(x)) != static_cast<double>(value(i++));
-  });
-  return bad;
-}
-
-int value_of(int rank, std::int64_t i) { return (rank * 7 + static_cast<int>(i % 5)) % 11; }
-
-int expected(Reduction reduction, int size, std::int64_t i) {
-  int out = value_of(0, i);
-  for (int r = 1; r < size; ++r) {
-    const int v = value_of(r, i);
-    if (reduction == Reduction::sum) out += v;
-    if (reduction == Reduction::max) out = std::max(out, v);
-    if (reduction == Reduction::min) out = std::min(out, v);
-  }
-  return out;
-}
-
-TEST_P(GpuCommunicatorTest, AllReduceOfEveryTypeSizeAndOperation) {
-  for (const auto dtype : added) {
-    for (const auto n : counts) {
-      for (const auto op : {Reduction::sum, Reduction::max, Reduction::min}) {
-        const auto in = filled(n, dtype, [&](auto i) { return value_of(rank_, i); });
-        const auto out = filled(n, dtype, [](auto) { return 99; });
-        comm_->all_reduce(in, out, op).wait();
-        const auto want = [&](auto i) { return expected(op, size_, i); };
-        EXPECT_EQ(wrong(out, want), 0) << name_of(dtype) << " x " << n;
-        EXPECT_EQ(wrong(in, [&](auto i) { return value_of(rank_, i); }), 0) << "the input was changed";
-        comm_->all_reduce(in, op).wait();
-        EXPECT_EQ(wrong(in, want), 0) << name_of(dtype) << " x " << n << " in place";
-      }
-    }
-  }
-}
+TEST_P(GpuCommunicatorTest, AllReduceOfEveryTypeSizeAndOperation) { check_all_reduce({added, counts}); }
 
 /// 256 + 1 + 1 is 256 where every step is rounded to bf16, and 258 in f32.
 TEST_P(GpuCommunicatorTest, SumsOfBf16AreRoundedOnce) {
@@ -129,49 +49,9 @@ TEST_P(GpuCommunicatorTest, SumsOfBf16AreRoundedOnce) {
   EXPECT_EQ(wrong(total, rank_ == size_ - 1 ? std::function<float(std::int64_t)>(want) : mine), 0);
 }
 
-TEST_P(GpuCommunicatorTest, GathersScattersAndBroadcasts) {
-  for (const auto dtype : moved) {
-    for (const auto n : counts) {
-      const auto mine = filled(n, dtype, [&](auto i) { return value_of(rank_, i); });
-      const auto all = filled(n * size_, dtype, [](auto) { return 99; });
-      const auto piece_of = [&](auto i) { return value_of(static_cast<int>(i / n), i % n); };
-      comm_->all_gather(mine, all).wait();
-      EXPECT_EQ(wrong(all, piece_of), 0) << "all_gather of " << n;
-      const int root = size_ - 1;
-      const auto gathered = filled(n * size_, dtype, [](auto) { return 99; });
-      comm_->gather_to(root, mine, rank_ == root ? gathered : Tensor{}).wait();
-      if (rank_ == root) {
-        EXPECT_EQ(wrong(gathered, piece_of), 0) << "gather of " << n;
-      }
-      const auto back = filled(n, dtype, [](auto) { return 99; });
-      comm_->scatter_from(root, rank_ == root ? gathered : Tensor{}, back).wait();
-      EXPECT_EQ(wrong(back, [&](auto i) { return value_of(rank_, i); }), 0) << "scatter of " << n;
-      const auto sent = filled(n, dtype, [&](auto i) { return rank_ == root ? value_of(5, i) : 99; });
-      comm_->broadcast(sent, root).wait();
-      EXPECT_EQ(wrong(sent, [](auto i) { return value_of(5, i); }), 0) << "broadcast of " << n;
-    }
-  }
-}
+TEST_P(GpuCommunicatorTest, GathersScattersAndBroadcasts) { check_gathers({test::all_types, counts}); }
 
-TEST_P(GpuCommunicatorTest, ReduceScatterReduceAndAllToAll) {
-  for (const auto dtype : added) {
-    for (const auto n : counts) {
-      const auto all = filled(n * size_, dtype, [&](auto i) { return value_of(rank_, i); });
-      const auto mine = filled(n, dtype, [](auto) { return 99; });
-      comm_->reduce_scatter(all, mine).wait();
-      EXPECT_EQ(wrong(mine, [&](auto i) { return expected(Reduction::sum, size_, i + n * rank_); }), 0) << n;
-      const auto total = filled(n * size_, dtype, [](auto) { return 99; });
-      comm_->reduce_to(0, all, rank_ == 0 ? total : Tensor{}, Reduction::max).wait();
-      if (rank_ == 0) {
-        EXPECT_EQ(wrong(total, [&](auto i) { return expected(Reduction::max, size_, i); }), 0) << n;
-      }
-      const auto exchanged = filled(n * size_, dtype, [](auto) { return 99; });
-      comm_->all_to_all(all, exchanged).wait();
-      const auto from = [&](auto i) { return value_of(static_cast<int>(i / n), i % n + n * rank_); };
-      EXPECT_EQ(wrong(exchanged, from), 0) << n;
-    }
-  }
-}
+TEST_P(GpuCommunicatorTest, ReduceScatterReduceAndAllToAll) { check_reduce_scatter({added, counts}); }
 
 TEST_P(GpuCommunicatorTest, APieceMayBeGatheredWhereItLies) {
   const std::int64_t n = 3000;
@@ -180,20 +60,7 @@ TEST_P(GpuCommunicatorTest, APieceMayBeGatheredWhereItLies) {
   EXPECT_EQ(wrong(all, [&](auto i) { return value_of(static_cast<int>(i / n), i % n); }), 0);
 }
 
-TEST_P(GpuCommunicatorTest, MessagesInARingBothWays) {
-  const int next = (rank_ + 1) % size_, last = (rank_ + size_ - 1) % size_;
-  for (const std::int64_t n : {std::int64_t{0}, std::int64_t{3}, std::int64_t{200000}}) {
-    const auto mine = filled(n, DType::f32, [&](auto i) { return value_of(rank_, i); });
-    const auto got = filled(n, DType::f32, [](auto) { return 99; });
-    auto sending = comm_->send(mine, next, 3);
-    auto receiving = comm_->recv(got, last, 3);
-    receiving.wait();
-    sending.wait();
-    EXPECT_EQ(wrong(got, [&](auto i) { return value_of(last, i); }), 0) << n;
-    comm_->exchange(mine, last, got, next);
-    EXPECT_EQ(wrong(got, [&](auto i) { return value_of(next, i); }), 0) << n;
-  }
-}
+TEST_P(GpuCommunicatorTest, MessagesInARingBothWays) { check_ring(); }
 
 TEST_P(GpuCommunicatorTest, AGroupOfMessagesAndSums) {
   const std::int64_t n = 50001;
@@ -241,26 +108,7 @@ TEST_P(GpuCommunicatorTest, CallsAreInOrderWithTheStreamThatComputes) {
   EXPECT_EQ(std::set<float>(found.begin(), found.end()).size() <= 5, true) << "elements of equal index differ";
 }
 
-TEST_P(GpuCommunicatorTest, CallsMayBeWaitedForInAnyOrder) {
-  std::vector<Tensor> values;
-  std::vector<Event> events;
-  for (int k = 0; k < 12; ++k) {
-    values.push_back(filled(5000 * k + 1, DType::f32, [&](auto i) { return value_of(rank_ + k, i); }));
-    events.push_back(comm_->all_reduce(values.back()));
-    if (k % 4 == 3) events.push_back(comm_->barrier());
-    if (k % 3 == 1) comm_->progress();
-  }
-  // Every rank waits in another order.
-  for (std::size_t k = 0; k < events.size(); ++k) events[(k * 7 + to_size(rank_)) % events.size()].wait();
-  for (int k = 0; k < 12; ++k) {
-    const auto sum = [&](auto i) {
-      int out = 0;
-      for (int r = 0; r < size_; ++r) out += value_of(r + k, i);
-      return out;
-    };
-    EXPECT_EQ(wrong(values[to_size(k)], sum), 0) << k;
-  }
-}
+TEST_P(GpuCommunicatorTest, CallsMayBeWaitedForInAnyOrder) { check_any_order(); }
 
 TEST_P(GpuCommunicatorTest, SplitsIntoHalvesAndDropsThoseWithoutColour) {
   const auto half = comm_->split(rank_ % 2, rank_, "half");

@@ -62,7 +62,7 @@ void look_at_slurm(JobView& view) {
     view.reason = "Slurm does not answer: " + slurm.problem;
   } else if (slurm.state.empty()) {
     view.phase = "lost";
-    view.reason = "Slurm does not know the job any more";
+    view.reason = "Slurm does not know the job any more (ended there, or forgotten); trireme resume goes on";
   } else if (slurm.state == "PENDING") {
     view.phase = "waiting";
     const bool dated = !slurm.start.empty() && slurm.start != "N/A";

@@ -154,20 +154,18 @@ OptionGroup& OptionGroup::add(const std::string& names, std::vector<std::int64_t
 }
 
 OptionGroup& OptionGroup::add_choice(const std::string& names, const std::string& description,
-                                     std::pair<std::vector<std::string>, std::size_t> choices, Reader chosen) {
+                                     std::vector<std::string> choices, ChoiceAccess access) {
   auto option = make_option(names, description);
-  option->wanted = fmt::format("one of: {}", fmt::join(choices.first, ", "));
-  auto current = std::make_shared<std::size_t>(choices.second);
-  auto texts = std::make_shared<const std::vector<std::string>>(std::move(choices.first));
-  require(*current < texts->size(), "option '{}': its default is not one of its choices", option->name);
-  option->set = [current, texts, chosen = std::move(chosen)](const std::string& text) {
+  option->wanted = fmt::format("one of: {}", fmt::join(choices, ", "));
+  auto texts = std::make_shared<const std::vector<std::string>>(std::move(choices));
+  require(access.chosen() < texts->size(), "option '{}': its default is not one of its choices", option->name);
+  option->set = [texts, choose = std::move(access.choose)](const std::string& text) {
     const auto at = std::find(texts->begin(), texts->end(), text);
     if (at == texts->end()) return false;
-    *current = static_cast<std::size_t>(at - texts->begin());
-    chosen(*current);
+    choose(static_cast<std::size_t>(at - texts->begin()));
     return true;
   };
-  option->get = [current, texts] { return (*texts)[*current]; };
+  option->get = [texts, chosen = std::move(access.chosen)] { return texts->at(chosen()); };
   options_.push_back(option);
   return *this;
 }

@@ -8,6 +8,7 @@
 //   if (options.parse(argc, argv) == ParseOutcome::exit_done) return 0;
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -79,9 +80,13 @@ class OptionGroup {
 
  private:
   friend class OptionSet;
-  using Reader = std::function<void(std::size_t)>;
-  OptionGroup& add_choice(const std::string& names, const std::string& description,
-                          std::pair<std::vector<std::string>, std::size_t> choices, Reader chosen);
+  /// Which of the choices the variable holds, and how it is given another.
+  struct ChoiceAccess {
+    std::function<std::size_t()> chosen;
+    std::function<void(std::size_t)> choose;
+  };
+  OptionGroup& add_choice(const std::string& names, const std::string& description, std::vector<std::string> choices,
+                          ChoiceAccess access);
   std::string title_;
   std::vector<std::shared_ptr<detail::Option>> options_;
 };
@@ -155,13 +160,13 @@ requires std::is_enum_v<Enum> OptionGroup& OptionGroup::add(const std::string& n
                                                             const std::string& description,
                                                             std::vector<std::pair<std::string, Enum>> choices) {
   std::vector<std::string> texts;
-  std::size_t current = choices.size();
-  for (std::size_t i = 0; i < choices.size(); ++i) {
-    texts.push_back(choices[i].first);
-    if (choices[i].second == *value) current = i;
-  }
-  return add_choice(names, description, {std::move(texts), current},
-                    [value, choices = std::move(choices)](std::size_t i) { *value = choices[i].second; });
+  std::vector<Enum> values;
+  for (const auto& [text, one] : choices) texts.push_back(text), values.push_back(one);
+  return add_choice(
+      names, description, std::move(texts),
+      {.chosen = [value,
+                  values] { return static_cast<std::size_t>(std::ranges::find(values, *value) - values.begin()); },
+       .choose = [value, values](std::size_t i) { *value = values[i]; }});
 }
 
 }  // namespace trireme

@@ -108,6 +108,9 @@ TEST(JobDescription, the_resolved_form_means_the_same) {
   EXPECT_EQ(again.job.program_words(), made.job.program_words());
   EXPECT_EQ(again.job.name, " odd ");
   EXPECT_EQ(again.job.memory, "16G");
+  EXPECT_EQ(again.job.backend, Backend::local) << "automatic is what was asked for, not what was chosen";
+  const Description placed(least + "hosts = a:2\n");
+  EXPECT_EQ(Description(placed.ini()).job.backend, Backend::hosts);
 }
 
 TEST(JobDescription, mistakes_are_told_with_key_place_and_what_is_wanted) {

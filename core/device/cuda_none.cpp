@@ -19,7 +19,7 @@ void destroy_cuda_event(void*) {}
 
 namespace cuda {
 int device_count() { return 0; }
-std::string unavailable_reason() { return "this build has no CUDA (no nvcc was found when it was configured)"; }
+std::string unavailable_reason() { return "this build has no CUDA (it was configured without, or no nvcc was found)"; }
 std::string device_kind(int) { none(); }
 void* create_stream(int) { none(); }
 void synchronize_stream(void*) { none(); }

@@ -54,13 +54,7 @@ class ProductOnDevice : public test::DeviceTest {
 };
 TRIREME_FOR_EACH_DEVICE(ProductOnDevice);
 
-void expect_like(const std::vector<double>& got, const std::vector<double>& want, double tolerance) {
-  ASSERT_EQ(got.size(), want.size());
-  double largest = 1e-3;
-  for (const double v : want) largest = std::max(largest, std::abs(v));
-  for (std::size_t i = 0; i < got.size(); ++i)
-    ASSERT_LE(std::abs(got[i] - want[i]), tolerance * largest) << "element " << i << ": " << got[i];
-}
+using test::expect_like;
 
 testing::Message describe(const Product& p, Write mode) {
   return testing::Message() << name_of(p.a.dtype()) << " " << p.batches << " x (" << p.m << ", " << p.k << ") (" << p.k

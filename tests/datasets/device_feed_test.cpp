@@ -92,20 +92,6 @@ TEST_P(DeviceFeedTest, OneBatchIsHeldAtATimeAndMayOutliveTheLoader) {
   EXPECT_EQ(copy_of(*kept), content);
 }
 
-/// Fails for one sample.
-class Refuse final : public Transform {
- public:
-  explicit Refuse(std::uint8_t pixel) : pixel_(pixel) {}
-  RowType output(const RowType& in) const override { return in; }
-  void apply(const TransformInput& in, std::byte* out) const override {
-    if (std::to_integer<std::uint8_t>(in.data[0]) == pixel_) fail(ExitCode::numeric, "pixel {} refused", pixel_);
-    std::copy_n(in.data, in.type.bytes(), out);
-  }
-
- private:
-  std::uint8_t pixel_;
-};
-
 TEST_P(DeviceFeedTest, AFailureArrivesInItsPlaceAndStays) {
   const Stream stream(device());
   const Sampler sampler(rows, 1);

@@ -1,10 +1,12 @@
 // What the data set tests share: files in the IDX format, a small data set whose content is a known function of the
-// sample's number, and a check that a call ends in an Error that says the right thing.
+// sample's number, a transform that fails for one of them, and a check that a call ends in an Error that says the right
+// thing.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -12,6 +14,7 @@
 
 #include "core/base/checked.hpp"
 #include "datasets/dataset.hpp"
+#include "datasets/transform.hpp"
 #include "datasets/writer.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -101,5 +104,19 @@ inline DatasetIndex write_small(const std::string& folder, const SmallDataset& s
 }
 
 inline Samples open_small(const std::string& folder) { return Dataset::open(folder).split("train"); }
+
+/// Fails when a row begins with a given pixel, else copies.
+class Refuse final : public Transform {
+ public:
+  explicit Refuse(std::uint8_t pixel) : pixel_(pixel) {}
+  RowType output(const RowType& in) const override { return in; }
+  void apply(const TransformInput& in, std::byte* out) const override {
+    if (std::to_integer<std::uint8_t>(in.data[0]) == pixel_) fail(ExitCode::numeric, "pixel {} refused", pixel_);
+    std::memcpy(out, in.data, in.type.bytes());
+  }
+
+ private:
+  std::uint8_t pixel_;
+};
 
 }  // namespace trireme

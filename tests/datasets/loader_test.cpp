@@ -224,20 +224,6 @@ TEST_F(LoaderTest, MemoryIsReused) {
   EXPECT_LE(places.size(), 5U);
 }
 
-/// Fails when a row begins with a given pixel, else copies.
-class Refuse final : public Transform {
- public:
-  explicit Refuse(std::uint8_t pixel) : pixel_(pixel) {}
-  RowType output(const RowType& in) const override { return in; }
-  void apply(const TransformInput& in, std::byte* out) const override {
-    if (std::to_integer<std::uint8_t>(in.data[0]) == pixel_) fail(ExitCode::numeric, "pixel {} refused", pixel_);
-    std::memcpy(out, in.data, in.type.bytes());
-  }
-
- private:
-  std::uint8_t pixel_;
-};
-
 TEST_F(LoaderTest, AFailureArrivesInItsPlaceAndStays) {
   const Sampler sampler(rows, 1);
   std::uint64_t bad_batch = 0;

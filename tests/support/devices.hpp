@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <string>
@@ -53,6 +54,15 @@ void expect_near(const std::vector<T>& values, const std::vector<double>& wanted
   for (std::size_t i = 0; i < found.size(); ++i)
     ASSERT_LE(std::abs(found[i] - wanted[i]), tolerance * (1 + std::abs(wanted[i])))
         << "element " << i << ": " << found[i] << " instead of " << wanted[i];
+}
+
+/// Each element within tolerance of the largest one: errors of sums grow with what was summed.
+inline void expect_like(const std::vector<double>& got, const std::vector<double>& want, double tolerance) {
+  ASSERT_EQ(got.size(), want.size());
+  double largest = 1e-3;
+  for (const double v : want) largest = std::max(largest, std::abs(v));
+  for (std::size_t i = 0; i < got.size(); ++i)
+    ASSERT_LE(std::abs(got[i] - want[i]), tolerance * largest) << "element " << i << ": " << got[i];
 }
 
 }  // namespace trireme::test

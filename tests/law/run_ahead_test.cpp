@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "launcher/run/checkpoint_reader.hpp"
 #include "tests/law/run_under_test.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -51,8 +52,11 @@ TEST_F(RunAhead, TooManyInARowEndWithThirteen) {
 
 /// What a checkpoint counts is what its step came to.
 TEST_F(RunAhead, TheCountSurvivesAResume) {
-  const std::string poisoned = " --checkpoint-every 1 --poison-first 40 --poison-last 400" + quiet + run_ahead;
+  const std::string poisoned =
+      " --checkpoint-every 1 --keep-last 8 --poison-first 40 --poison-last 400" + quiet + run_ahead;
   ASSERT_EQ(ahead.run(2, "--max-steps 5 --max-skipped 3" + poisoned), 0) << ahead.log_text();
+  for (const std::int64_t step : {3, 4, 5})
+    EXPECT_EQ(read_manifest(ahead.checkpoint(step)).trainer.at("skipped"), step - 3) << "step " << step;
   EXPECT_EQ(ahead.run(2, "--max-steps 20 --max-skipped 3" + poisoned), 13);
   expect_words(ahead.log_text(), {"3 steps in a row", "up to step 6"});
 }

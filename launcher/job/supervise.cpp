@@ -136,7 +136,9 @@ class Supervisor {
       ::kill(child.id(), SIGALRM);
     }
     const bool gathered = hang_->reports() + static_cast<int>(output_.ends().size()) >= settings_.ranks;
-    if (stop_ == Stop::ordered || (!gathered && now() < verdict_at_ + report_seconds)) return;
+    // A host that is gone sends nothing; the others need no second.
+    const double most = hang_->verdict().kind == Verdict::Kind::lost ? 1 : report_seconds;
+    if (stop_ == Stop::ordered || (!gathered && now() < verdict_at_ + most)) return;
     order(child);
   }
 

@@ -15,6 +15,8 @@ if [[ "${1:-}" == faults ]]; then
   export TRIREME_MUTATIONS="${MUTATIONS:-100000}" TRIREME_HOSTILE_CASES="${HOSTILE_CASES:-50000}"
   say "$TRIREME_MUTATIONS mutations, $TRIREME_POWER_STATES power cuts, $TRIREME_HOSTILE_CASES hostile jobs"
   build/release/tests/tests_launcher --gtest_filter='Damaged.*:*CheckpointCrash.*:*CheckpointPower*:Preview.*'
+  say "${WATCH_RUNS:-20} healthy runs under the watchdog"
+  TRIREME_WATCH_RUNS="${WATCH_RUNS:-20}" build/release/tests/tests_launcher --gtest_filter='WatchedJob.healthy*'
   say "$TRIREME_KILLS kills"
   exec build/release/tests/tests_law --gtest_filter='Kill.*'
 fi

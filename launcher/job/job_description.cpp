@@ -189,7 +189,10 @@ void JobDescription::declare(OptionSet& options) {
       .add("restart-window", &restart_window, "time in which restarts are counted")
       .add("restart-delay", &restart_delay, "before the first restart; doubled while there is no progress, up to 10m")
       .add("no-progress", &no_progress, "starts in a row without a new checkpoint after which the job is given up",
-           {.low = 1, .high = 1000});
+           {.low = 1, .high = 1000})
+      .add("min-nodes", &min_nodes, "hosts with which the job may go on where others were lost; 0: nodes",
+           {.low = 0, .high = 65536});
+  limits.declare(options.group("Watchdog"));
 }
 
 double JobDescription::seconds_allowed() const {
@@ -238,6 +241,11 @@ void resolve(JobDescription& job, const OptionSet& options) {
   check_texts(job, options);
   resolve_run_folder(job, options);
   resolve_backend(job, options);
+  if (job.min_nodes == 0) job.min_nodes = job.nodes;
+  if (job.min_nodes > job.nodes) {
+    fail(ExitCode::usage, "{}: found {}, wanted at most the {} of 'nodes'", where(options, "min-nodes"), job.min_nodes,
+         job.nodes);
+  }
 }
 
 }  // namespace trireme

@@ -10,6 +10,7 @@
 
 #include "launcher/job/launch_plan.hpp"
 #include "launcher/job/restart_policy.hpp"
+#include "launcher/job/watchdog.hpp"
 #include "launcher/run/options.hpp"
 
 namespace trireme {
@@ -50,6 +51,8 @@ struct JobDescription {
   std::int64_t restarts = 10;
   std::string restart_window = "24h", restart_delay = "10s";
   std::int64_t no_progress = 3;
+  std::int64_t min_nodes = 0;  // that the job may go on with after hosts were lost; 0: `nodes`
+  WatchLimits limits = {};
 
   /// Binds the keys to an option set; it must not outlive this.
   void declare(OptionSet& options);

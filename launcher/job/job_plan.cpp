@@ -50,6 +50,7 @@ Words launch_words(const JobDescription& job, const JobPlace& place, std::int64_
   add(words, "environment", fmt::format("{}", fmt::join(job.variable_names(), ",")));
   if (job.starter == RankStarter::srun) add(words, "starter", "srun");
   add(words, "mpirun-options", job.mpirun_options);
+  for (std::string& word : job.limits.words()) words.push_back(std::move(word));
   words.push_back("--");
   for (std::string& word : job.program_words()) words.push_back(std::move(word));
   return words;

@@ -24,6 +24,7 @@
 #include "launcher/job/job_plan.hpp"
 #include "launcher/job/rank_end.hpp"
 #include "launcher/job/slurm.hpp"
+#include "launcher/job/spare_hosts.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/run/checkpoint_store.hpp"
 #include "launcher/run/run_lock.hpp"
@@ -138,7 +139,9 @@ class JobRunner {
     note(fmt::format("start {}, {}", state_.starts, after_step(newest_checkpoint(job_.run_folder()))));
     std::vector<std::string> command = {std::filesystem::read_symlink("/proc/self/exe").string()};
     const JobPlace place{.folder = folder_.path(), .trireme = command[0], .id = folder_.id()};
-    for (std::string& word : launch_words(job_, place, state_.starts)) command.push_back(std::move(word));
+    const JobDescription now = on_remaining_hosts(job_, folder_.path(), state_.starts);
+    if (now.nodes < job_.nodes) note(fmt::format("on {} of {} hosts: {}", now.nodes, job_.nodes, now.hosts));
+    for (std::string& word : launch_words(now, place, state_.starts)) command.push_back(std::move(word));
     Child child({.command = command, .group = ChildGroup::own, .death_signal = SIGTERM});
     while (child.poll_status() == -1) turn(&child);
     while (take(child.output()) > 0) continue;

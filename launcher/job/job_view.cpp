@@ -10,6 +10,7 @@
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
 #include "core/io/json_object.hpp"
+#include "launcher/job/effective_time.hpp"
 #include "launcher/job/job_runner.hpp"
 #include "launcher/job/rank_end.hpp"
 #include "launcher/job/text_table.hpp"
@@ -107,6 +108,7 @@ std::optional<RunProgress> read_progress(const std::string& run_folder) {
     const StepRecord& last = history.steps.back();
     out.step = last.step;
     out.loss = last.loss;
+    out.elapsed = last.elapsed_seconds;
     out.samples_per_second = last.samples_per_second;
     const double pace = seconds_a_step(history.steps);
     if (out.steps > 0 && pace >= 0) out.seconds_to_go = pace * static_cast<double>(out.steps - out.step);
@@ -123,6 +125,12 @@ JobView look_at_job(const JobFolder& folder) {
   view.phase = to_text(view.state.phase);
   view.reason = view.state.reason;
   view.progress = read_progress(view.job.run_folder());
+  if (view.progress) {
+    view.effective = effective_share({.folder = folder.path(),
+                                      .submitted = view.state.submitted,
+                                      .end = view.state.ended,
+                                      .elapsed = view.progress->elapsed});
+  }
   if (const auto id = folder.text("slurm_id")) view.slurm_id = id->substr(0, id->find('\n'));
   if (is_final(view.state.phase)) return view;
   const auto runner = folder.runner();
@@ -154,6 +162,8 @@ std::string describe(const JobFolder& folder, const JobView& view) {
                                            format_duration(view.progress->checkpoint_age))});
     }
   }
+  if (view.effective)
+    table.add({"effective", fmt::format("{:.0f} % of the time since its first start", 100 * *view.effective)});
   if (!view.job.run_folder().empty()) table.add({"run folder", view.job.run_folder()});
   table.add({"output", folder.file("output.log")});
   return table.text();
@@ -179,6 +189,7 @@ Json to_json(const JobFolder& folder, const JobView& view) {
     out["samples_per_second"] = view.progress->samples_per_second;
     out["seconds_to_go"] = view.progress->seconds_to_go;
     out["checkpoint"] = view.progress->checkpoint;
+    out["effective"] = view.effective ? Json(*view.effective) : Json();
   }
   return out;
 }

@@ -19,6 +19,7 @@ struct RunProgress {
   double seconds_to_go = -1;     // negative: unknown
   std::int64_t checkpoint = -1;  // step of the newest; -1: none
   double checkpoint_age = 0;     // seconds
+  double elapsed = 0;            // seconds of the run itself, over all starts
 };
 /// Nothing where the folder is not there (yet) or unreadable.
 std::optional<RunProgress> read_progress(const std::string& run_folder);
@@ -31,6 +32,7 @@ struct JobView {
   std::string place;   // who runs it, where that is known
   std::string slurm_id = {};
   std::optional<RunProgress> progress = {};
+  std::optional<double> effective = {};  // part of the time in which the run got on
 };
 
 JobView look_at_job(const JobFolder& folder);

@@ -137,5 +137,33 @@ TEST_F(ClusterJob, a_host_that_is_cut_off_costs_a_restart) {
   expect_same(seen["run_folder"]);
 }
 
+/// The cable stays pulled: the host is named in time, and the job goes on with the two that are left.
+TEST_F(ClusterJob, a_host_that_stays_away_is_left_out) {
+  start("3");
+  if (IsSkipped()) return;
+  constexpr std::int64_t fewer = 400;
+  std::string text =
+      description("hosts = host1,host2,host3\nnodes = 3\nmin-nodes = 2\nname = smaller\nno-progress = 20\n");
+  text.replace(text.find("--max-steps 900"), 15, "--max-steps " + std::to_string(fewer));
+  const std::string job = terminal_->submit(text);
+  Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
+  ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
+  ASSERT_TRUE(cluster_->act("cut host3"));
+  const double cut = steady_seconds();
+  seen = terminal_->wait(job, 60, [](const Json& now) { return now["phase"] != "running" || now["starts"] > 1; });
+  EXPECT_LT(steady_seconds() - cut, 15) << terminal_->call({"logs", job}).text;
+  seen = terminal_->wait_for(job, "done", 120);
+  const std::string said = terminal_->call({"logs", job}).text;
+  EXPECT_EQ(seen["phase"], "done") << said;
+  EXPECT_TRUE(has(said, "root cause: host host3 is lost: no word of rank 2 for ")) << said;
+  EXPECT_TRUE(has(said, "on 2 of 3 hosts: host1:1,host2:1")) << said;
+  EXPECT_TRUE(has(said, "on 3 rank(s)") && has(said, "on 2 rank(s)")) << said;
+  EXPECT_GT(seen["effective"], 0);
+  EXPECT_LT(seen["effective"], 1);
+  const MetricsHistory run = read_metrics(std::string(seen["run_folder"]) + "/metrics.jsonl");
+  ASSERT_EQ(run.steps.size(), static_cast<std::size_t>(fewer));
+  EXPECT_EQ(run.steps.back().step, fewer);
+}
+
 }  // namespace
 }  // namespace trireme

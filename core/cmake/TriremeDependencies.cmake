@@ -31,6 +31,8 @@ find_package(dnnl QUIET CONFIG)
 trireme_require(dnnl_FOUND "oneDNN (its package needs OpenCL's to be found)" "libdnnl-dev ocl-icd-opencl-dev")
 find_package(MPI QUIET COMPONENTS C)
 trireme_require(MPI_C_FOUND "An MPI library" "libopenmpi-dev openmpi-bin")
+find_package(SQLite3 QUIET)
+trireme_require(SQLite3_FOUND "SQLite" libsqlite3-dev)
 
 set(TRIREME_HAS_PNG OFF)
 find_package(PNG 1.6 QUIET)

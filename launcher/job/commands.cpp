@@ -12,6 +12,7 @@
 #include "launcher/job/checkpoint_command.hpp"
 #include "launcher/job/data_command.hpp"
 #include "launcher/job/generate_command.hpp"
+#include "launcher/job/job_agent.hpp"
 #include "launcher/job/job_commands.hpp"
 #include "launcher/job/job_runner.hpp"
 #include "launcher/job/launch_command.hpp"
@@ -51,6 +52,7 @@ constexpr Command commands[] = {
     {"version", "list version, features and libraries", version_command},
     {"rank-exec", "", rank_exec_command},
     {"job-run", "", job_run_command},
+    {"job-agent", "", job_agent_command},
 };
 
 std::string overview() {

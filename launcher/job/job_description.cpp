@@ -71,7 +71,7 @@ void resolve_run_folder(JobDescription& job, const OptionSet& options) {
   if (!job.checkpoint_every.empty()) SaveInterval::parse(job.checkpoint_every);
 }
 
-/// The first `nodes` hosts that have room, each with as many slots as it gets ranks.
+/// All hosts that have room. One without a number of slots is taken whole: it has as many as the job puts ranks there.
 void resolve_hosts(JobDescription& job, const OptionSet& options) {
   if (!job.hosts.empty() && !job.hostfile.empty()) {
     fail(ExitCode::usage, "{}: 'hosts' says where, too; give one of them", where(options, "hostfile"));
@@ -88,8 +88,6 @@ void resolve_hosts(JobDescription& job, const OptionSet& options) {
     fail(ExitCode::usage, "{}: {} of the {} hosts have room for {} ranks, wanted {} hosts", where(options, "nodes"),
          hosts.size(), named, job.ranks_per_node, job.nodes);
   }
-  hosts.resize(static_cast<std::size_t>(job.nodes));
-  for (HostSlots& host : hosts) host.slots = job.ranks_per_node;
   job.hosts = host_list(hosts, job.ranks_per_node);
   job.hostfile.clear();
   job.filter = {};
@@ -231,6 +229,14 @@ std::vector<std::string> JobDescription::program_words() const {
   if (!run_folder().empty()) words.insert(words.end(), {"--run-dir", run_folder()});
   if (!checkpoint_every.empty()) words.insert(words.end(), {"--checkpoint-every", checkpoint_every});
   return words;
+}
+
+SlotRequest JobDescription::slot_request(std::int64_t id) const {
+  return {.job = id,
+          .hosts = backend == Backend::hosts ? read_hosts(hosts) : std::vector<HostSlots>{},
+          .nodes = nodes,
+          .ranks_per_node = ranks_per_node,
+          .seconds = seconds_allowed()};
 }
 
 std::string JobDescription::run_folder() const { return run_dir == "none" ? "" : run_dir; }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "launcher/job/job_queue.hpp"
 #include "launcher/job/launch_plan.hpp"
 #include "launcher/job/restart_policy.hpp"
 #include "launcher/job/watchdog.hpp"
@@ -67,6 +68,8 @@ struct JobDescription {
   std::vector<std::pair<std::string, std::string>> variable_values() const;
   /// container, program, arguments, --run-dir and --checkpoint-every.
   std::vector<std::string> program_words() const;
+  /// What it wants of its hosts; no hosts where it needs none of a list.
+  SlotRequest slot_request(std::int64_t id) const;
   /// As the runner finds it whatever its folder; empty where the program is told none.
   std::string run_folder() const;
 };

@@ -27,10 +27,11 @@ std::optional<RunProgress> read_progress(const std::string& run_folder);
 struct JobView {
   JobDescription job;
   JobState state;
-  std::string phase;   // of the state, or "waiting" (for Slurm), or "lost" where nobody runs it any more
+  std::string phase;   // of the state, or "waiting" (for Slurm or the queue), or "lost" where nobody runs it any more
   std::string reason;  // why it waits or ended
   std::string place;   // who runs it, where that is known
   std::string slurm_id = {};
+  std::string hosts = {};  // of a list, where the queue has placed it: "a:2,b:2"
   std::optional<RunProgress> progress = {};
   std::optional<double> effective = {};  // part of the time in which the run got on
 };

@@ -7,6 +7,7 @@
 #include "core/io/library_versions.hpp"
 #include "core/io/png.hpp"
 #include "core/ops/onednn_version.hpp"
+#include "launcher/job/job_database.hpp"
 #include "launcher/run/options.hpp"
 
 namespace trireme {
@@ -32,6 +33,7 @@ std::string version_text() {
   add("xxHash", xxhash_version());
   add("zlib", zlib_library_version());
   add("libpng", png_version());
+  add("SQLite", sqlite_version());
   return out;
 }
 

@@ -39,6 +39,7 @@ struct PairReport {
   std::string local = {};                  // the sender's address
   std::vector<std::int64_t> blocked = {};  // ports
   std::string problem = {};                // why nothing came through
+  Verdict speed = Verdict::ok;             // of its rate alone
   Verdict verdict = Verdict::ok;
 };
 

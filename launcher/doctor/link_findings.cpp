@@ -34,8 +34,7 @@ double median_gigabits(const std::vector<PairReport>& pairs) {
   return rates[rates.size() / 2];
 }
 
-Verdict verdict_of(const PairReport& pair, double median) {
-  if (!pair.problem.empty() || !pair.blocked.empty()) return Verdict::fault;
+Verdict speed_of(const PairReport& pair, double median) {
   if (pair.gigabits < 0) return Verdict::ok;
   const double wanted = pair.expected > 0 ? pair.expected : median;
   if (wanted <= 0 || pair.gigabits >= wanted / 2) return Verdict::ok;
@@ -58,10 +57,10 @@ bool add_slow(const std::vector<PairReport>& pairs, HostReport& host, const Dire
   for (const PairReport& pair : pairs) {
     if (pair.*direction.of != host.host || pair.gigabits < 0) continue;
     ++all;
-    if (pair.verdict == Verdict::ok) continue;
+    if (pair.speed == Verdict::ok) continue;
     if (++slow == 1 || pair.gigabits < slowest) slowest = pair.gigabits;
     wanted = std::max(wanted, pair.expected);
-    worst = std::max(worst, pair.verdict);
+    worst = std::max(worst, pair.speed);
   }
   if (slow == 0 || slow < all) return false;
   host.findings.push_back(
@@ -112,14 +111,17 @@ double expected_gigabits(const MachineFacts& from, const std::string& local, con
 
 void judge_links(std::vector<PairReport>& pairs, std::vector<HostReport>& hosts, const PortRange& ports) {
   const double median = median_gigabits(pairs);
-  for (PairReport& pair : pairs) pair.verdict = verdict_of(pair, median);
+  for (PairReport& pair : pairs) {
+    pair.speed = speed_of(pair, median);
+    pair.verdict = pair.problem.empty() && pair.blocked.empty() ? pair.speed : Verdict::fault;
+  }
   for (HostReport& host : hosts) {
     add_ports(pairs, host, ports);
     if (add_slow(pairs, host, sending)) continue;
     add_slow(pairs, host, receiving);
   }
   for (const PairReport& pair : pairs) {
-    if (pair.verdict == Verdict::ok || pair.gigabits < 0) continue;
+    if (pair.speed == Verdict::ok) continue;
     HostReport* from = find_host(hosts, pair.from);
     HostReport* to = find_host(hosts, pair.to);
     const auto named = [](const Finding& one) { return one.check == "link"; };
@@ -127,7 +129,7 @@ void judge_links(std::vector<PairReport>& pairs, std::vector<HostReport>& hosts,
         std::ranges::any_of(to->findings, named)) {
       continue;
     }
-    from->findings.push_back({"link", pair.verdict, fmt::format("slow to {}: {:.3g} Gbit/s", pair.to, pair.gigabits),
+    from->findings.push_back({"link", pair.speed, fmt::format("slow to {}: {:.3g} Gbit/s", pair.to, pair.gigabits),
                               "only this way is slow: look at the route and the switches between them"});
   }
 }

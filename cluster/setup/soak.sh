@@ -14,7 +14,7 @@ if [[ "${1:-}" == faults ]]; then
   export TRIREME_KILLS="${KILLS:-1000}" TRIREME_POWER_STATES="${POWER_STATES:-20000}"
   export TRIREME_MUTATIONS="${MUTATIONS:-100000}" TRIREME_HOSTILE_CASES="${HOSTILE_CASES:-50000}"
   say "$TRIREME_MUTATIONS mutations, $TRIREME_POWER_STATES power cuts, $TRIREME_HOSTILE_CASES hostile jobs"
-  build/release/tests/tests_launcher --gtest_filter='Damaged.*:*CheckpointCrash.*:*CheckpointPower*:Preview.*'
+  build/release/tests/tests_launcher --gtest_filter='Damaged.*:*CheckpointCrash.*:*CheckpointPower*:Preview.*:Ranks.*:Planted.*'
   say "$TRIREME_KILLS kills"
   exec build/release/tests/tests_law --gtest_filter='Kill.*'
 fi

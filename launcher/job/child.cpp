@@ -70,6 +70,7 @@ Child::Child(const ChildSettings& settings) {
   id_ = ::fork();
   if (id_ < 0) fail(ExitCode::failure, "cannot start a process: {}", std::strerror(errno));
   if (id_ == 0) {
+    if (settings.input >= 0) ::dup2(settings.input, STDIN_FILENO);
     ::dup2(output.write_end, STDOUT_FILENO);
     ::dup2(error.write_end, STDERR_FILENO);
     become(settings, arguments.data(), parent, report.write_end);

@@ -17,6 +17,7 @@ struct ChildSettings {
   std::vector<std::string> command;
   ChildGroup group = ChildGroup::shared;
   int death_signal = 0;  // sent to the child when this process dies, whatever kills it
+  int input = -1;        // what the child reads as its standard input; -1: what this process does
 };
 
 class Child {

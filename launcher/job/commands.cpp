@@ -9,6 +9,8 @@
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "launcher/doctor/agent.hpp"
+#include "launcher/doctor/doctor_command.hpp"
 #include "launcher/job/checkpoint_command.hpp"
 #include "launcher/job/data_command.hpp"
 #include "launcher/job/generate_command.hpp"
@@ -16,6 +18,7 @@
 #include "launcher/job/job_commands.hpp"
 #include "launcher/job/job_runner.hpp"
 #include "launcher/job/launch_command.hpp"
+#include "launcher/job/manual.hpp"
 #include "launcher/job/plot_command.hpp"
 #include "launcher/job/rank_exec.hpp"
 #include "launcher/job/version.hpp"
@@ -35,6 +38,8 @@ struct Command {
 
 int help_command(Arguments args);
 int version_command(Arguments args);
+int completion_command(Arguments args);
+int man_command(Arguments args);
 
 constexpr Command commands[] = {
     {"launch", "start a program on N ranks: trireme launch -n 2 -- PROGRAM ARGS", launch_command},
@@ -44,15 +49,19 @@ constexpr Command commands[] = {
     {"logs", "print what a job said", logs_command},
     {"cancel", "ask a job to save and end", cancel_command},
     {"resume", "start a job that ended again", resume_command},
+    {"doctor", "look whether this machine, hosts or a Slurm are ready", doctor_command},
     {"data", "import data sets, look into them, check them", data_command},
     {"checkpoint", "list, check, look into, compare, remove, export and import checkpoints", checkpoint_command},
     {"generate", "write on from a prompt with a trained language model", generate_command},
     {"plot", "draw the training curve of a run folder", plot_command},
     {"help", "say more about a command: trireme help launch", help_command},
     {"version", "list version, features and libraries", version_command},
+    {"completion", "print what makes bash complete words: source <(trireme completion bash)", completion_command},
+    {"man", "", man_command},
     {"rank-exec", "", rank_exec_command},
     {"job-run", "", job_run_command},
     {"job-agent", "", job_agent_command},
+    {"doctor-agent", "", doctor_agent_command},
 };
 
 std::string overview() {
@@ -74,13 +83,18 @@ const Command& find_command(const std::string& name) {
        nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
 }
 
+bool has_no_options(const Command& command) {
+  return command.run == help_command || command.run == version_command || command.run == completion_command ||
+         command.run == man_command;
+}
+
 int help_command(Arguments args) {
   if (args.empty()) {
     print_out(overview());
     return 0;
   }
   const Command& command = find_command(args[0]);
-  if (command.run == help_command || command.run == version_command) {
+  if (has_no_options(command)) {
     print_out(fmt::format("trireme {}: {}\n", command.name, command.summary));
     return 0;
   }
@@ -90,6 +104,32 @@ int help_command(Arguments args) {
 
 int version_command(Arguments) {
   print_out(version_text());
+  return 0;
+}
+
+/// The listed commands, each asked for its options.
+std::vector<CommandTable> command_tables() {
+  std::vector<CommandTable> out;
+  const std::string ask[] = {"--help"};
+  for (const Command& one : commands) {
+    if (*one.summary == '\0') continue;
+    OptionTables tables;
+    if (!has_no_options(one)) one.run(Arguments(ask, 1));
+    out.push_back({.name = one.name, .summary = one.summary, .programs = tables.tables()});
+  }
+  return out;
+}
+
+int completion_command(Arguments args) {
+  if (args.size() != 1 || args[0] != "bash") {
+    fail(ExitCode::usage, "trireme completion: wanted the name of a shell, and knows one: trireme completion bash");
+  }
+  print_out(bash_completion(command_tables()));
+  return 0;
+}
+
+int man_command(Arguments) {
+  print_out(manual_page(command_tables(), TRIREME_VERSION));
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
 #include "launcher/job/job_words.hpp"
+#include "launcher/job/port_range.hpp"
 #include "launcher/run/checkpoint_options.hpp"
 #include "launcher/run/print.hpp"
 
@@ -123,6 +124,7 @@ void check_texts(const JobDescription& job, const OptionSet& options) {
     fail(ExitCode::usage, "{}: found the variable '{}', wanted NAME or NAME=value", where(options, "environment"),
          harmless(name));
   }
+  read_ports(job.ports);
   split_words(job.slurm_options, where(options, "slurm-options"));
   job.seconds_allowed();
   job.warning_seconds();
@@ -168,6 +170,7 @@ void JobDescription::declare(OptionSet& options) {
       .add("hostfile", &hostfile, "file of hosts, a line each: NAME, NAME slots=N or NAME:N")
       .add("include", &filter.include, "use only these of the hosts: a,b")
       .add("exclude", &filter.exclude, "leave these of the hosts out")
+      .add("ports", &ports, "the only TCP ports MPI listens at: FIRST-LAST; empty: any")
       .add("mpirun-options", &mpirun_options, "more words for mpirun (or srun), split at spaces");
   options.group("Slurm")
       .add("partition", &partition, "sbatch --partition")

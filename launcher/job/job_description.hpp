@@ -38,6 +38,7 @@ struct JobDescription {
 
   std::string hosts = {}, hostfile = {};
   HostFilter filter = {};
+  std::string ports = {};  // FIRST-LAST; empty: any
   std::string mpirun_options = {};
 
   std::string partition = {}, account = {}, constraint = {}, qos = {};

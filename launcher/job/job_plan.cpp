@@ -57,6 +57,7 @@ Words launch_words(const JobDescription& job, const JobPlace& place, std::int64_
   if (job.cores_per_rank > 0) add(words, "threads", fmt::format("{}", job.cores_per_rank));
   add(words, "environment", fmt::format("{}", fmt::join(job.variable_names(), ",")));
   if (job.starter == RankStarter::srun) add(words, "starter", "srun");
+  add(words, "ports", job.ports);
   add(words, "mpirun-options", job.mpirun_options);
   for (std::string& word : job.limits.words()) words.push_back(std::move(word));
   words.push_back("--");

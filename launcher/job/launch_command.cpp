@@ -43,6 +43,7 @@ void declare(OptionSet& options, LaunchOptions& out) {
       .add("ranks-per-node", &settings.ranks_per_node, "of every host; 0: as the hosts say", {.low = 0, .high = 65536})
       .add("threads", &settings.threads, "threads per rank; 0: cores of a host / its ranks", {.low = 0, .high = 4096})
       .add("environment", &settings.environment, "further variables for every rank: names, separated by commas")
+      .add("ports", &settings.ports, "the only TCP ports MPI listens at: FIRST-LAST; empty: any")
       .add("starter", &settings.starter, "mpirun, or srun inside an allocation of Slurm",
            {{"mpirun", RankStarter::mpirun}, {"srun", RankStarter::srun}})
       .add("mpirun-options", &settings.mpirun_options, "more words for mpirun (or srun), split at spaces");

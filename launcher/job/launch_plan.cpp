@@ -14,6 +14,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
+#include "launcher/job/port_range.hpp"
 
 namespace trireme {
 namespace {
@@ -98,6 +99,18 @@ void add_hosts(const LaunchSettings& settings, const std::vector<HostSlots>& hos
   add(command, {"--hostfile", settings.log_folder + "/hostfile"});
 }
 
+/// Each rank listens at one port, mpirun and its helper on the host at one, too.
+PortRange checked_ports(const LaunchSettings& settings, const LaunchPlan& plan) {
+  const PortRange ports = read_ports(settings.ports);
+  const std::int64_t wanted = plan.ranks_per_host + 2;
+  if (ports.count() > 0 && ports.count() < wanted) {
+    fail(ExitCode::usage,
+         "option 'ports': found {} ports, wanted at least {}: one for each of the {} ranks of a host, and two",
+         ports.count(), wanted, plan.ranks_per_host);
+  }
+  return ports;
+}
+
 void compose_mpirun(const LaunchSettings& settings, const LaunchFacts& facts, const std::vector<HostSlots>& hosts,
                     LaunchPlan& plan) {
   auto& command = plan.command;
@@ -109,6 +122,7 @@ void compose_mpirun(const LaunchSettings& settings, const LaunchFacts& facts, co
     add(command, {"--bind-to", "none", "--oversubscribe"});
   }
   add_hosts(settings, hosts, plan);
+  for (const auto& [name, value] : mpi_parameters(checked_ports(settings, plan))) add(command, {"--mca", name, value});
   // A signal passed on by mpirun goes to the wrapper alone, which knows what its program expects (rank_exec.hpp).
   add(command, {"--mca", "odls_base_signal_direct_children_only", "1"});
   // Given one by one: other hosts have this shell's environment only so.
@@ -137,6 +151,8 @@ void compose_srun(const LaunchSettings& settings, const LaunchFacts& facts, Laun
   for (std::string word; words >> word;) command.push_back(word);
   command.push_back("env");
   for (const auto& [name, value] : variables(settings, facts, plan)) command.push_back(name + "=" + value);
+  for (const auto& [name, value] : mpi_parameters(checked_ports(settings, plan)))
+    command.push_back("OMPI_MCA_" + name + "=" + value);
   // srun cuts lines after 1024 bytes and mixes the ranks' pieces.
   add(command, {facts.wrapper, "rank-exec", "--log-dir", settings.log_folder, "--frame-bytes", "900", "--"});
 }

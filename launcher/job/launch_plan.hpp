@@ -24,6 +24,7 @@ struct LaunchSettings {
   std::int64_t threads = 0;      // 0: cores / ranks of a host
   std::string environment = {};  // names, separated by commas, that reach the ranks without their values being shown
   RankStarter starter = RankStarter::mpirun;
+  std::string ports = {};  // FIRST-LAST: the only TCP ports that MPI listens at; empty: any
   std::string log_folder = {};
   std::string mpirun_options = {};  // passed on, split at spaces
   std::vector<std::string> program = {};

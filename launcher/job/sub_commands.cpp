@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "core/base/error.hpp"
+#include "launcher/run/option_tables.hpp"
 #include "launcher/run/print.hpp"
 
 namespace trireme {
@@ -29,6 +30,10 @@ ProgramText on_command_line(ProgramText text) {
 }  // namespace
 
 int run_sub_command(const SubCommands& group, std::span<const std::string> args) {
+  if (OptionTables::current() != nullptr) {
+    for (const SubCommand& one : group.commands) one.run(args);
+    return 0;
+  }
   std::vector<std::string> names;
   for (const SubCommand& one : group.commands) names.emplace_back(one.name);
   if (args.empty()) fail(ExitCode::usage, "{} wants {}; see {} --help", group.name, listed(names, "or"), group.name);

@@ -18,12 +18,28 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
+#include "launcher/run/prometheus.hpp"
 
 namespace trireme {
 namespace {
 
 constexpr std::size_t most_waiting = std::size_t{8} << 20;
 constexpr double seconds_between_tries = 1, seconds_between_warnings = 60;
+
+/// The run's name is that of its folder.
+std::unique_ptr<PrometheusFile> open_prometheus(const MetricsSettings& settings) {
+  if (settings.prometheus.empty()) return nullptr;
+  std::int64_t resumes = 0;
+  if (std::filesystem::exists(settings.file)) {
+    for (const EventRecord& event : read_metrics(settings.file).events) resumes += event.event == "resume" ? 1 : 0;
+  }
+  return std::make_unique<PrometheusFile>(
+      PrometheusSettings{.file = settings.prometheus,
+                         .run = std::filesystem::path(settings.file).parent_path().filename().string(),
+                         .total_steps = settings.total_steps,
+                         .elapsed_before = settings.elapsed_before,
+                         .resumes = resumes});
+}
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -32,6 +48,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 MetricsWriter::MetricsWriter(MetricsSettings settings) : settings_(std::move(settings)) {
   if (settings_.file.empty()) return;
   trim_metrics(settings_.file, settings_.first_step);
+  prometheus_ = open_prometheus(settings_);
   file_ = ::open(settings_.file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (file_ < 0) fail(ExitCode::storage, "cannot open '{}' for metrics: {}", settings_.file, std::strerror(errno));
   size_ = ::lseek(file_, 0, SEEK_END);
@@ -108,6 +125,7 @@ void MetricsWriter::step(const StepRecord& one) {
   StepRecord stored = one;
   stored.elapsed_seconds += settings_.elapsed_before;
   record(to_json_line(stored));
+  if (prometheus_) prometheus_->step(one);
   const std::string text = format_step(one, settings_.first_step, settings_.total_steps);
   if (settings_.terminal_columns > 0) {
     const auto columns = static_cast<std::size_t>(settings_.terminal_columns);
@@ -126,6 +144,7 @@ void MetricsWriter::validation(const ValidationRecord& one) {
   ValidationRecord stored = one;
   stored.elapsed_seconds += settings_.elapsed_before;
   record(to_json_line(stored));
+  if (prometheus_) prometheus_->validation(one);
   const std::string perplexity = one.perplexity ? fmt::format("  perplexity {:.2f}", *one.perplexity) : "";
   line(fmt::format("epoch {}  step {}  validation loss {:.4f}{}  accuracy {:.2f} %  after {}", one.epoch, one.step,
                    one.loss, perplexity, 100 * one.accuracy, format_duration(stored.elapsed_seconds)));
@@ -140,6 +159,7 @@ void MetricsWriter::summary(const Summary& values) {
 
 void MetricsWriter::event(std::int64_t step, const std::string& name, const std::string& text) {
   record(to_json_line(EventRecord{.step = step, .event = name, .text = text}));
+  if (prometheus_) prometheus_->event(step, name);
 }
 
 int terminal_columns(int output) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -10,11 +11,14 @@
 
 namespace trireme {
 
+class PrometheusFile;
+
 struct MetricsSettings {
   std::string file = {};              // metrics.jsonl; empty: none
   std::int64_t first_step = 0;        // resumed at: later records of an interrupted run are removed from the file
   double elapsed_before = 0;          // seconds of earlier starts, part of elapsed_seconds in the file
   std::int64_t total_steps = 0;       // for the time to go; 0: unknown
+  std::string prometheus = {};        // a text for Prometheus (prometheus.hpp); empty: none
   double line_interval_seconds = 10;  // between plain lines where there is no terminal
   int terminal_columns = 0;           // 0: plain lines
   int output = 1;                     // descriptor of the lines
@@ -48,6 +52,7 @@ class MetricsWriter {
   void print(const std::string& text);
 
   MetricsSettings settings_;
+  std::unique_ptr<PrometheusFile> prometheus_;
   int file_ = -1;
   std::int64_t size_ = 0;  // of the file's whole lines
   std::string waiting_;    // lines not yet written

@@ -127,6 +127,7 @@ OptionGroup& OptionGroup::add(const std::string& names, std::string* value, cons
                               std::vector<std::string> choices) {
   auto option = make_option(names, description);
   option->wanted = fmt::format("one of: {}", fmt::join(choices, ", "));
+  option->choices = choices;
   option->set = [value, choices = std::move(choices)](const std::string& text) {
     const bool fits = std::find(choices.begin(), choices.end(), text) != choices.end();
     if (fits) *value = text;
@@ -157,6 +158,7 @@ OptionGroup& OptionGroup::add_choice(const std::string& names, const std::string
                                      std::vector<std::string> choices, ChoiceAccess access) {
   auto option = make_option(names, description);
   option->wanted = fmt::format("one of: {}", fmt::join(choices, ", "));
+  option->choices = choices;
   auto texts = std::make_shared<const std::vector<std::string>>(std::move(choices));
   require(access.chosen() < texts->size(), "option '{}': its default is not one of its choices", option->name);
   option->set = [texts, choose = std::move(access.choose)](const std::string& text) {

@@ -19,6 +19,7 @@ struct Option {
   std::function<bool(const std::string&)> set;  // false: not one of the wanted values, nothing was changed
   std::function<std::string()> get;
   bool flag = false;
+  std::vector<std::string> choices = {};  // where only these are wanted
   std::string default_text = {};
   std::string origin = "default";
 };

@@ -12,6 +12,7 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
+#include "launcher/run/option_tables.hpp"
 #include "launcher/run/option_value.hpp"
 #include "launcher/run/print.hpp"
 
@@ -241,6 +242,10 @@ ParseOutcome OptionSet::parse(int argc, const char* const* argv) {
 }
 
 ParseOutcome OptionSet::parse(const std::vector<std::string>& arguments) {
+  if (OptionTables* tables = OptionTables::current()) {
+    tables->add(table());
+    return ParseOutcome::exit_done;
+  }
   for (const auto& one : groups_) {
     for (const auto& option : one->options_) option->default_text = option->get();
   }

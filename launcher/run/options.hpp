@@ -51,6 +51,7 @@ struct ProgramText {
   OptionSources sources = OptionSources::all;
 };
 
+struct ProgramTable;
 namespace detail {
 struct Option;
 }
@@ -117,6 +118,8 @@ class OptionSet {
   /// The values as a file that --config reads back; origins are comments.
   std::string to_ini() const;
   std::string help() const;
+  /// The same as data (option_tables.hpp).
+  ProgramTable table() const;
   /// Complaints that do not stop the program (unknown TRIREME_ variables), already logged by parse().
   const std::vector<std::string>& warnings() const { return warnings_; }
 

@@ -32,6 +32,7 @@ void Run::open_metrics(const Trainer& trainer, const std::optional<LoadedCheckpo
                                                              .first_step = trainer.steps_done(),
                                                              .elapsed_before = trainer.state().elapsed_seconds,
                                                              .total_steps = trainer.total_steps(),
+                                                             .prometheus = training_.prometheus,
                                                              .terminal_columns = terminal_columns(1)});
   metrics_->line(fmt::format("{} parameters, {} steps of {} samples on {} rank(s); run folder {}",
                              trainer.layout().parameters(), trainer.total_steps(), training_.batch,

@@ -39,6 +39,7 @@ void TrainingOptions::declare(OptionSet& options) {
       .add("tensorboard", &tensorboard, "write event files for TensorBoard into the run folder")
       .add("tensorboard-every", &tensorboard_every, "steps between histograms of gradients and images; 0: none",
            {.low = 0})
+      .add("prometheus", &prometheus, "keep this file up to date for Prometheus' node exporter: /DIR/trireme.prom")
       .add("loader-threads", &loader_threads, "threads that prepare batches, per rank; 0: none",
            {.low = 0, .high = 256})
       .add("bucket-mib", &bucket_mib, "size of the pieces in which gradients are reduced", {.low = 0.001, .high = 4096})

@@ -55,6 +55,7 @@ struct TrainingOptions {
   std::int64_t log_every = 50;
   bool tensorboard = false;
   std::int64_t tensorboard_every = 500;  ///< Steps between histograms and images; 0: none.
+  std::string prometheus = {};           ///< A file for Prometheus' node exporter; empty: none.
   CheckpointOptions checkpoint = {};
   /// Fixed weights, only to be judged: there are no gradients and no moments.
   enum class Weights : std::uint8_t { trained, fixed } weights = Weights::trained;

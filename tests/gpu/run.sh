@@ -5,6 +5,7 @@
 # Prints one table; everything the programs said goes into one log, gpu.log in $OUT or build/gpu. Needs bash, the
 # programs, and the libraries they name, the benchmarks Python: no compiler, no registry.
 # Status 0: all passed, or there is no GPU; 1: something failed or could not run; 2: no such build.
+# shellcheck disable=SC2317  # stages are called by their names
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 case "${1:-}" in -h | --help) sed -n '2,7s/^# //p' "$0" && exit 0 ;; esac

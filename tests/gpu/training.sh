@@ -3,6 +3,7 @@
 # f32 run beside a bf16 run of MODEL (gpt2: 124 million parameters), and a run that is killed and goes on, whose tensors
 # must be those of a run nobody touched, bit for bit. Defaults: build/release cuda gpt2; `cpu gpt` checks the script.
 # One line a stage, NAME|SECONDS|RESULT, for run.sh; status 1 where one failed. What programs say goes to training.log.
+# shellcheck disable=SC2317  # stages are called by their names
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 case "${1:-}" in -h | --help) sed -n '2,5s/^# //p' "$0" && exit 0 ;; esac

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <random>
 
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
@@ -15,6 +14,7 @@
 #include "launcher/job/job_plan.hpp"
 #include "launcher/job/job_words.hpp"
 #include "launcher/run/option_value.hpp"
+#include "tests/support/hostile.hpp"
 #include "tests/support/random_seed.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -23,83 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
-
-int cases() {
-  const char* wanted = std::getenv("TRIREME_HOSTILE_CASES");
-  return wanted != nullptr ? std::atoi(wanted) : 1000;
-}
-
-class Hostile {
- public:
-  Hostile(std::uint32_t seed, std::string canary) : random_(seed), canary_(std::move(canary)) {}
-
-  std::size_t below(std::size_t end) { return random_() % end; }
-
-  /// At most `pieces` pieces of what shells, sbatch and format strings look at; `path` is of a canary it would touch.
-  std::string text(std::size_t pieces = 6) {
-    const Words all = {" ",
-                       "'",
-                       "\"",
-                       "\\",
-                       "`touch " + canary_ + "`",
-                       "$(touch " + canary_ + ")",
-                       ";touch " + canary_ + ";",
-                       "|",
-                       "&",
-                       ">" + canary_,
-                       "<",
-                       "*",
-                       "?",
-                       "~",
-                       "!",
-                       "!!",
-                       "{a,b}",
-                       "[a]",
-                       "%j",
-                       "%s",
-                       "%n",
-                       "{}",
-                       "#",
-                       "-",
-                       "--",
-                       "-x",
-                       "=",
-                       "$HOME",
-                       "${IFS}",
-                       "\xc3\xa4",
-                       "\xe2\x82\xac",
-                       "a",
-                       "B7",
-                       ",",
-                       ":",
-                       "@",
-                       "(",
-                       ")",
-                       "^",
-                       "#SBATCH --wrap=x",
-                       "'\\''",
-                       "\\n",
-                       "$'\\n'"};
-    std::string out;
-    for (std::size_t n = below(pieces + 1); n > 0; --n) out += all[below(all.size())];
-    return out;
-  }
-  /// As the name of a file.
-  std::string name() {
-    std::string out = text(4).substr(0, 90) + std::to_string(below(1000));
-    for (char& c : out) c = c == '/' ? '_' : c;
-    return out;
-  }
-  Words words() {
-    Words out(below(5));
-    for (std::string& word : out) word = text();
-    return out;
-  }
-
- private:
-  std::mt19937 random_;
-  std::string canary_;
-};
 
 /// A description and what its ranks must get.
 struct Case {
@@ -210,7 +133,7 @@ TEST_F(Preview, mpirun_gets_the_words_of_the_description) {
   make_places(hostile);
   std::vector<Case> made;
   std::string script;
-  for (int n = 0; n < cases(); ++n) {
+  for (int n = 0; n < hostile_cases(10000) / 2; ++n) {
     made.push_back(make(hostile, n % 2 == 0 ? Backend::local : Backend::hosts));
     script += preview(made.back().job, {.folder = folder_ / "jobs", .id = 1}, {});
   }
@@ -231,7 +154,7 @@ TEST_F(Preview, sbatch_gets_the_words_of_the_description) {
   make_places(hostile);
   std::vector<Case> made;
   std::string script;
-  for (int n = 0; n < cases(); ++n) {
+  for (int n = 0; n < hostile_cases(10000) / 2; ++n) {
     made.push_back(make(hostile, Backend::slurm));
     script += preview(made.back().job, {.folder = folder_ / "jo%bs", .trireme = "/t", .id = 1}, {"HOME", "PATH"});
   }

@@ -63,7 +63,7 @@ const std::vector<Home> homes = {
 
 // Headers of the C library and the system. Those of the C++ library have neither a dot nor a slash.
 const std::set<std::string> system_headers = {
-    "cpuid.h",  "cxxabi.h", "dirent.h",  "dlfcn.h",   "execinfo.h", "fcntl.h",  "fenv.h",   "immintrin.h", "inttypes.h",
+    "cpuid.h",  "cxxabi.h", "dirent.h",  "dlfcn.h",   "execinfo.h", "fcntl.h",  "fenv.h",   "ifaddrs.h",   "immintrin.h", "inttypes.h",
     "limits.h", "math.h",   "netdb.h",   "poll.h",    "pthread.h",  "sched.h",  "signal.h", "stdint.h",    "stdio.h",
     "stdlib.h", "string.h", "strings.h", "termios.h", "time.h",     "unistd.h", "wait.h",   "xmmintrin.h"};
 

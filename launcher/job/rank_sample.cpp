@@ -26,7 +26,8 @@ Json to_json(const RankSample& sample) {
             {"step", sample.step},           {"still", sample.still},
             {"waiting", sample.waiting},     {"comparing", sample.comparing},
             {"waited", sample.waited},       {"lived", sample.lived},
-            {"processor", sample.processor}, {"calls", sample.calls}};
+            {"processor", sample.processor}, {"still_processor", sample.still_processor},
+            {"calls", sample.calls}};
   if (sample.call) {
     const RankCall& call = *sample.call;
     json["call"] = {{"communicator", call.communicator}, {"operation", call.operation}, {"dtype", call.dtype},
@@ -54,6 +55,7 @@ std::optional<RankSample> sample_from_text(const std::string& text) {
                    .waited = json.at("waited"),
                    .lived = json.at("lived"),
                    .processor = json.at("processor"),
+                   .still_processor = json.at("still_processor"),
                    .calls = json.at("calls")};
     if (!json.contains("call")) return out;
     const Json& call = json.at("call");

@@ -33,12 +33,13 @@ struct RankSample {
   bool attached = false;  // its program writes a page
   std::string phase = {};
   std::int64_t step = -1;
-  double still = 0;        // seconds without a sign of life
-  bool waiting = false;    // the computing thread waits for others
-  bool comparing = false;  // in the checked mode, inside the comparison that precedes a call
-  double waited = 0;       // seconds spent waiting since the start
-  double lived = 0;        // seconds since the start
-  double processor = 0;    // seconds of CPU time
+  double still = 0;            // seconds without a sign of life
+  bool waiting = false;        // the computing thread waits for others
+  bool comparing = false;      // in the checked mode, inside the comparison that precedes a call
+  double waited = 0;           // seconds spent waiting since the start
+  double lived = 0;            // seconds since the start
+  double processor = 0;        // seconds of CPU time
+  double still_processor = 0;  // of these since the last sign of life
   std::uint64_t calls = 0;
   std::optional<RankCall> call = {};  // the oldest that is not finished
 

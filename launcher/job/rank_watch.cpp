@@ -128,7 +128,9 @@ RankSample RankWatch::look(pid_t child) {
   if (beats != beats_) {
     beats_ = beats;
     changed_ = now;
+    processor_ = out.processor;
   }
+  out.still_processor = out.processor - processor_;
   out.attached = true;
   out.phase = name_of(static_cast<Phase>(page_->phase.load(std::memory_order_relaxed)));
   out.step = page_->step.load(std::memory_order_relaxed);

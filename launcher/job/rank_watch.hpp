@@ -35,6 +35,7 @@ class RankWatch {
   int page_file_ = -1, stack_file_ = -1;
   ProgressPage* page_ = nullptr;
   std::uint64_t beats_ = 0;
+  double processor_ = 0;      // CPU time at that moment
   std::int64_t changed_ = 0;  // when the signs of life were last seen to grow
 };
 

@@ -15,6 +15,8 @@ constexpr double absence_seconds = 5;
 /// In the checked mode only tiny messages pass while calls are compared.
 constexpr double compare_seconds = 2.5;
 constexpr double window_seconds = 2;
+/// CPU time, as part of the time, of a process that only waits.
+constexpr double idle_share = 0.02;
 /// A rank is a straggler where the others wait for this much more of the time than it does, in half of all windows.
 constexpr double straggler_share = 0.2;
 constexpr int straggler_windows = 3;
@@ -185,8 +187,11 @@ std::optional<Verdict> Watchdog::judge_stopped(double now) const {
   return out;
 }
 
-/// Whoever stood still first while not waiting for others; the others stopped after it, for want of it.
+/// Whoever stood still first while not waiting for others; the others stopped after it, for want of it. One that nobody
+/// waits for may compute as long as it likes: only if it does nothing at all it hangs.
 std::optional<Verdict> Watchdog::judge_stuck(double now) const {
+  const bool awaited =
+      std::ranges::any_of(seen_, [](const auto& one) { return !one.second.ended && one.second.sample.in_call(); });
   std::optional<Verdict> out;
   double longest = 0;
   bool any_overdue = false, any_waiting = false;
@@ -197,7 +202,8 @@ std::optional<Verdict> Watchdog::judge_stuck(double now) const {
       any_waiting = true;
       continue;
     }
-    if (still(seen, now) <= longest) continue;
+    const bool idle = seen.sample.still_processor < idle_share * seen.sample.still;
+    if (still(seen, now) <= longest || !(awaited || idle)) continue;
     longest = still(seen, now);
     out = blame(Verdict::Kind::stuck, rank,
                 fmt::format("is stuck: no sign of life for {:.0f} s; its main thread {}", longest, doing(seen.sample)));

@@ -95,6 +95,18 @@ TEST_F(Watching, every_phase_has_its_time) {
   EXPECT_FALSE(second({at(0, "forward", 1e6)}));
 }
 
+TEST_F(Watching, a_rank_that_computes_while_nobody_waits_is_left_alone) {
+  std::vector<RankSample> all{at(0, "start", 1000), at(1, "start", 1000), at(2, "start", 1000), at(3, "start", 1000)};
+  for (RankSample& one : all) one.still_processor = 900;
+  EXPECT_FALSE(second(all));
+  all[3].still_processor = 0.1;
+  const auto verdict = second(all);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 3);
+  all[3] = waiting(3, 7, 5);
+  EXPECT_EQ(second(all)->rank, 0) << "one waits for the others";
+}
+
 TEST_F(Watching, a_rank_that_never_comes_to_its_start_is_blamed) {
   RankSample absent{.host = "b", .state = 'D'};
   const auto verdict = second({at(0, "start", 21), at(1, "start", 21), at(2, "start", 21), absent});

@@ -114,7 +114,7 @@ Wishes Trainer::take_step() {
   const ProfileSpan span("step", ProfileSpan::Kind::phase);
   const Stream& stream = session_.stream();
   state_.step = counts_.steps;
-  state_.rate = schedule_.at(counts_.steps);
+  state_.rate = schedule_.at(counts_.steps) * counts_.plateau.scale;
   state_.loss_scale = counts_.loss_scale.value;
   control_->begin(stream, state_);
   micro_batches();
@@ -135,6 +135,7 @@ Wishes Trainer::take_step() {
   optimizer_->step(stream, control_->state());
   ++counts_.steps;
   counts_.samples += options_.batch;
+  if (average_) average_->step(stream, control_->state());
   if (!ahead_) settle();
   return votes.count();
 }

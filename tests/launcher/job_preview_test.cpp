@@ -133,7 +133,7 @@ TEST_F(Preview, mpirun_gets_the_words_of_the_description) {
   make_places(hostile);
   std::vector<Case> made;
   std::string script;
-  for (int n = 0; n < hostile_cases(10000) / 2; ++n) {
+  for (int n = 0; n < hostile_cases(1000); ++n) {
     made.push_back(make(hostile, n % 2 == 0 ? Backend::local : Backend::hosts));
     script += preview(made.back().job, {.folder = folder_ / "jobs", .id = 1}, {});
   }
@@ -154,7 +154,7 @@ TEST_F(Preview, sbatch_gets_the_words_of_the_description) {
   make_places(hostile);
   std::vector<Case> made;
   std::string script;
-  for (int n = 0; n < hostile_cases(10000) / 2; ++n) {
+  for (int n = 0; n < hostile_cases(1000); ++n) {
     made.push_back(make(hostile, Backend::slurm));
     script += preview(made.back().job, {.folder = folder_ / "jo%bs", .trireme = "/t", .id = 1}, {"HOME", "PATH"});
   }

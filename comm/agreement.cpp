@@ -13,19 +13,6 @@ namespace {
 
 constexpr std::size_t most_listed = 5;
 
-/// "0-2, 4".
-std::string rank_list(const std::vector<int>& ranks) {
-  std::string out;
-  for (std::size_t i = 0; i < ranks.size();) {
-    std::size_t last = i;
-    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
-    if (!out.empty()) out += ", ";
-    out += last == i ? fmt::format("{}", ranks[i]) : fmt::format("{}-{}", ranks[i], ranks[last]);
-    i = last + 1;
-  }
-  return (ranks.size() == 1 ? "rank " : "ranks ") + out;
-}
-
 std::string pack(const NamedTexts& options) {
   std::string out;
   for (const auto& [name, value] : options) {
@@ -53,6 +40,18 @@ NamedTexts unpack(std::string_view text) {
 }
 
 }  // namespace
+
+std::string rank_list(const std::vector<int>& ranks) {
+  std::string out;
+  for (std::size_t i = 0; i < ranks.size();) {
+    std::size_t last = i;
+    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
+    if (!out.empty()) out += ", ";
+    out += last == i ? fmt::format("{}", ranks[i]) : fmt::format("{}-{}", ranks[i], ranks[last]);
+    i = last + 1;
+  }
+  return (ranks.size() == 1 ? "rank " : "ranks ") + out;
+}
 
 std::string disagreement(const std::vector<NamedTexts>& of_ranks) {
   std::map<std::string, std::map<std::string, std::vector<int>>> seen;

@@ -19,6 +19,9 @@ void check_agreement(Communicator& comm, const NamedTexts& options);
 /// The comparison itself: one list of each rank. Empty when all agree.
 std::string disagreement(const std::vector<NamedTexts>& of_ranks);
 
+/// "rank 4", "ranks 0-2, 4".
+std::string rank_list(const std::vector<int>& ranks);
+
 /// Throws Error(disagree) naming the first rank whose bytes of `values` differ from rank 0's. Collective; `what` names
 /// the values ("the parameters") in the message.
 void check_same(Communicator& comm, const Tensor& values, const std::string& what);

@@ -5,11 +5,18 @@
 #include <algorithm>
 #include <utility>
 
+#include "comm/progress_page.hpp"
+
 namespace trireme {
 namespace {
 
 double seconds(CollectiveLog::Time from, CollectiveLog::Time to) {
   return std::chrono::duration<double>(to - from).count();
+}
+
+/// steady_clock is CLOCK_MONOTONIC here, which all processes of a host share.
+std::int64_t nanoseconds(CollectiveLog::Time time) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
 
 }  // namespace
@@ -44,6 +51,19 @@ CollectiveLog::Ticket CollectiveLog::record(Entry entry) {
   ticket.sequence_ = entry.sequence;
   entry.phase = phase_;
   entry.queued = std::chrono::steady_clock::now();
+  beat();
+  if (page_ != nullptr) {
+    page_->record({.index = ticket.index_,
+                   .sequence = entry.sequence,
+                   .communicator = entry.communicator,
+                   .kind = static_cast<std::uint8_t>(entry.kind),
+                   .dtype = static_cast<std::uint8_t>(entry.dtype),
+                   .reduction = entry.reduction,
+                   .root = entry.root,
+                   .phase = static_cast<Phase>(page_->phase.load(std::memory_order_relaxed)),
+                   .count = entry.count,
+                   .queued = nanoseconds(entry.queued)});
+  }
   if (ring_.size() < capacity) {
     ring_.push_back(std::move(entry));
   } else {
@@ -55,10 +75,14 @@ CollectiveLog::Ticket CollectiveLog::record(Entry entry) {
 void CollectiveLog::mark(std::uint64_t index, bool start) {
   const auto now = std::chrono::steady_clock::now();
   const std::lock_guard lock(guard_);
+  beat();
   const bool kept = next_ - index <= capacity;
   if (kept) {
     Entry& entry = ring_[index % capacity];
     (start ? entry.started : entry.finished) = now;
+    if (page_ != nullptr) {
+      start ? page_->mark_started(index, nanoseconds(now)) : page_->mark_finished(index, nanoseconds(now));
+    }
   }
   if (start) {
     if (running_++ == 0) busy_since_ = now;
@@ -70,6 +94,24 @@ void CollectiveLog::mark(std::uint64_t index, bool start) {
 void CollectiveLog::set_phase(std::string phase) {
   const std::lock_guard lock(guard_);
   phase_ = std::move(phase);
+  beat();
+  if (page_ != nullptr) page_->phase.store(static_cast<std::uint32_t>(phase_from(phase_)), std::memory_order_relaxed);
+}
+
+void CollectiveLog::set_step(std::int64_t step) {
+  if (page_ != nullptr) page_->step.store(step, std::memory_order_relaxed);
+}
+
+void CollectiveLog::publish(ProgressPage* page) { page_ = page; }
+
+void CollectiveLog::check_calls(Checks checks) { checks_.store(checks == Checks::on, std::memory_order_relaxed); }
+
+CollectiveLog::Comparing::Comparing(const CollectiveLog& log) : page_(log.page_) {
+  if (page_ != nullptr) page_->comparing.store(1, std::memory_order_relaxed);
+}
+
+CollectiveLog::Comparing::~Comparing() {
+  if (page_ != nullptr) page_->comparing.store(0, std::memory_order_relaxed);
 }
 
 std::vector<CollectiveLog::Entry> CollectiveLog::recent() const {

@@ -3,6 +3,7 @@
 // 4096, started 31 s ago"), mismatch checks and profiles. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -32,6 +33,8 @@ enum class Collective : std::uint8_t {
 /// "all_reduce", "recv", ...
 std::string_view name_of(Collective kind);
 
+struct ProgressPage;
+
 class CollectiveLog : public std::enable_shared_from_this<CollectiveLog> {
  public:
   static constexpr std::size_t capacity = 2000;
@@ -43,6 +46,8 @@ class CollectiveLog : public std::enable_shared_from_this<CollectiveLog> {
     Collective kind = Collective::barrier;
     std::int64_t count = 0;  // elements of the larger of what is read and written
     DType dtype = DType::f32;
+    std::uint8_t reduction = 0;
+    int root = 0;       // of a rooted call
     std::string phase;  // what the caller was doing: "forward", "backward", ...
     Time queued{};
     Time started{};   // epoch while it is queued
@@ -71,6 +76,26 @@ class CollectiveLog : public std::enable_shared_from_this<CollectiveLog> {
   Ticket record(Entry entry);
   /// Put on every later entry.
   void set_phase(std::string phase);
+  /// The step that is being computed, counted from 1, for whoever watches.
+  void set_step(std::int64_t step);
+  /// Shows everything on `page` too; null: nowhere. Before the first call.
+  void publish(ProgressPage* page);
+  enum class Checks : std::uint8_t { off, on };
+  /// From now on every collective is compared between the ranks before it runs (Communicator), or not. On all ranks
+  /// alike.
+  void check_calls(Checks checks = Checks::on);
+  bool checks_calls() const { return checks_.load(std::memory_order_relaxed); }
+  /// Tells whoever watches that a comparison begins or is over.
+  class Comparing {
+   public:
+    explicit Comparing(const CollectiveLog& log);
+    ~Comparing();
+    Comparing(const Comparing&) = delete;
+    Comparing& operator=(const Comparing&) = delete;
+
+   private:
+    ProgressPage* page_;
+  };
   /// The kept entries, oldest first.
   std::vector<Entry> recent() const;
   /// Those that are not finished, oldest first.
@@ -86,6 +111,8 @@ class CollectiveLog : public std::enable_shared_from_this<CollectiveLog> {
   mutable std::mutex guard_;
   std::vector<Entry> ring_;
   std::uint64_t next_ = 0;
+  ProgressPage* page_ = nullptr;
+  std::atomic<bool> checks_{false};
   std::string phase_;
   std::int64_t running_ = 0;
   Time busy_since_{};

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "comm/call_signature.hpp"
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
 
@@ -123,9 +124,33 @@ Event Communicator::start(const Call& call) {
   entry.kind = call.kind;
   entry.count = count_of(call);
   if (call.in || call.out) entry.dtype = dtype_of_call(call);
-  auto event = execute(call, log_->record(std::move(entry)));
+  entry.reduction = static_cast<std::uint8_t>(call.reduction);
+  entry.root = call.peer;
+  auto ticket = log_->record(std::move(entry));
+  if (log_->checks_calls()) compare(call, ticket.sequence());
+  auto event = execute(call, std::move(ticket));
   if (grouping_ && event.completion()) group_.push_back(event.completion());
   return event;
+}
+
+/// Every rank announces the call that it is about to make, in a call that is always the same, so that differing calls
+/// meet here and not in each other's data. Messages concern two ranks only and are not compared.
+void Communicator::compare(const Call& call, std::uint64_t sequence) {
+  const bool message =
+      call.kind == Collective::send || call.kind == Collective::recv || call.kind == Collective::exchange;
+  if (message || size() == 1) return;
+  const auto mine = Tensor::zeros({CallSignature::bytes}, DType::u8);
+  const auto all = Tensor::empty({size(), CallSignature::bytes}, DType::u8);
+  CallSignature::of(call, sequence).write(mine.span<std::uint8_t>());
+  try {
+    const CollectiveLog::Comparing shown(*log_);
+    execute({.kind = Collective::all_gather, .in = mine, .out = all}, {}).wait();
+  } catch (const Error& error) {
+    fail(error.code(), "comparing {} of {} between the ranks: {}", CallSignature::of(call, sequence).text(), name(),
+         error.what());
+  }
+  const auto difference = call_difference(all.span<std::uint8_t>(), hosts());
+  if (!difference.empty()) fail(ExitCode::disagree, "the ranks make different calls on {}: {}", name(), difference);
 }
 
 void Communicator::begin_group() {

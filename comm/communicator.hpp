@@ -117,6 +117,7 @@ class Communicator : public Peers {
 
  private:
   Event start(const Call& call);
+  void compare(const Call& call, std::uint64_t sequence);
   void check(const Call& call) const;
   void check_pieces(const Call& call) const;
   bool is_rooted_elsewhere(const Call& call) const;

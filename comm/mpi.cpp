@@ -9,6 +9,7 @@
 
 #include "comm/environment.hpp"
 #include "comm/mpi_exchange.hpp"
+#include "comm/progress_page.hpp"
 #include "comm/queue.hpp"
 #include "comm/self_communicator.hpp"
 #include "core/base/checked.hpp"
@@ -327,6 +328,7 @@ class MpiCommunicator final : public Communicator {
 
 MpiRuntime::MpiRuntime() : context_(std::make_shared<Context>()) {
   Context& context = *context_;
+  context.log->publish(progress_page());
   OperationQueue::Hooks hooks;
   hooks.first = [&context] {
     const auto problem = open_library();

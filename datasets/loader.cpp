@@ -1,5 +1,6 @@
 #include "datasets/loader.hpp"
 
+#include "core/base/activity.hpp"
 #include "core/base/checked.hpp"
 #include "core/device/pinned.hpp"
 #include "datasets/device_feed.hpp"
@@ -46,6 +47,7 @@ Loader::Loader(Samples samples, LoaderOptions options) {
 Loader::~Loader() { core_->stop(); }
 
 Batch Loader::next() {
+  beat();
   if (feed_) return {core_, feed_, feed_->next()};
   return {core_, nullptr, core_->next()};
 }

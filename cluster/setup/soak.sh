@@ -14,7 +14,12 @@ if [[ "${1:-}" == faults ]]; then
   export TRIREME_KILLS="${KILLS:-1000}" TRIREME_POWER_STATES="${POWER_STATES:-20000}"
   export TRIREME_MUTATIONS="${MUTATIONS:-100000}" TRIREME_HOSTILE_CASES="${HOSTILE_CASES:-50000}"
   say "$TRIREME_MUTATIONS mutations, $TRIREME_POWER_STATES power cuts, $TRIREME_HOSTILE_CASES hostile jobs"
+  export TRIREME_JOB_KILLS="${JOB_KILLS:-300}"
   build/release/tests/tests_launcher --gtest_filter='Damaged.*:*CheckpointCrash.*:*CheckpointPower*:Preview.*:Ranks.*:Planted.*'
+  say "${WATCH_RUNS:-20} healthy runs under the watchdog"
+  TRIREME_WATCH_RUNS="${WATCH_RUNS:-20}" build/release/tests/tests_launcher --gtest_filter='WatchedJob.healthy*'
+  say "$TRIREME_JOB_KILLS kills of the processes of jobs on a virtual cluster"
+  build/release/tests/tests_launcher --gtest_filter='KilledJob.*'
   say "$TRIREME_KILLS kills"
   exec build/release/tests/tests_law --gtest_filter='Kill.*'
 fi

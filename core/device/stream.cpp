@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/base/activity.hpp"
 #include "core/device/cuda.hpp"
 
 namespace trireme {
@@ -46,6 +47,7 @@ void Completion::wait() {
     const auto help = std::exchange(s->help, nullptr);
     lock.unlock();
     try {
+      const WaitMark mark;
       help();
       fail(nullptr);
     } catch (...) {
@@ -53,9 +55,12 @@ void Completion::wait() {
     }
     lock.lock();
   }
-  ++s->waiters;
-  s->changed.wait(lock, [&] { return s->done; });
-  --s->waiters;
+  if (!s->done) {
+    const WaitMark mark;
+    ++s->waiters;
+    s->changed.wait(lock, [&] { return s->done; });
+    --s->waiters;
+  }
   if (s->error) std::rethrow_exception(s->error);
 }
 

@@ -20,7 +20,9 @@ struct Updated {
   Param* param;  ///< Written where Param is not A.
   const Grad* grad;
   A* moment1;
+  double rate_factor = 1;  ///< Of the parameter's group.
 
+  TRIREME_HD double rate(const StepState* state) const { return state->rate * rate_factor; }
   template <int n>
   TRIREME_HD Vec<A, n> value(std::int64_t i, Width<n> width) const {
     return load_vec(static_cast<const A*>(master) + i, width);
@@ -50,7 +52,7 @@ struct SgdUpdate {
   template <class W>
   TRIREME_HD void operator()(std::int64_t i, W width) const {
     if (state->skip != 0) return;
-    const auto rate = static_cast<A>(state->rate), factor = static_cast<A>(state->gradient_scale);
+    const auto rate = static_cast<A>(of.rate(state)), factor = static_cast<A>(state->gradient_scale);
     const A of_gradient = nesterov != 0 || !of.moment1 ? A{1} : A{0}, of_moment = nesterov != 0 ? momentum : A{1};
     const A decay = weight_decay, keep = momentum;
     auto p = of.value(i, width);
@@ -89,8 +91,8 @@ struct AdamUpdate {
     if (state->skip != 0) return;
     const auto t = static_cast<double>(state->step + 1);
     const double correction1 = -std::expm1(t * log_beta1), correction2 = -std::expm1(t * log_beta2);
-    const auto rate = static_cast<A>(state->rate), shrink = 1 - rate * decoupled;
-    const auto pace = static_cast<A>(static_cast<double>(state->rate) / correction1);
+    const auto rate = static_cast<A>(of.rate(state)), shrink = 1 - rate * decoupled;
+    const auto pace = static_cast<A>(of.rate(state) / correction1);
     const auto root = static_cast<A>(1 / std::sqrt(correction2));
     constexpr int each = W{} < serial_width<A> ? int{W{}} : serial_width<A>;
     for (int k = 0; k < W{}; k += each) update(i + k, Width<each>{}, {pace, root, shrink});
@@ -114,6 +116,68 @@ struct AdamUpdate {
     store_vec(moment2 + i, v);
     of.write(i, map([=](auto x, auto y, auto size) { return by.shrink * x - by.pace * y / (size * by.root + small); },
                     p, m, root(v)));
+  }
+};
+
+/// RMSprop (Tieleman, Hinton 2012, lecture 6.5 of "Neural networks for machine learning"), with momentum as frameworks
+/// have it:
+///   g = gradient_scale * grad + l2 * param;  v = smoothing v + (1 - smoothing) g^2;  u = g / (sqrt(v) + epsilon);
+///   m = momentum * m + u;  param -= rate * m
+/// An element kernel. moment1 may be null when momentum is 0.
+template <class Param, class Grad = Param>
+struct RmsPropUpdate {
+  using A = Accum<Param>;
+  static constexpr const char* name = "rmsprop_update";
+  static constexpr int pack = pack_width<A>, serial_pack = serial_width<A>;
+  Updated<Param, Grad> of;
+  A* moment2;
+  const StepState* state;
+  A smoothing, momentum, epsilon, l2;
+
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t i, W width) const {
+    if (state->skip != 0) return;
+    const auto rate = static_cast<A>(of.rate(state)), factor = static_cast<A>(state->gradient_scale);
+    const A decay = l2, keep = smoothing, more = 1 - smoothing, small = epsilon, hold = momentum;
+    const auto p = of.value(i, width);
+    const auto g = map([=](auto x, auto y) { return x * factor + decay * y; }, load_vec(of.grad + i, width), p);
+    const auto v = map([=](auto x, auto y) { return keep * x + more * y * y; },
+                       load_vec(static_cast<const A*>(moment2) + i, width), g);
+    auto u = map([=](auto x, auto size) { return x / (size + small); }, g, root(v));
+    store_vec(moment2 + i, v);
+    if (of.moment1) {
+      u = map([=](auto x, auto y) { return hold * x + y; }, load_vec(static_cast<const A*>(of.moment1) + i, width), u);
+      store_vec(of.moment1 + i, u);
+    }
+    of.write(i, map([=](auto x, auto y) { return x - rate * y; }, p, u));
+  }
+};
+
+/// Lion (Chen et al. 2023, arXiv:2302.06675), with decoupled weight decay:
+///   g = gradient_scale * grad;  param -= rate * (sign(beta1 m + (1 - beta1) g) + decoupled * param);
+///   m = beta2 m + (1 - beta2) g
+/// An element kernel.
+template <class Param, class Grad = Param>
+struct LionUpdate {
+  using A = Accum<Param>;
+  static constexpr const char* name = "lion_update";
+  static constexpr int pack = pack_width<A>, serial_pack = serial_width<A>;
+  Updated<Param, Grad> of;
+  const StepState* state;
+  A beta1, beta2, decoupled;
+
+  template <class W>
+  TRIREME_HD void operator()(std::int64_t i, W width) const {
+    if (state->skip != 0) return;
+    const auto rate = static_cast<A>(of.rate(state)), factor = static_cast<A>(state->gradient_scale);
+    const A keep1 = beta1, more1 = 1 - beta1, keep2 = beta2, more2 = 1 - beta2, shrink = 1 - rate * decoupled;
+    const auto g = map([=](auto x) { return x * factor; }, load_vec(of.grad + i, width));
+    const auto m = load_vec(static_cast<const A*>(of.moment1) + i, width);
+    const auto blend = map([=](auto x, auto y) { return keep1 * x + more1 * y; }, m, g);
+    const auto up = map([](auto x) { return x > decltype(x){} ? decltype(x){} + A{1} : decltype(x){}; }, blend);
+    const auto down = map([](auto x) { return x < decltype(x){} ? decltype(x){} + A{1} : decltype(x){}; }, blend);
+    of.write(i, map([=](auto x, auto a, auto b) { return shrink * x - rate * (a - b); }, of.value(i, width), up, down));
+    store_vec(of.moment1 + i, map([=](auto x, auto y) { return keep2 * x + more2 * y; }, m, g));
   }
 };
 

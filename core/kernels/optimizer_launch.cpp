@@ -5,9 +5,11 @@
 
 namespace trireme {
 
-#define TRIREME_UPDATES(...)                       \
-  TRIREME_LAUNCH_ELEMENTS(SgdUpdate<__VA_ARGS__>); \
-  TRIREME_LAUNCH_ELEMENTS(AdamUpdate<__VA_ARGS__>)
+#define TRIREME_UPDATES(...)                           \
+  TRIREME_LAUNCH_ELEMENTS(SgdUpdate<__VA_ARGS__>);     \
+  TRIREME_LAUNCH_ELEMENTS(AdamUpdate<__VA_ARGS__>);    \
+  TRIREME_LAUNCH_ELEMENTS(RmsPropUpdate<__VA_ARGS__>); \
+  TRIREME_LAUNCH_ELEMENTS(LionUpdate<__VA_ARGS__>)
 
 TRIREME_UPDATES(float);
 TRIREME_UPDATES(double);

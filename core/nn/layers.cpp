@@ -55,6 +55,7 @@ Value Conv2d::forward(Context& context, const Value& x) {
   return ops::conv2d(context, x, {.filter = context.use(*weight_), .bias = bias_ ? context.use(*bias_) : no_value()},
                      {.stride = {options_.stride, options_.stride},
                       .padding = {options_.padding, options_.padding},
+                      .dilation = {options_.dilation, options_.dilation},
                       .groups = options_.groups,
                       .activation = options_.activation});
 }

@@ -40,10 +40,11 @@ struct Conv2dLayerOptions {
   std::int64_t kernel = 3;  ///< Height and width of the filters.
   std::int64_t stride = 1;
   std::int64_t padding = 0;
-  std::int64_t groups = 1;
+  std::int64_t groups = 1;  ///< As many as inputs: a depthwise convolution.
   ops::Activation activation = ops::Activation::none;
   Bias bias = Bias::yes;
   std::optional<Initializer> weight = std::nullopt;
+  std::int64_t dilation = 1;
 };
 
 /// (B, H, W, inputs) -> (B, H', W', outputs); weight (outputs, kernel, kernel, inputs / groups), bias (outputs).

@@ -18,6 +18,12 @@ Value sigmoid(Context& context, const Value& x) { return map_elements<kernels::S
 
 Value silu(Context& context, const Value& x) { return map_elements<kernels::Silu>(context, x, Keeps::input); }
 
+Value leaky_relu(Context& context, const Value& x, double slope) {
+  return map_elements_with<kernels::LeakyRelu>(context, x, {slope});
+}
+
+Value softplus(Context& context, const Value& x) { return map_elements_with<kernels::Softplus>(context, x, {}); }
+
 Value activate(Context& context, const Value& x, Activation activation) {
   switch (activation) {
     case Activation::none:

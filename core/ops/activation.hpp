@@ -21,6 +21,11 @@ Value sigmoid(Context& context, const Value& x);
 /// x sigmoid(x).
 Value silu(Context& context, const Value& x);
 
+/// x, or slope * x below 0 (Maas, Hannun, Ng 2013).
+Value leaky_relu(Context& context, const Value& x, double slope = 0.01);
+/// log(1 + exp(x)).
+Value softplus(Context& context, const Value& x);
+
 /// The choice of a layer's activation; gelu is the erf form.
 enum class Activation : std::uint8_t { none, relu, gelu, gelu_tanh_fit, tanh, sigmoid, silu };
 /// The chosen function; none returns x itself.

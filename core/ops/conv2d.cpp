@@ -5,8 +5,10 @@
 #include "core/kernels/launch.hpp"
 #include "core/ops/conv2d_cudnn.hpp"
 #include "core/ops/conv2d_onednn.hpp"
+#include "core/ops/elementwise.hpp"
 #include "core/ops/half_conv2d.hpp"
 #include "core/ops/reduce.hpp"
+#include "core/tape/write.hpp"
 
 namespace trireme::ops {
 namespace {
@@ -181,6 +183,67 @@ void gradient(Context& context, Gradients& g, const Kept& kept) {
   }
 }
 
+/// The convolution whose transpose is asked for: it would make x, the smaller image, out of the result.
+ConvExtents transpose_extents(const Value& input, const Conv2dParameters& p, const ConvTranspose2dOptions& options) {
+  const Conv2dOptions& o = options.conv;
+  check_options(o);
+  const Shape &x = input.shape(), &filter = p.filter.shape();
+  require(
+      x.dims() == 4 && filter.dims() == 4 && filter.elements() > 0 && filter[0] == x[3] && x[3] % o.groups == 0 &&
+          p.filter.dtype() == input.dtype(),
+      "conv_transpose2d: the input {} of {} and the filter {} of {} in {} groups; wanted (B, H, W, C) and (C, height, "
+      "width, outputs / groups) of one type, C divided by the groups",
+      x, name_of(input.dtype()), filter, name_of(p.filter.dtype()), o.groups);
+  require(!p.bias.tensor() || p.bias.shape() == Shape{filter[3] * o.groups},
+          "conv_transpose2d: the bias is {}, but the filter {} in {} groups makes {} outputs", p.bias.shape(), filter,
+          o.groups, filter[3] * o.groups);
+  const Pair& more = options.output_padding;
+  require(more.height >= 0 && more.width >= 0 && more.height < o.stride.height && more.width < o.stride.width,
+          "conv_transpose2d: the output padding ({}, {}) must be at least 0 and less than the stride ({}, {})",
+          more.height, more.width, o.stride.height, o.stride.width);
+  const std::int64_t height =
+      (x[1] - 1) * o.stride.height - 2 * o.padding.height + reach(filter[1], o.dilation.height) + more.height;
+  const std::int64_t width =
+      (x[2] - 1) * o.stride.width - 2 * o.padding.width + reach(filter[2], o.dilation.width) + more.width;
+  require(x[1] > 0 && x[2] > 0 && height > 0 && width > 0,
+          "conv_transpose2d: the result of {} and the filter {} with padding ({}, {}) would be {} x {} pixels", x,
+          filter, o.padding.height, o.padding.width, height, width);
+  return {.batch = x[0],
+          .height = height,
+          .width = width,
+          .channels = filter[3] * o.groups,
+          .out_height = x[1],
+          .out_width = x[2],
+          .outputs = x[3],
+          .filter_height = filter[1],
+          .filter_width = filter[2],
+          .stride_h = o.stride.height,
+          .stride_w = o.stride.width,
+          .padding_h = o.padding.height,
+          .padding_w = o.padding.width,
+          .groups = o.groups,
+          .dilation_h = o.dilation.height,
+          .dilation_w = o.dilation.width};
+}
+
+/// The gradient of a transposed convolution's input is the convolution.
+void transpose_gradient(Context& context, Gradients& g, const Kept& kept) {
+  const Tensor dy = g.output();
+  if (g.wanted(0)) {
+    static_cast<void>(kept.filter.get());
+    const Destination to = g.to(0);
+    const bool adds = to.mode == Write::accumulate;
+    const Tensor dx = adds ? context.empty(to.tensor.shape(), to.tensor.dtype()) : to.tensor;
+    forward(context, {kept.extents, dy, kept.filter.value(), {}, Product::Finish::none, dx}, kept.backend);
+    if (adds) write(context.stream(), {dx}, to);
+  }
+  if (!g.wanted(1)) return;
+  const Tensor& x = kept.x.get();
+  const ConvFilterGradientCall call{kept.extents, dy, x, context.device().is_cuda() ? g.to(1) : g.to_stored(1),
+                                    Destination{}};
+  if (!context.on_meta()) filter_gradient(context, call, kept.backend);
+}
+
 }  // namespace
 
 Value conv2d(Context& context, const Value& x, const Conv2dParameters& parameters, const Conv2dOptions& options) {
@@ -200,6 +263,21 @@ Value conv2d(Context& context, const Value& x, const Conv2dParameters& parameter
                   options.backend};
   const Value out = context.record({"conv2d", inputs, [kept](Context& c, Gradients& g) { gradient(c, g, kept); }}, y);
   return relu ? out : activate(context, out, options.activation);
+}
+
+Value conv_transpose2d(Context& context, const Value& x, const Conv2dParameters& parameters,
+                       const ConvTranspose2dOptions& options) {
+  const ConvExtents e = transpose_extents(x, parameters, options);
+  const Tensor y = context.empty({e.batch, e.height, e.width, e.channels}, x.dtype());
+  const Backend backend = options.conv.backend;
+  if (!context.on_meta() && y.elements() > 0)
+    data_gradient(context, {e, x.tensor(), parameters.filter, {y, Write::overwrite}}, backend);
+  const Value inputs[] = {x, parameters.filter};
+  const Kept kept{Saved(x), Saved(parameters.filter), std::nullopt, e, backend};
+  const auto gradient = [kept](Context& c, Gradients& g) { transpose_gradient(c, g, kept); };
+  const Value out = context.record({"conv_transpose2d", inputs, gradient}, y);
+  const Value sum = parameters.bias.tensor() ? add(context, out, parameters.bias) : out;
+  return activate(context, sum, options.conv.activation);
 }
 
 }  // namespace trireme::ops

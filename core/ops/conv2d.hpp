@@ -28,4 +28,16 @@ struct Conv2dOptions {
 /// it.
 Value conv2d(Context& context, const Value& x, const Conv2dParameters& parameters, const Conv2dOptions& options = {});
 
+struct ConvTranspose2dOptions {
+  Conv2dOptions conv = {};       ///< Of the convolution whose transpose this is.
+  Pair output_padding = {0, 0};  ///< Rows and columns more at the lower and right end; less than the stride.
+};
+
+/// The transpose of a convolution (Zeiler et al. 2010, "deconvolution"): what its gradient does to images. x (B, H, W,
+/// C), filter (C, height, width, outputs / groups), bias (outputs) -> (B, (H - 1) stride - 2 padding + (filter - 1)
+/// dilation
+/// + 1 + output_padding, likewise W, outputs). Runs where conv2d runs.
+Value conv_transpose2d(Context& context, const Value& x, const Conv2dParameters& parameters,
+                       const ConvTranspose2dOptions& options = {});
+
 }  // namespace trireme::ops

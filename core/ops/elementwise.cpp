@@ -209,4 +209,13 @@ Value sqrt(Context& context, const Value& x) { return map_elements<kernels::Sqrt
 Value square(Context& context, const Value& x) { return map_elements<kernels::Square>(context, x, Keeps::input); }
 Value abs(Context& context, const Value& x) { return map_elements<kernels::Abs>(context, x, Keeps::input); }
 
+Value power(Context& context, const Value& x, double exponent) {
+  return map_elements_with<kernels::Power>(context, x, {exponent});
+}
+
+Value clamp(Context& context, const Value& x, double low, double high) {
+  require(low <= high, "clamp: the range from {} to {} is empty; give the lower end first", low, high);
+  return map_elements_with<kernels::Clamp>(context, x, {low, high});
+}
+
 }  // namespace trireme::ops

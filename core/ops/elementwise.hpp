@@ -23,6 +23,10 @@ Value exp(Context& context, const Value& x);
 Value log(Context& context, const Value& x);
 Value sqrt(Context& context, const Value& x);
 Value square(Context& context, const Value& x);
+/// x to the power `exponent`; not a number below 0 unless the exponent is whole.
+Value power(Context& context, const Value& x, double exponent);
+/// The number of [low, high] nearest to x; slope 1 inside and at the ends, else 0.
+Value clamp(Context& context, const Value& x, double low, double high);
 /// |x|; slope 0 at 0.
 Value abs(Context& context, const Value& x);
 

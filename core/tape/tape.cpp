@@ -1,5 +1,6 @@
 #include "core/tape/tape.hpp"
 
+#include "core/base/activity.hpp"
 #include "core/base/profile.hpp"
 #include "core/kernels/accumulate.hpp"
 #include "core/kernels/launch.hpp"
@@ -52,6 +53,7 @@ Tensor Tape::gradient_of(const Value& leaf) const {
 }
 
 std::vector<Value> Tape::add(TapeEntry entry, std::span<const Tensor> outputs) {
+  beat();
   bool needed = false;
   for (const Value& input : entry.inputs) needed = needed || input.needs_gradient();
   std::vector<Value> values(outputs.begin(), outputs.end());
@@ -125,6 +127,7 @@ void Tape::backward(Context& context, std::span<const Value> outputs, std::span<
 void Tape::walk(Context& context) {
   while (!records_.empty()) {
     Record& record = records_.back();
+    beat();
     if (arrived(record)) {
       const ProfileSpan span(record.name, ProfileSpan::Kind::op);
       Gradients gradients(*this, context, records_.size() - 1);

@@ -75,7 +75,7 @@ class Examiner {
       }
       if (answer) take_facts(report, *answer);
       if (!report.facts) {
-        report.findings.push_back({"trireme", Verdict::fault, links_[n].refusal(), "install the same trireme there"});
+        report.findings.push_back({"trireme", Grade::fault, links_[n].refusal(), "install the same trireme there"});
       }
     }
   }
@@ -91,10 +91,10 @@ class Examiner {
     try {
       report.facts = facts_from_json(answer, report.host);
     } catch (const Error& error) {
-      report.findings.push_back({"trireme", Verdict::fault, error.what(), "install the same trireme there"});
+      report.findings.push_back({"trireme", Grade::fault, error.what(), "install the same trireme there"});
       return;
     }
-    if (!settings_.hosts.empty()) report.findings.push_back({"ssh", Verdict::ok, "answers without a password"});
+    if (!settings_.hosts.empty()) report.findings.push_back({"ssh", Grade::ok, "answers without a password"});
     for (Finding& one : judge_sameness(*report.facts, here_)) report.findings.push_back(std::move(one));
     for (Finding& one : judge_machine(*report.facts)) report.findings.push_back(std::move(one));
   }
@@ -105,7 +105,7 @@ class Examiner {
     try {
       take();
     } catch (const std::exception& error) {
-      out_.hosts[n].findings.push_back({"trireme", Verdict::fault, error.what(), "install the same trireme there"});
+      out_.hosts[n].findings.push_back({"trireme", Grade::fault, error.what(), "install the same trireme there"});
     }
   }
 
@@ -154,17 +154,17 @@ class Examiner {
     const double seen_after = seen.is_number() ? seen.get<double>() : -1;
     const bool written = seen_after >= 0 && folder.wait_for(fmt::format("{}", n), settings_.seconds) >= 0;
     Finding out{
-        "shared folder", Verdict::ok,
+        "shared folder", Grade::ok,
         fmt::format("{}: seen after {:.2f} s, written, locked", settings_.shared_folder, std::max(0.0, seen_after))};
     if (!written) {
-      out = {"shared folder", Verdict::fault,
+      out = {"shared folder", Grade::fault,
              fmt::format("{}: {}", settings_.shared_folder,
                          seen_after < 0 ? fmt::format("what is written here is not seen there within {:g} s {}",
                                                       settings_.seconds, found.text("why"))
                                         : "what is written there is not seen here " + found.text("why")),
              "mount the same file system there; of NFS with -o actimeo=3 or less"};
     } else if (!found.flag("locked")) {
-      out = {"shared folder", Verdict::warning, fmt::format("{}: locks are not shared", settings_.shared_folder),
+      out = {"shared folder", Grade::warning, fmt::format("{}: locks are not shared", settings_.shared_folder),
              "two jobs could write into one run folder: NFS wants its lock service (not nolock), Lustre -o flock"};
     }
     out_.hosts[n].findings.push_back(out);
@@ -196,9 +196,9 @@ class Examiner {
     const auto taken = found.value("taken", std::vector<std::int64_t>{});
     if (settings_.ports.count() < 1) return;
     const std::string range = fmt::format("{}-{}", settings_.ports.first, settings_.ports.last);
-    Finding out{"ports", Verdict::ok, range + " free"};
+    Finding out{"ports", Grade::ok, range + " free"};
     if (!taken.empty()) {
-      out = {"ports", ports_[n].empty() ? Verdict::fault : Verdict::warning,
+      out = {"ports", ports_[n].empty() ? Grade::fault : Grade::warning,
              fmt::format("{} of {} are taken, {} among them", taken.size(), range, taken.front()),
              "see who has them: ss -ltnp; choose another range"};
     }

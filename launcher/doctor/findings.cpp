@@ -19,21 +19,21 @@ bool has(const std::string& text, std::string_view part) { return text.find(part
 Finding judge_shared_memory(const MachineFacts& facts) {
   const std::string found =
       fmt::format("/dev/shm: {} of {} free", size_text(facts.shared_free), size_text(facts.shared_bytes));
-  if (facts.shared_free >= gibi) return {"shared memory", Verdict::ok, found};
-  return {"shared memory", facts.shared_free < 64 * mebi ? Verdict::fault : Verdict::warning, found,
+  if (facts.shared_free >= gibi) return {"shared memory", Grade::ok, found};
+  return {"shared memory", facts.shared_free < 64 * mebi ? Grade::fault : Grade::warning, found,
           "ranks of one host share gradients there: docker run --shm-size=8g, or mount -o remount,size=8g /dev/shm; "
           "remove what killed jobs left in it"};
 }
 
 void judge_limits(const MachineFacts& facts, std::vector<Finding>& out) {
   const bool few = facts.open_files != -1 && facts.open_files < 1024;
-  out.push_back({"open files", few ? Verdict::warning : Verdict::ok,
+  out.push_back({"open files", few ? Grade::warning : Grade::ok,
                  fmt::format("limit {} (may be raised to {})", limit_text(facts.open_files, ""),
                              limit_text(facts.most_open_files, "")),
                  few ? "ulimit -n 65536, or 'nofile' in /etc/security/limits.conf" : ""});
   const bool matters = !facts.gpus.empty();
   const bool small = matters && facts.locked_bytes != -1 && facts.locked_bytes < gibi;
-  out.push_back({"locked memory", small ? Verdict::warning : Verdict::ok,
+  out.push_back({"locked memory", small ? Grade::warning : Grade::ok,
                  facts.locked_bytes == -1 ? "no limit" : "limit " + size_text(facts.locked_bytes),
                  small ? "copies to GPUs and network cards lock memory: 'memlock unlimited' in "
                          "/etc/security/limits.conf"
@@ -44,16 +44,16 @@ Finding judge_folder(const FolderFacts& folder) {
   const std::string found =
       fmt::format("{}: {} of {} free", folder.path, size_text(folder.free_bytes), size_text(folder.total_bytes));
   if (!folder.writable) {
-    return {"disk", Verdict::fault, fmt::format("{}: '{}' cannot be written", folder.path, folder.nearest),
+    return {"disk", Grade::fault, fmt::format("{}: '{}' cannot be written", folder.path, folder.nearest),
             "give another folder (--run-dir, --log-dir), or make it writable: chown, mount -o remount,rw"};
   }
   if (folder.free_bytes < 256 * mebi) {
-    return {"disk", Verdict::fault, found, "make room: trireme checkpoint prune, or choose another --run-dir"};
+    return {"disk", Grade::fault, found, "make room: trireme checkpoint prune, or choose another --run-dir"};
   }
   if (folder.free_bytes < 5 * gibi) {
-    return {"disk", Verdict::warning, found, "checkpoints need room: trireme checkpoint prune, or another --run-dir"};
+    return {"disk", Grade::warning, found, "checkpoints need room: trireme checkpoint prune, or another --run-dir"};
   }
-  return {"disk", Verdict::ok, found};
+  return {"disk", Grade::ok, found};
 }
 
 bool carries(const NetworkCard& card) { return card.up && card.linked && !card.addresses.empty(); }
@@ -74,7 +74,7 @@ void judge_cards(const MachineFacts& facts, std::vector<Finding>& out) {
       continue;
     }
     if (card.up && !card.linked && !card.addresses.empty()) {
-      out.push_back({"network", Verdict::warning, fmt::format("{}: no link", card.name),
+      out.push_back({"network", Grade::warning, fmt::format("{}: no link", card.name),
                      fmt::format("plug its cable in, or switch it off: ip link set {} down", card.name)});
     }
     if (!carries(card)) continue;
@@ -84,12 +84,12 @@ void judge_cards(const MachineFacts& facts, std::vector<Finding>& out) {
       if (!network.empty()) networks[network].push_back(card.name);
     }
   }
-  out.push_back({"network", good.empty() ? Verdict::warning : Verdict::ok,
+  out.push_back({"network", good.empty() ? Grade::warning : Grade::ok,
                  good.empty() ? "no card with an address" : fmt::format("{}", fmt::join(good, "; ")),
                  good.empty() ? "other hosts cannot be reached: ip address" : ""});
   for (const auto& [network, names] : networks) {
     if (names.size() < 2) continue;
-    out.push_back({"network", Verdict::warning, fmt::format("{} are all in {}", fmt::join(names, ", "), network),
+    out.push_back({"network", Grade::warning, fmt::format("{} are all in {}", fmt::join(names, ", "), network),
                    "answers may leave by the other card: bond them, give each a network of its own, or name one: "
                    "--mpirun-options \"" +
                        mpi_network_words("include", {names.front()}) + "\""});
@@ -102,19 +102,19 @@ Finding judge_name(const MachineFacts& facts) {
       "{} is {}", facts.host,
       facts.own_addresses.empty() ? "unknown to itself" : fmt::format("{}", fmt::join(facts.own_addresses, " ")));
   if (!facts.own_addresses.empty() && !std::ranges::all_of(facts.own_addresses, inner))
-    return {"name", Verdict::ok, found};
-  return {"name", Verdict::warning, found,
+    return {"name", Grade::ok, found};
+  return {"name", Grade::warning, found,
           "programs that tell others this address are not found: write the host's own address into /etc/hosts"};
 }
 
 }  // namespace
 
-std::string to_text(Verdict verdict) {
-  return verdict == Verdict::ok ? "ok" : verdict == Verdict::warning ? "warning" : "fault";
+std::string to_text(Grade verdict) {
+  return verdict == Grade::ok ? "ok" : verdict == Grade::warning ? "warning" : "fault";
 }
 
-Verdict HostReport::verdict() const {
-  Verdict worst = reached ? Verdict::ok : Verdict::fault;
+Grade HostReport::verdict() const {
+  Grade worst = reached ? Grade::ok : Grade::fault;
   for (const Finding& one : findings) worst = std::max(worst, one.verdict);
   return worst;
 }
@@ -126,7 +126,7 @@ bool is_unreachable(const std::string& problem, int code) {
 Finding judge_silence(const HostReport& host, const std::string& problem, int code, const std::string& program) {
   const std::string& name = host.host;
   const auto says = [&](std::string_view part) { return has(problem, part); };
-  Finding out{is_unreachable(problem, code) ? "ssh" : "trireme", Verdict::fault, problem};
+  Finding out{is_unreachable(problem, code) ? "ssh" : "trireme", Grade::fault, problem};
   if (says("Permission denied")) {
     out.remedy = fmt::format("ssh-copy-id {}: a key without a password, or one that ssh-agent holds", name);
   } else if (says("Host key verification failed")) {
@@ -162,7 +162,7 @@ std::vector<Finding> judge_machine(const MachineFacts& facts) {
 std::vector<Finding> judge_sameness(const MachineFacts& facts, const MachineFacts& reference) {
   std::vector<Finding> out;
   const bool same = facts.version == reference.version;
-  out.push_back({"trireme", same ? Verdict::ok : Verdict::fault,
+  out.push_back({"trireme", same ? Grade::ok : Grade::fault,
                  same ? facts.version : fmt::format("{}, here {}", facts.version, reference.version),
                  same ? "" : fmt::format("install the same there: {}", facts.program)});
   std::vector<std::string> differing;
@@ -176,7 +176,7 @@ std::vector<Finding> judge_sameness(const MachineFacts& facts, const MachineFact
   };
   const bool mpi_same = mpi(facts) == mpi(reference);
   const bool daemon = !facts.orted.empty();
-  out.push_back({"MPI", mpi_same && daemon ? Verdict::ok : Verdict::fault,
+  out.push_back({"MPI", mpi_same && daemon ? Grade::ok : Grade::fault,
                  !mpi_same ? fmt::format("{}, here {}", mpi(facts), mpi(reference))
                  : daemon  ? mpi(facts)
                            : "no orted on the PATH of a command over ssh",
@@ -184,7 +184,7 @@ std::vector<Finding> judge_sameness(const MachineFacts& facts, const MachineFact
                  : daemon
                      ? ""
                      : "apt-get install openmpi-bin there, or set PATH in ~/.bashrc before its test for a terminal"});
-  out.push_back({"libraries", differing.empty() ? Verdict::ok : Verdict::warning,
+  out.push_back({"libraries", differing.empty() ? Grade::ok : Grade::warning,
                  differing.empty() ? fmt::format("{} as here", reference.libraries.size())
                                    : fmt::format("{}", fmt::join(differing, "; ")),
                  differing.empty() ? "" : "results may differ in their last bits: install the same packages"});
@@ -195,20 +195,20 @@ std::vector<Finding> judge_sameness(const MachineFacts& facts, const MachineFact
   const bool alike =
       facts.cores == reference.cores && facts.gpus == reference.gpus && facts.gpu_driver == reference.gpu_driver;
   out.push_back(
-      {"machine", alike ? Verdict::ok : Verdict::warning,
+      {"machine", alike ? Grade::ok : Grade::warning,
        machine(facts) + (alike ? "" : fmt::format("; here {}", machine(reference))),
        alike ? "" : "the launcher takes hosts to be alike: --threads for the smallest, host:N for their ranks"});
   return out;
 }
 
 Finding judge_clock(const std::optional<ClockSkew>& skew) {
-  if (!skew) return {"clock", Verdict::warning, "not measured: a clock was set meanwhile", "run the doctor again"};
+  if (!skew) return {"clock", Grade::warning, "not measured: a clock was set meanwhile", "run the doctor again"};
   const double sure = std::abs(skew->seconds) - skew->uncertainty;
-  Finding out{"clock", Verdict::ok,
+  Finding out{"clock", Grade::ok,
               fmt::format("{} {} ± {}", time_text(std::abs(skew->seconds)), skew->seconds < 0 ? "behind" : "ahead",
                           time_text(skew->uncertainty))};
   if (sure <= 0.1) return out;
-  out.verdict = sure > 10 ? Verdict::fault : Verdict::warning;
+  out.verdict = sure > 10 ? Grade::fault : Grade::warning;
   out.remedy = "which rank failed first is told by clocks: apt-get install chrony; chronyc makestep";
   return out;
 }

@@ -12,12 +12,12 @@
 
 namespace trireme {
 
-enum class Verdict { ok, warning, fault };
-std::string to_text(Verdict verdict);
+enum class Grade { ok, warning, fault };
+std::string to_text(Grade verdict);
 
 struct Finding {
   std::string check;
-  Verdict verdict = Verdict::ok;
+  Grade verdict = Grade::ok;
   std::string found;
   std::string remedy = {};  // empty where all is well
 };
@@ -27,7 +27,7 @@ struct HostReport {
   bool reached = true;  // false: ssh did not get there
   std::optional<MachineFacts> facts = {};
   std::vector<Finding> findings = {};
-  Verdict verdict() const;
+  Grade verdict() const;
 };
 
 /// From one host to another.
@@ -39,8 +39,8 @@ struct PairReport {
   std::string local = {};                  // the sender's address
   std::vector<std::int64_t> blocked = {};  // ports
   std::string problem = {};                // why nothing came through
-  Verdict speed = Verdict::ok;             // of its rate alone
-  Verdict verdict = Verdict::ok;
+  Grade speed = Grade::ok;             // of its rate alone
+  Grade verdict = Grade::ok;
 };
 
 /// Why a host did not answer; `code` is that of ssh, -1 where it was given up.

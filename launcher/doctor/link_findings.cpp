@@ -34,11 +34,11 @@ double median_gigabits(const std::vector<PairReport>& pairs) {
   return rates[rates.size() / 2];
 }
 
-Verdict speed_of(const PairReport& pair, double median) {
-  if (pair.gigabits < 0) return Verdict::ok;
+Grade speed_of(const PairReport& pair, double median) {
+  if (pair.gigabits < 0) return Grade::ok;
   const double wanted = pair.expected > 0 ? pair.expected : median;
-  if (wanted <= 0 || pair.gigabits >= wanted / 2) return Verdict::ok;
-  return pair.gigabits < wanted / 10 ? Verdict::fault : Verdict::warning;
+  if (wanted <= 0 || pair.gigabits >= wanted / 2) return Grade::ok;
+  return pair.gigabits < wanted / 10 ? Grade::fault : Grade::warning;
 }
 
 struct Direction {
@@ -52,12 +52,12 @@ constexpr Direction sending{&PairReport::from, &PairReport::to, "sends"},
 /// What `host` has to do with slow pairs: nothing where only some of its pairs in this direction are slow.
 bool add_slow(const std::vector<PairReport>& pairs, HostReport& host, const Direction& direction) {
   double slowest = 0, wanted = 0;
-  Verdict worst = Verdict::ok;
+  Grade worst = Grade::ok;
   std::size_t all = 0, slow = 0;
   for (const PairReport& pair : pairs) {
     if (pair.*direction.of != host.host || pair.gigabits < 0) continue;
     ++all;
-    if (pair.speed == Verdict::ok) continue;
+    if (pair.speed == Grade::ok) continue;
     if (++slow == 1 || pair.gigabits < slowest) slowest = pair.gigabits;
     wanted = std::max(wanted, pair.expected);
     worst = std::max(worst, pair.speed);
@@ -88,13 +88,13 @@ void add_ports(const std::vector<PairReport>& pairs, HostReport& host, const Por
   if (!closed_from.empty()) {
     const bool range = ports.count() > 0;
     host.findings.push_back(
-        {"link", Verdict::fault, fmt::format("no connection from {}: {}", fmt::join(closed_from, ", "), problem),
+        {"link", Grade::fault, fmt::format("no connection from {}: {}", fmt::join(closed_from, ", "), problem),
          range ? fmt::format("let its firewall take TCP ports {}-{} from the other hosts", ports.first, ports.last)
                : "is there a route, and a firewall? Open a range of ports there and name it: --ports FIRST-LAST, of "
                  "launch, too"});
   } else if (!blocked.empty()) {
     host.findings.push_back(
-        {"ports", Verdict::fault, fmt::format("closed to {}: {}", fmt::join(from, ", "), fmt::join(blocked, ", ")),
+        {"ports", Grade::fault, fmt::format("closed to {}: {}", fmt::join(from, ", "), fmt::join(blocked, ", ")),
          fmt::format(
              "its firewall must take TCP ports {}-{} from the other hosts: ufw allow proto tcp to any port {}:{}",
              ports.first, ports.last, ports.first, ports.last)});
@@ -113,7 +113,7 @@ void judge_links(std::vector<PairReport>& pairs, std::vector<HostReport>& hosts,
   const double median = median_gigabits(pairs);
   for (PairReport& pair : pairs) {
     pair.speed = speed_of(pair, median);
-    pair.verdict = pair.problem.empty() && pair.blocked.empty() ? pair.speed : Verdict::fault;
+    pair.verdict = pair.problem.empty() && pair.blocked.empty() ? pair.speed : Grade::fault;
   }
   for (HostReport& host : hosts) {
     add_ports(pairs, host, ports);
@@ -121,7 +121,7 @@ void judge_links(std::vector<PairReport>& pairs, std::vector<HostReport>& hosts,
     add_slow(pairs, host, receiving);
   }
   for (const PairReport& pair : pairs) {
-    if (pair.speed == Verdict::ok) continue;
+    if (pair.speed == Grade::ok) continue;
     HostReport* from = find_host(hosts, pair.from);
     HostReport* to = find_host(hosts, pair.to);
     const auto named = [](const Finding& one) { return one.check == "link"; };
@@ -156,7 +156,7 @@ void judge_networks(std::vector<HostReport>& hosts) {
     }
     if (names.empty()) continue;
     host.findings.push_back(
-        {"network", Verdict::warning,
+        {"network", Grade::warning,
          fmt::format("{} ({}) has the same network on other hosts, but leads to none of them", fmt::join(names, ", "),
                      fmt::join(networks, ", ")),
          "MPI would try it and wait: --mpirun-options \"" + mpi_network_words("exclude", names) + "\""});

@@ -89,8 +89,8 @@ Json to_json(const Examination& examination) {
 int exit_code_of(const Examination& examination) {
   const auto unreached = [](const HostReport& host) { return !host.reached; };
   if (std::ranges::any_of(examination.hosts, unreached)) return static_cast<int>(ExitCode::peer_lost);
-  const auto faulty = [](const HostReport& host) { return host.verdict() == Verdict::fault; };
-  const auto bad_link = [](const PairReport& pair) { return pair.verdict == Verdict::fault; };
+  const auto faulty = [](const HostReport& host) { return host.verdict() == Grade::fault; };
+  const auto bad_link = [](const PairReport& pair) { return pair.verdict == Grade::fault; };
   const bool fault = std::ranges::any_of(examination.hosts, faulty) || std::ranges::any_of(examination.pairs, bad_link);
   return static_cast<int>(fault ? ExitCode::failure : ExitCode::done);
 }

@@ -51,26 +51,26 @@ std::string value_of(const Fields& fields, const std::string& key) {
 Finding judge_controller(const SlurmAnswers& answers, const Fields& config) {
   const std::string version = value_of(config, "SLURM_VERSION");
   if (answers.ping.problem.empty() && answers.ping.text.find(" UP") != std::string::npos) {
-    return {"slurmctld", Verdict::ok, fmt::format("answers, Slurm {}", version)};
+    return {"slurmctld", Grade::ok, fmt::format("answers, Slurm {}", version)};
   }
   const std::string said = answers.ping.problem.empty() ? trimmed(answers.ping.text) : answers.ping.problem;
-  return {"slurmctld", Verdict::fault, said,
+  return {"slurmctld", Grade::fault, said,
           "submit from a host of the cluster; else its administrators know: systemctl status slurmctld"};
 }
 
 Finding judge_munge(const SlurmAnswers& answers) {
-  if (answers.munge.problem.empty()) return {"munge", Verdict::ok, "credentials are made and read"};
-  return {"munge", Verdict::fault, answers.munge.problem,
+  if (answers.munge.problem.empty()) return {"munge", Grade::ok, "credentials are made and read"};
+  return {"munge", Grade::fault, answers.munge.problem,
           "systemctl start munge; one key (/etc/munge/munge.key) and one clock for all hosts"};
 }
 
 Finding judge_mpi(const SlurmAnswers& answers) {
   if (!answers.mpi.problem.empty())
-    return {"srun --mpi", Verdict::warning, answers.mpi.problem, "starter = mpirun works without"};
+    return {"srun --mpi", Grade::warning, answers.mpi.problem, "starter = mpirun works without"};
   if (answers.mpi.text.find("pmix") != std::string::npos)
-    return {"srun --mpi", Verdict::ok, "pmix is there: starter = srun works"};
+    return {"srun --mpi", Grade::ok, "pmix is there: starter = srun works"};
   return {
-      "srun --mpi", Verdict::warning, "no pmix",
+      "srun --mpi", Grade::warning, "no pmix",
       "starter = mpirun (the default) works without; for srun the site needs Slurm's PMIx plugin (Debian: libpmix2)"};
 }
 
@@ -78,18 +78,18 @@ void judge_requeue(const Fields& config, std::vector<Finding>& out) {
   const std::string requeue = value_of(config, "JobRequeue");
   // sbatch --requeue asks for it whatever the default is.
   out.push_back(
-      {"requeue", Verdict::ok, fmt::format("the site's default is {}; jobs ask for it by --requeue", requeue)});
+      {"requeue", Grade::ok, fmt::format("the site's default is {}; jobs ask for it by --requeue", requeue)});
   const std::string preempt = value_of(config, "PreemptMode");
   const bool warns = value_of(config, "SlurmctldParameters").find("preempt_send_user_signal") != std::string::npos;
   const bool preempts = preempt != "OFF" && preempt != "not said";
   out.push_back(
-      {"preemption", !preempts || warns ? Verdict::ok : Verdict::warning,
+      {"preemption", !preempts || warns ? Grade::ok : Grade::warning,
        !preempts ? "none"
                  : fmt::format("{}{}", preempt, warns ? ", with a warning signal" : ", without a warning signal"),
        !preempts || warns ? ""
                           : "a preempted job goes on from its last checkpoint: checkpoint-every a few minutes, or "
                             "SlurmctldParameters=preempt_send_user_signal and GraceTime"});
-  out.push_back({"arrays", Verdict::ok,
+  out.push_back({"arrays", Grade::ok,
                  fmt::format("at most {} jobs of an array, {} jobs in all", value_of(config, "MaxArraySize"),
                              value_of(config, "MaxJobCount"))});
 }
@@ -103,7 +103,7 @@ const Fields* chosen(const std::vector<Fields>& partitions, const std::string& n
 
 /// Of one partition's hosts: in how many states, and how many take jobs now or later.
 Finding judge_nodes(const SlurmAnswers& answers, const std::string& partition) {
-  if (!answers.nodes.problem.empty()) return {"hosts", Verdict::fault, answers.nodes.problem, "sinfo"};
+  if (!answers.nodes.problem.empty()) return {"hosts", Grade::fault, answers.nodes.problem, "sinfo"};
   std::map<std::string, long> states;
   std::istringstream lines(answers.nodes.text);
   for (std::string line; std::getline(lines, line);) {
@@ -124,9 +124,9 @@ Finding judge_nodes(const SlurmAnswers& answers, const std::string& partition) {
         state.starts_with("down") || state.starts_with("drain") || state.starts_with("fail") || state.ends_with("*");
     if (out) bad += count;
   }
-  const Verdict verdict = all == 0 || bad == all ? Verdict::fault : bad > 0 ? Verdict::warning : Verdict::ok;
+  const Grade verdict = all == 0 || bad == all ? Grade::fault : bad > 0 ? Grade::warning : Grade::ok;
   return {"hosts", verdict, all == 0 ? "none" : fmt::format("{}", fmt::join(words, ", ")),
-          verdict == Verdict::ok ? "" : "why: sinfo -R; back again: scontrol update NodeName=... State=RESUME"};
+          verdict == Grade::ok ? "" : "why: sinfo -R; back again: scontrol update NodeName=... State=RESUME"};
 }
 
 void judge_partition(const SlurmAnswers& answers, const std::string& asked, std::vector<Finding>& out) {
@@ -135,7 +135,7 @@ void judge_partition(const SlurmAnswers& answers, const std::string& asked, std:
   if (one == nullptr) {
     std::vector<std::string> names;
     for (const Fields& each : partitions) names.push_back(value_of(each, "PartitionName"));
-    out.push_back({"partition", Verdict::fault,
+    out.push_back({"partition", Grade::fault,
                    !answers.partitions.problem.empty() ? answers.partitions.problem
                    : asked.empty()                     ? "the site has no default"
                                                        : fmt::format("there is none called '{}'", asked),
@@ -144,7 +144,7 @@ void judge_partition(const SlurmAnswers& answers, const std::string& asked, std:
   }
   const std::string name = value_of(*one, "PartitionName"), state = value_of(*one, "State");
   out.push_back(
-      {"partition", state == "UP" ? Verdict::ok : Verdict::fault,
+      {"partition", state == "UP" ? Grade::ok : Grade::fault,
        fmt::format("{} is {}; time limit {}, default {}", name, state, value_of(*one, "MaxTime"),
                    value_of(*one, "DefaultTime")),
        state == "UP" ? "" : fmt::format("choose another, or: scontrol update PartitionName={} State=UP", name)});
@@ -157,7 +157,7 @@ std::vector<Finding> judge_slurm(const SlurmAnswers& answers, const std::string&
   std::vector<Finding> out;
   const Fields config = read_config(answers.config.text);
   out.push_back(judge_controller(answers, config));
-  if (out.back().verdict == Verdict::fault) return out;
+  if (out.back().verdict == Grade::fault) return out;
   out.push_back(judge_munge(answers));
   judge_partition(answers, partition, out);
   out.push_back(judge_mpi(answers));

@@ -13,7 +13,9 @@
 #include "launcher/doctor/doctor_command.hpp"
 #include "launcher/job/checkpoint_command.hpp"
 #include "launcher/job/data_command.hpp"
+#include "launcher/job/evaluate_command.hpp"
 #include "launcher/job/generate_command.hpp"
+#include "launcher/job/job_agent.hpp"
 #include "launcher/job/job_commands.hpp"
 #include "launcher/job/job_runner.hpp"
 #include "launcher/job/launch_command.hpp"
@@ -52,6 +54,8 @@ constexpr Command commands[] = {
     {"data", "import data sets, look into them, check them", data_command},
     {"checkpoint", "list, check, look into, compare, remove, export and import checkpoints", checkpoint_command},
     {"generate", "write on from a prompt with a trained language model", generate_command},
+    {"evaluate", "judge a trained image classifier", evaluate_command},
+    {"predict", "say which class each image is of", predict_command},
     {"plot", "draw the training curve of a run folder", plot_command},
     {"help", "say more about a command: trireme help launch", help_command},
     {"version", "list version, features and libraries", version_command},
@@ -59,6 +63,7 @@ constexpr Command commands[] = {
     {"man", "", man_command},
     {"rank-exec", "", rank_exec_command},
     {"job-run", "", job_run_command},
+    {"job-agent", "", job_agent_command},
     {"doctor-agent", "", doctor_agent_command},
 };
 

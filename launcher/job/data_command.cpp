@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 #include <vector>
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "datasets/import_cifar.hpp"
 #include "datasets/import_idx.hpp"
+#include "datasets/import_images.hpp"
 #include "datasets/import_rdb.hpp"
 #include "datasets/shapes.hpp"
 #include "datasets/summary.hpp"
@@ -111,6 +114,79 @@ int import_idx_command(Words args) {
   return made(target.out);
 }
 
+int import_cifar_command(Words args) {
+  constexpr const char* name = "trireme data import cifar";
+  CifarImport import;
+  Target target;
+  std::string test, classes;
+  CommandLine line({.name = name,
+                    .summary = "makes a data set from CIFAR-10 or CIFAR-100 in their binary form",
+                    .examples = {"trireme data import cifar cifar-10-batches-bin --out data/cifar-10",
+                                 "trireme data import cifar a.bin b.bin --test test.bin --out data/cifar-10"}},
+                   {.words = "FOLDER | FILE...",
+                    .description = "the unpacked folder, or the files of the split train",
+                    .more = Operands::More::taken});
+  line.options()
+      .add("test", &test, "file of the split test; with a folder its own")
+      .add("labels", &import.labels, "which of the two labels of CIFAR-100",
+           {{"fine", CifarImport::Labels::fine}, {"coarse", CifarImport::Labels::coarse}})
+      .add("classes", &classes, "class names in label order, A,B,C; empty: those of the folder, else numbers");
+  target.declare(line.options());
+  const auto found = line.parse(args);
+  if (!found) return 0;
+  needed(name, "out", target.out);
+  import.sources = *found;
+  if (!test.empty()) import.test_sources = {test};
+  import.out = target.out;
+  import.name = target.name;
+  import.classes = class_names(name, classes);
+  import.shard_rows = target.shard_rows;
+  import.existing = target.existing();
+  import_cifar(import);
+  return made(target.out);
+}
+
+int import_images_command(Words args) {
+  constexpr const char* name = "trireme data import images";
+  ImagesImport import;
+  Target target;
+  std::vector<std::int64_t> size{224, 224};
+  std::int64_t threads = std::max(1u, std::thread::hardware_concurrency());
+  bool grey = false;
+  CommandLine line(
+      {.name = name,
+       .summary = "makes a data set from PNG and JPEG files, a folder for each class",
+       .examples = {"trireme data import images photos/train --test photos/test --size 64 --out data/photos",
+                    "trireme data import images scans --grey --size 32,128 --fit stretch --out data/scans"}},
+      {.words = "FOLDER", .description = "with a folder of images for each class"});
+  line.options()
+      .add("test", &import.test_folder, "the same for the split test")
+      .add("size", &size, "height and width of all images in pixels; one number: both")
+      .add("fit", &import.fit, "crop: scale until the shorter side fits, take the middle; stretch: scale both sides",
+           {{"crop", Fit::crop}, {"stretch", Fit::stretch}})
+      .add("grey", &grey, "one channel in place of three")
+      .add("on-error", &import.on_error, "at a file that is no whole image, and at a class without images",
+           {{"stop", OnError::stop}, {"skip", OnError::skip}})
+      .add("threads", &threads, "threads that decode", {.low = 1, .high = 1024});
+  target.declare(line.options());
+  const auto found = line.parse(args);
+  if (!found) return 0;
+  needed(name, "out", target.out);
+  if (size.empty() || size.size() > 2)
+    fail(ExitCode::usage, "{}: --size takes one or two numbers, found {}", name, size.size());
+  import.folder = found->front();
+  import.height = size.front();
+  import.width = size.back();
+  import.channels = grey ? 1 : 3;
+  import.threads = static_cast<int>(threads);
+  import.out = target.out;
+  import.name = target.name;
+  import.shard_rows = target.shard_rows;
+  import.existing = target.existing();
+  import_images(import);
+  return made(target.out);
+}
+
 int generate_shapes_command(Words args) {
   constexpr const char* name = "trireme data generate shapes";
   ShapesOptions shapes;
@@ -142,7 +218,9 @@ int import_command(Words args) {
   return run_sub_command(
       {.name = "trireme data import",
        .summary = "makes a data set from files of a foreign format",
-       .commands = {{"idx", "images and labels in the IDX format (MNIST, Fashion-MNIST)", import_idx_command},
+       .commands = {{"cifar", "CIFAR-10 and CIFAR-100", import_cifar_command},
+                    {"images", "PNG and JPEG files, a folder for each class", import_images_command},
+                    {"idx", "images and labels in the IDX format (MNIST, Fashion-MNIST)", import_idx_command},
                     {"rdb", "texts in the data of an R package (janeaustenr)", import_rdb_command}}},
       args);
 }

@@ -11,6 +11,7 @@ namespace {
 constexpr char frame_mark = '\x01';
 
 char part_of(FrameKind kind) {
+  if (kind == FrameKind::report) return static_cast<char>(FrameKind::report_part);
   return static_cast<char>(kind == FrameKind::error ? FrameKind::error_part : FrameKind::output_part);
 }
 
@@ -19,7 +20,8 @@ char part_of(FrameKind kind) {
 std::vector<std::string> encode(const Frame& frame, std::size_t most) {
   std::vector<std::string> out;
   std::string_view rest = frame.text;
-  const bool divisible = frame.kind == FrameKind::output || frame.kind == FrameKind::error;
+  const bool divisible =
+      frame.kind == FrameKind::output || frame.kind == FrameKind::error || frame.kind == FrameKind::report;
   if (!divisible) rest = rest.substr(0, max_frame_text);
   while (divisible && rest.size() > most) {
     out.push_back(fmt::format("{}{}{} {}\n", frame_mark, part_of(frame.kind), frame.rank, rest.substr(0, most)));
@@ -31,7 +33,7 @@ std::vector<std::string> encode(const Frame& frame, std::size_t most) {
 
 std::optional<Frame> decode(std::string_view line) {
   if (line.size() < 4 || line[0] != frame_mark) return std::nullopt;
-  if (std::string_view("oeOErbs").find(line[1]) == std::string_view::npos) return std::nullopt;
+  if (std::string_view("oeOErbswhH").find(line[1]) == std::string_view::npos) return std::nullopt;
   int rank = 0;
   const auto [end, error] = std::from_chars(line.data() + 2, line.data() + line.size(), rank);
   if (error != std::errc{} || end == line.data() + line.size() || *end != ' ') return std::nullopt;

@@ -19,6 +19,9 @@ enum class FrameKind : char {
   status = 'r',   // a line that the next one replaces (carriage return), without its end
   started = 'b',  // the rank's program runs
   ended = 's',    // how the rank ended: RankEnd as JSON
+  watch = 'w',    // what is seen of the rank now: RankSample as JSON
+  report = 'h',   // calls and stacks as JSON, or its end
+  report_part = 'H',
 };
 
 struct Frame {

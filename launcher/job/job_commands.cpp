@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +14,7 @@
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
 #include "core/io/json.hpp"
+#include "launcher/job/job_agent.hpp"
 #include "launcher/job/job_view.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/job/text_table.hpp"
@@ -50,23 +50,13 @@ std::string log_file(const JobFolder& folder, std::int64_t rank) {
   return fmt::format("{}/rank-{}.log", folder.start_folder(std::max<std::int64_t>(1, start)), rank);
 }
 
-/// The runner looks for the file `cancel`; the signal makes it look now, and a second one means at once.
-void signal_runner(const JobFolder& folder, const JobView& view, const std::string& signal) {
-  // One that has not written its state yet may not catch signals yet either.
+/// At Slurm the runner may be on any host: a signal makes it look for the request now, a second one means at once. One
+/// that has not written its state yet may not catch signals yet either.
+void signal_slurm_runner(const JobView& view, int asked) {
   const bool ready = view.state.phase == JobPhase::running || view.state.phase == JobPhase::pausing;
-  if (!ready && signal != "TERM") return;
-  if (view.job.backend == Backend::slurm) {
-    if (view.slurm_id.empty()) return;
-    return signal == "TERM" ? cancel_slurm_job(view.slurm_id) : signal_slurm_job(view.slurm_id, signal);
-  }
-  char host[256] = {};
-  ::gethostname(host, sizeof host - 1);
-  const bool here = view.state.host == host && view.state.process > 0 && folder.runner();
-  if (here) {
-    ::kill(static_cast<pid_t>(view.state.process), signal == "TERM" ? SIGTERM : SIGUSR1);
-  } else if (signal == "TERM") {
-    fail(ExitCode::usage, "job {} is run on host {}; ask there to end it at once", folder.id(), view.state.host);
-  }
+  if (view.slurm_id.empty()) return;
+  if (asked > 1) return cancel_slurm_job(view.slurm_id);
+  if (ready) signal_slurm_job(view.slurm_id, "USR1");
 }
 
 bool ended(const JobFolder& folder) { return is_final(folder.state().phase); }
@@ -106,7 +96,9 @@ int list_command(std::span<const std::string> args) {
   bool json = false;
   line.options().add("json", &json, "as a list for programs");
   if (!line.parse(args)) return 0;
-  const auto jobs = JobStore().list();
+  const JobStore store;
+  adopt_orphans(store);
+  const auto jobs = store.list();
   if (json) {
     Json all = Json::array();
     for (const JobFolder& folder : jobs) all.push_back(to_json(folder, look_at_job(folder)));
@@ -131,7 +123,9 @@ int status_command(std::span<const std::string> args) {
   line.options().add("json", &json, "for programs");
   const auto operands = line.parse(args);
   if (!operands) return 0;
-  const JobFolder folder = JobStore().open(operands->front());
+  const JobStore store;
+  adopt_orphans(store);
+  const JobFolder folder = store.open(operands->front());
   const JobView view = look_at_job(folder);
   if (json) {
     print_json(to_json(folder, view));
@@ -152,7 +146,9 @@ int logs_command(std::span<const std::string> args) {
       .add("rank", &rank, "this rank's log; -1: what the job said", {.low = -1, .high = 1 << 24});
   const auto operands = line.parse(args);
   if (!operands) return 0;
-  print_file(JobStore().open(operands->front()), rank, follow);
+  const JobStore store;
+  adopt_orphans(store);
+  print_file(store.open(operands->front()), rank, follow);
   return 0;
 }
 
@@ -161,15 +157,18 @@ int cancel_command(std::span<const std::string> args) {
                    one_job);
   const auto operands = line.parse(args);
   if (!operands) return 0;
-  const JobFolder folder = JobStore().open(operands->front());
+  const JobStore store;
+  adopt_orphans(store);
+  const JobFolder folder = store.open(operands->front());
   const JobView view = look_at_job(folder);
   if (is_final(view.state.phase)) {
     fail(ExitCode::usage, "job {} has ended: {}", folder.id(), view.phase);
   }
-  const bool again = folder.asked_to_end();
-  folder.write_text("cancel", "\n");
-  if (view.phase == "waiting" || view.phase == "lost") {
-    if (view.phase == "waiting") cancel_slurm_job(view.slurm_id);
+  folder.ask_to_end();
+  const int asked = folder.asked_to_end();
+  const bool waits_at_slurm = view.phase == "waiting" && !view.slurm_id.empty();
+  if (waits_at_slurm || view.phase == "lost") {
+    if (waits_at_slurm) cancel_slurm_job(view.slurm_id);
     JobState state = view.state;
     state.phase = JobPhase::cancelled;
     state.reason = "while " + view.phase;
@@ -178,8 +177,8 @@ int cancel_command(std::span<const std::string> args) {
     print_out(fmt::format("job {} is cancelled\n", folder.id()));
     return 0;
   }
-  signal_runner(folder, view, again ? "TERM" : "USR1");
-  print_out(fmt::format("job {}: asked to {}\n", folder.id(), again ? "end at once" : "save and end"));
+  if (view.job.backend == Backend::slurm) signal_slurm_runner(view, asked);
+  print_out(fmt::format("job {}: asked to {}\n", folder.id(), asked > 1 ? "end at once" : "save and end"));
   return 0;
 }
 

@@ -72,7 +72,7 @@ void resolve_run_folder(JobDescription& job, const OptionSet& options) {
   if (!job.checkpoint_every.empty()) SaveInterval::parse(job.checkpoint_every);
 }
 
-/// The first `nodes` hosts that have room, each with as many slots as it gets ranks.
+/// All hosts that have room. One without a number of slots is taken whole: it has as many as the job puts ranks there.
 void resolve_hosts(JobDescription& job, const OptionSet& options) {
   if (!job.hosts.empty() && !job.hostfile.empty()) {
     fail(ExitCode::usage, "{}: 'hosts' says where, too; give one of them", where(options, "hostfile"));
@@ -89,8 +89,6 @@ void resolve_hosts(JobDescription& job, const OptionSet& options) {
     fail(ExitCode::usage, "{}: {} of the {} hosts have room for {} ranks, wanted {} hosts", where(options, "nodes"),
          hosts.size(), named, job.ranks_per_node, job.nodes);
   }
-  hosts.resize(static_cast<std::size_t>(job.nodes));
-  for (HostSlots& host : hosts) host.slots = job.ranks_per_node;
   job.hosts = host_list(hosts, job.ranks_per_node);
   job.hostfile.clear();
   job.filter = {};
@@ -192,7 +190,10 @@ void JobDescription::declare(OptionSet& options) {
       .add("restart-window", &restart_window, "time in which restarts are counted")
       .add("restart-delay", &restart_delay, "before the first restart; doubled while there is no progress, up to 10m")
       .add("no-progress", &no_progress, "starts in a row without a new checkpoint after which the job is given up",
-           {.low = 1, .high = 1000});
+           {.low = 1, .high = 1000})
+      .add("min-nodes", &min_nodes, "hosts with which the job may go on where others were lost; 0: nodes",
+           {.low = 0, .high = 65536});
+  limits.declare(options.group("Watchdog"));
 }
 
 double JobDescription::seconds_allowed() const {
@@ -233,6 +234,14 @@ std::vector<std::string> JobDescription::program_words() const {
   return words;
 }
 
+SlotRequest JobDescription::slot_request(std::int64_t id) const {
+  return {.job = id,
+          .hosts = backend == Backend::hosts ? read_hosts(hosts) : std::vector<HostSlots>{},
+          .nodes = nodes,
+          .ranks_per_node = ranks_per_node,
+          .seconds = seconds_allowed()};
+}
+
 std::string JobDescription::run_folder() const { return run_dir == "none" ? "" : run_dir; }
 
 void resolve(JobDescription& job, const OptionSet& options) {
@@ -241,6 +250,11 @@ void resolve(JobDescription& job, const OptionSet& options) {
   check_texts(job, options);
   resolve_run_folder(job, options);
   resolve_backend(job, options);
+  if (job.min_nodes == 0) job.min_nodes = job.nodes;
+  if (job.min_nodes > job.nodes) {
+    fail(ExitCode::usage, "{}: found {}, wanted at most the {} of 'nodes'", where(options, "min-nodes"), job.min_nodes,
+         job.nodes);
+  }
 }
 
 }  // namespace trireme

@@ -8,8 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "launcher/job/job_queue.hpp"
 #include "launcher/job/launch_plan.hpp"
 #include "launcher/job/restart_policy.hpp"
+#include "launcher/job/watchdog.hpp"
 #include "launcher/run/options.hpp"
 
 namespace trireme {
@@ -51,6 +53,8 @@ struct JobDescription {
   std::int64_t restarts = 10;
   std::string restart_window = "24h", restart_delay = "10s";
   std::int64_t no_progress = 3;
+  std::int64_t min_nodes = 0;  // that the job may go on with after hosts were lost; 0: `nodes`
+  WatchLimits limits = {};
 
   /// Binds the keys to an option set; it must not outlive this.
   void declare(OptionSet& options);
@@ -65,6 +69,8 @@ struct JobDescription {
   std::vector<std::pair<std::string, std::string>> variable_values() const;
   /// container, program, arguments, --run-dir and --checkpoint-every.
   std::vector<std::string> program_words() const;
+  /// What it wants of its hosts; no hosts where it needs none of a list.
+  SlotRequest slot_request(std::int64_t id) const;
   /// As the runner finds it whatever its folder; empty where the program is told none.
   std::string run_folder() const;
 };

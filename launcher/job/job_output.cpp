@@ -68,6 +68,8 @@ void JobOutput::show(const Frame& frame) {
     case FrameKind::ended:
       if (auto end = rank_end_from_json(frame.text)) ends_[frame.rank] = *end;
       return;
+    default:
+      return;  // for the watchdog
   }
 }
 

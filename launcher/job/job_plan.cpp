@@ -33,6 +33,14 @@ std::int64_t minutes(double seconds) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(seconds / 60)));
 }
 
+/// Where it would be placed if no other job were there.
+std::string hosts_alone(const JobDescription& job) {
+  std::vector<HostSlots> hosts;
+  for (const std::string& name : place_alone(job.slot_request(0)))
+    hosts.push_back({.name = name, .slots = job.ranks_per_node});
+  return host_list(hosts, job.ranks_per_node);
+}
+
 }  // namespace
 
 const char* const batch_script =
@@ -45,12 +53,13 @@ Words launch_words(const JobDescription& job, const JobPlace& place, std::int64_
   // Slurm's warning leaves time to save and some to end.
   const double grace = job.backend == Backend::slurm ? std::max(1.0, job.warning_seconds() * 2 / 3) : 60;
   add(words, "grace", fmt::format("{}", grace));
-  add(words, "hosts", job.hosts);
+  add(words, "hosts", place.hosts.empty() ? hosts_alone(job) : place.hosts);
   if (job.cores_per_rank > 0) add(words, "threads", fmt::format("{}", job.cores_per_rank));
   add(words, "environment", fmt::format("{}", fmt::join(job.variable_names(), ",")));
   if (job.starter == RankStarter::srun) add(words, "starter", "srun");
   add(words, "ports", job.ports);
   add(words, "mpirun-options", job.mpirun_options);
+  for (std::string& word : job.limits.words()) words.push_back(std::move(word));
   words.push_back("--");
   for (std::string& word : job.program_words()) words.push_back(std::move(word));
   return words;

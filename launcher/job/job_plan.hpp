@@ -16,6 +16,7 @@ struct JobPlace {
   std::string folder;               // the job's
   std::string trireme = "trireme";  // this program, as every host finds it
   std::int64_t id = 0;
+  std::string hosts = {};  // where the queue has placed it; empty: where it would be alone
 };
 
 /// The words of `trireme launch` for a start, without the word trireme.

@@ -21,19 +21,27 @@
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
+#include "launcher/job/job_agent.hpp"
+#include "launcher/job/job_database.hpp"
 #include "launcher/job/job_plan.hpp"
+#include "launcher/job/job_process.hpp"
 #include "launcher/job/rank_end.hpp"
+#include "launcher/job/ranks_lock.hpp"
 #include "launcher/job/slurm.hpp"
+#include "launcher/job/spare_hosts.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/run/checkpoint_store.hpp"
 #include "launcher/run/run_lock.hpp"
-
-extern char** environ;
 
 namespace trireme {
 namespace {
 
 constexpr int turn_milliseconds = 200;
+/// Whoever frees slots places those that wait; this is for jobs whose folders were removed.
+constexpr int seconds_between_looks = 5;
+constexpr int tries_to_record = 60;
+/// Ranks that were asked to save get a minute, and mpirun some seconds (supervise.cpp).
+constexpr double patience_seconds = 90;
 
 std::string host_name() {
   char host[256] = {};
@@ -61,11 +69,11 @@ class JobRunner {
     folder_.read(job_);
     prepare_process();
     state_ = folder_.state();
-    state_.host = host_name();
-    state_.process = ::getpid();
+    // It may have ended while this process was on its way.
+    if (is_final(state_.phase)) return state_.code;
     signals_ = open_signals();
     bool go_on = take_over();
-    while (go_on) go_on = judge(start());
+    while (go_on) go_on = may_start() && judge(start());
     if (state_.phase == JobPhase::requeued) return wait_for_slurm();
     return state_.code;
   }
@@ -83,20 +91,75 @@ class JobRunner {
     ::setenv("TRIREME_JOB", fmt::format("{}", folder_.id()).c_str(), 1);
     // sbatch leaves it so that steps get no more than the job has; here they shall get all of that.
     ::unsetenv("SLURM_EXPORT_ENV");
-    if (job_.seconds_allowed() > 0 && !at_slurm()) deadline_ = seconds_since_1970() + job_.seconds_allowed();
   }
 
   bool at_slurm() const { return job_.backend == Backend::slurm; }
 
-  /// An earlier runner that left the job running was killed, or its host was lost.
+  /// An earlier runner may have left the job in any phase: it was killed, or its host went down.
   bool take_over() {
-    if (folder_.asked_to_end()) return finish(JobPhase::cancelled, "before its start");
-    if (state_.phase != JobPhase::running) return true;
-    log::warning("an earlier runner of the job was lost while it ran");
-    return judge(static_cast<int>(ExitCode::peer_lost));
+    state_.host = host_name();
+    state_.process = ::getpid();
+    write_phase(state_.phase, state_.reason);
+    if (state_.phase == JobPhase::running) {
+      log::warning("an earlier runner of the job was lost while it ran");
+      if (!at_slurm() && !wait_for_old_ranks()) return false;
+      return judge(static_cast<int>(ExitCode::peer_lost));
+    }
+    if (state_.phase == JobPhase::pausing) return wait_for_next_start();
+    if (folder_.asked_to_end() > 0) return finish(JobPhase::cancelled, "before its start");
+    return true;
   }
 
-  void write_phase(JobPhase phase, const std::string& reason) {
+  /// Slurm has given it its place, and has ended what ran before.
+  bool may_start() {
+    if (at_slurm()) return true;
+    if (!wait_for_place() || !wait_for_old_ranks()) return false;
+    return asked_ == Ask::none || judge_pause();
+  }
+
+  bool wait_for_place() {
+    for (bool complained = false; asked_ == Ask::none; turn(nullptr)) {
+      try {
+        if (!queue_) queue_.emplace(folder_.jobs_folder());
+        if (const auto found = queue_->placement(folder_.id())) {
+          place_ = *found;
+          if (job_.seconds_allowed() > 0) deadline_ = place_.since + job_.seconds_allowed();
+          queue_.reset();
+          return true;
+        }
+        if (seconds_since_1970() > next_look_) {
+          next_look_ = seconds_since_1970() + seconds_between_looks;
+          queue_->place_waiting();
+        }
+      } catch (const Error& error) {
+        if (!complained) log::warning("{}", error.what());
+        complained = true;
+      }
+    }
+    return judge_pause();
+  }
+
+  /// Those of a runner that was killed save and end by themselves; so does an mpirun that lost its launcher. False
+  /// where this process was asked to go away meanwhile.
+  bool wait_for_old_ranks() {
+    const double since = seconds_since_1970();
+    for (bool told = false;; told = true) {
+      ranks_lock_.emplace(folder_.path());
+      const bool waited_long = seconds_since_1970() > since + patience_seconds;
+      if (ranks_lock_->try_take()) {
+        // Where somebody else keeps the run folder, the program says so.
+        if (waited_long || job_.run_folder().empty() || !run_owner(job_.run_folder())) return true;
+      } else if (waited_long || folder_.asked_to_end() > 1) {
+        ranks_lock_->kill_holders();
+      }
+      ranks_lock_.reset();
+      if (!told) note("waiting for the ranks of the last start to end");
+      turn(nullptr);
+      if (asked_ == Ask::signalled || asked_ == Ask::moved) return false;
+    }
+  }
+
+  bool write_phase(JobPhase phase, const std::string& reason) {
     state_.phase = phase;
     state_.reason = reason;
     // A full disk must not end a job that trains elsewhere.
@@ -104,13 +167,25 @@ class JobRunner {
       folder_.write(state_);
     } catch (const Error& error) {
       log::warning("the state '{}' is not recorded: {}", to_text(phase), error.what());
+      return false;
     }
+    return true;
   }
 
   bool finish(JobPhase phase, const std::string& reason) {
     state_.ended = seconds_since_1970();
-    write_phase(phase, reason);
+    // An end that nobody knows of would be taken for a loss, and the job started again.
+    for (int tries = 0; !write_phase(phase, reason) && tries < tries_to_record; ++tries) ::sleep(seconds_between_looks);
     note(fmt::format("{}{}{}", to_text(phase), reason.empty() ? "" : ": ", reason));
+    return false;
+  }
+
+  /// Another runner goes on: the one that the agent starts, or after this machine was started again the one of the next
+  /// command.
+  bool leave(const std::string& saved) {
+    state_.next_start = seconds_since_1970();
+    write_phase(JobPhase::pausing, "a signal to its runner: " + saved);
+    note(state_.reason);
     return false;
   }
 
@@ -136,10 +211,18 @@ class JobRunner {
     state_.started = seconds_since_1970();
     write_phase(JobPhase::running, "");
     note(fmt::format("start {}, {}", state_.starts, after_step(newest_checkpoint(job_.run_folder()))));
-    std::vector<std::string> command = {std::filesystem::read_symlink("/proc/self/exe").string()};
-    const JobPlace place{.folder = folder_.path(), .trireme = command[0], .id = folder_.id()};
-    for (std::string& word : launch_words(job_, place, state_.starts)) command.push_back(std::move(word));
+    std::vector<std::string> command = {own_program()};
+    JobDescription placed = job_;
+    if (!place_.hosts.empty()) placed.hosts = place_.hosts;
+    const JobDescription now = on_remaining_hosts(placed, folder_.path(), state_.starts);
+    if (now.nodes < job_.nodes) note(fmt::format("on {} of {} hosts: {}", now.nodes, job_.nodes, now.hosts));
+    const std::string hosts = now.nodes < job_.nodes ? now.hosts : place_.hosts;
+    const JobPlace place{.folder = folder_.path(), .trireme = command[0], .id = folder_.id(), .hosts = hosts};
+    for (std::string& word : launch_words(now, place, state_.starts)) command.push_back(std::move(word));
+    if (ranks_lock_) ranks_lock_->let_inherit();
     Child child({.command = command, .group = ChildGroup::own, .death_signal = SIGTERM});
+    // From here on it is the child's alone: this process would not see when the last of its holders is gone.
+    ranks_lock_.reset();
     while (child.poll_status() == -1) turn(&child);
     while (take(child.output()) > 0) continue;
     while (take(child.error()) > 0) continue;
@@ -163,13 +246,14 @@ class JobRunner {
     }
     if (child != nullptr && waits[1].revents != 0 && take(output) == 0) child->close_pipe(output);
     if (child != nullptr && waits[2].revents != 0 && take(error) == 0) child->close_pipe(error);
-    if (asked_ == Ask::none && folder_.asked_to_end()) ask(child, Ask::cancelled);
+    for (const int asked = folder_.asked_to_end(); heard_ < asked; ++heard_) ask(child, Ask::cancelled);
     if (asked_ == Ask::none && deadline_ > 0 && seconds_since_1970() > deadline_) ask(child, Ask::out_of_time);
     if (child != nullptr) keep_description();
+    if (!at_slurm()) keep_agent(folder_, agent_checked_);
   }
 
   void ask(Child* child, Ask why) {
-    if (asked_ == Ask::none) asked_ = folder_.asked_to_end() ? Ask::cancelled : why;
+    if (asked_ == Ask::none) asked_ = folder_.asked_to_end() > 0 ? Ask::cancelled : why;
     if (child != nullptr) ::kill(child->id(), SIGTERM);
   }
 
@@ -202,10 +286,10 @@ class JobRunner {
     const std::string saved =
         fmt::format("{}, {}", meaning_of_code(code), step < 0 ? "nothing saved" : "saved " + after_step(step));
     if (asked_ == Ask::cancelled) return finish(JobPhase::cancelled, saved);
+    if (asked_ == Ask::signalled && !at_slurm()) return leave(saved);
     if (asked_ == Ask::signalled) return finish(JobPhase::cancelled, "a signal to its runner: " + saved);
     if (asked_ == Ask::out_of_time) return finish(JobPhase::cancelled, "its time limit: " + saved);
-    if (asked_ == Ask::moved)
-      return at_slurm() ? requeue(saved) : finish(JobPhase::cancelled, "a signal to its runner: " + saved);
+    if (asked_ == Ask::moved) return at_slurm() ? requeue(saved) : leave(saved);
     const Decision next = after_attempt(
         job_.restart_rules(), {.code = code, .time = seconds_since_1970(), .newest_step = step}, state_.history);
     if (next.next == Decision::Next::failed) {
@@ -219,14 +303,21 @@ class JobRunner {
     state_.next_start = seconds_since_1970() + next.delay;
     write_phase(JobPhase::pausing, next.reason);
     note(fmt::format("{}; starting again in {:.0f} s", next.reason, next.delay));
-    while (asked_ == Ask::none && seconds_since_1970() < state_.next_start) turn(nullptr);
-    if (asked_ == Ask::none) return true;
-    return judge_pause();
+    return wait_for_next_start();
   }
 
+  bool wait_for_next_start() {
+    while (asked_ == Ask::none && seconds_since_1970() < state_.next_start) turn(nullptr);
+    return asked_ == Ask::none || judge_pause();
+  }
+
+  /// Asked to end while no ranks ran.
   bool judge_pause() {
     if (asked_ == Ask::moved && at_slurm()) return requeue(state_.reason);
-    return finish(JobPhase::cancelled, "between two starts");
+    const bool goes_on = asked_ == Ask::moved || asked_ == Ask::signalled;
+    if (goes_on && !at_slurm()) return false;
+    const char* when = state_.phase == JobPhase::queued ? "before its start" : "between two starts";
+    return finish(JobPhase::cancelled, asked_ == Ask::out_of_time ? fmt::format("its time limit, {}", when) : when);
   }
 
   /// Slurm ends this start for its time or for another job; asked to, it starts the job again later. One that its user
@@ -261,20 +352,14 @@ class JobRunner {
   JobDescription job_;
   JobState state_;
   int signals_ = -1, output_ = -1;
-  double deadline_ = 0;
+  double deadline_ = 0, next_look_ = 0, agent_checked_ = 0;
+  int heard_ = 0;
+  JobPlacement place_;
+  std::optional<JobDatabase> queue_;
+  std::optional<RanksLock> ranks_lock_;
   Ask asked_ = Ask::none;
   bool warned_ = false, kept_ = false, complained_ = false;
 };
-
-/// FOLDER's last part is the job's number.
-JobFolder folder_of(const std::string& path) {
-  const std::filesystem::path clean = std::filesystem::path(path).lexically_normal();
-  const std::int64_t id = std::atoll(clean.filename().c_str());
-  if (id < 1 || !std::filesystem::exists(clean / "job.ini")) {
-    fail(ExitCode::usage, "trireme job-run: '{}' is no folder of a job; start jobs with trireme submit", path);
-  }
-  return {clean.string(), id};
-}
 
 }  // namespace
 
@@ -293,44 +378,14 @@ int job_run_command(std::span<const std::string> args) {
                    {.words = "FOLDER", .description = "of the job"});
   const auto operands = line.parse(args);
   if (!operands) return 0;
-  const JobFolder folder = folder_of(operands->front());
+  const JobFolder folder = job_folder_at(operands->front(), "job-run");
   if (const auto other = folder.runner()) {
-    fail(ExitCode::usage, "job {} is run by {} already", folder.id(), *other);
+    // Its agent and a command may both have seen that nobody ran it.
+    log::info("job {} is run by {} already", folder.id(), *other);
+    return 0;
   }
   const RunLock lock(folder.path(), fmt::format("{}", folder.id()));
   return JobRunner(folder).run();
-}
-
-void start_detached(const std::vector<std::string>& words, const std::vector<std::string>& variables,
-                    const std::string& log) {
-  std::vector<std::string> values;
-  for (const std::string& name : variables) {
-    if (const char* value = std::getenv(name.c_str())) values.push_back(name + "=" + value);
-  }
-  std::vector<char*> arguments, environment;
-  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-  for (const std::string& value : values) environment.push_back(const_cast<char*>(value.c_str()));
-  arguments.push_back(nullptr);
-  environment.push_back(nullptr);
-  const int output = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  const int input = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (output < 0 || input < 0) fail(ExitCode::storage, "cannot open '{}': {}", log, std::strerror(errno));
-  const pid_t first = ::fork();
-  if (first < 0) fail(ExitCode::failure, "cannot start a process: {}", std::strerror(errno));
-  if (first == 0) {
-    ::setsid();
-    // The second one has init as its parent and can never get a terminal.
-    if (::fork() != 0) ::_exit(0);
-    ::dup2(input, STDIN_FILENO);
-    ::dup2(output, STDOUT_FILENO);
-    ::dup2(output, STDERR_FILENO);
-    ::signal(SIGPIPE, SIG_DFL);
-    ::execve(arguments[0], arguments.data(), environment.data());
-    ::_exit(127);
-  }
-  ::waitpid(first, nullptr, 0);
-  ::close(output);
-  ::close(input);
 }
 
 }  // namespace trireme

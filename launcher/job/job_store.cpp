@@ -6,15 +6,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <iterator>
 
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
-#include "core/io/json_object.hpp"
+#include "launcher/job/job_database.hpp"
 #include "launcher/run/print.hpp"
 #include "launcher/run/run_lock.hpp"
 
@@ -22,8 +20,6 @@ namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* phase_names[] = {"queued", "running", "pausing", "requeued", "done", "failed", "cancelled"};
 
 void make_private_folders(const fs::path& path) {
   if (path.empty() || fs::is_directory(path)) return;
@@ -39,71 +35,42 @@ std::optional<std::int64_t> number_of(const std::string& name) {
   return good ? std::optional(number) : std::nullopt;
 }
 
-JobPhase phase_of(const std::string& name, const JsonObject& object) {
-  const auto at = std::ranges::find(phase_names, name);
-  if (at == std::end(phase_names)) object.refuse("phase", fmt::format("'{}' is none", harmless(name)));
-  return static_cast<JobPhase>(at - std::begin(phase_names));
-}
-
-double number(const JsonObject& object, const char* key) {
-  const Json& value = object.value(key);
-  if (!value.is_number()) object.refuse(key, "is no number");
-  return value.get<double>();
-}
-
-Json json_of(const JobState& state) {
-  return {{"phase", to_text(state.phase)},
-          {"starts", state.starts},
-          {"code", state.code},
-          {"reason", state.reason},
-          {"host", state.host},
-          {"process", state.process},
-          {"submitted", state.submitted},
-          {"started", state.started},
-          {"ended", state.ended},
-          {"next_start", state.next_start},
-          {"failures", state.history.failures},
-          // One more than the step, so that "none" is 0.
-          {"checkpoints", state.history.newest_step + 1},
-          {"stuck", state.history.stuck}};
-}
-
 }  // namespace
-
-std::string to_text(JobPhase phase) { return phase_names[static_cast<std::size_t>(phase)]; }
-
-bool is_final(JobPhase phase) { return phase >= JobPhase::done; }
-
-double seconds_since_1970() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 std::string JobFolder::start_folder(std::int64_t start) const { return fmt::format("{}/start-{}", path_, start); }
 
-JobState JobFolder::state() const {
-  const std::string path = file("state.json");
-  const Json json = parse_json(read_file(path, std::size_t{1} << 20), path, "the state of a job");
-  const JsonObject object(json, path, "");
-  JobState state{.phase = phase_of(object.text("phase"), object),
-                 .starts = object.count("starts"),
-                 .code = static_cast<int>(object.count("code")),
-                 .reason = object.text("reason"),
-                 .host = object.text("host"),
-                 .process = object.count("process"),
-                 .submitted = number(object, "submitted"),
-                 .started = number(object, "started"),
-                 .ended = number(object, "ended"),
-                 .next_start = number(object, "next_start")};
-  state.history.newest_step = object.count("checkpoints") - 1;
-  state.history.stuck = object.count("stuck");
-  for (const Json& time : object.list("failures")) {
-    if (!time.is_number()) object.refuse("failures", "holds what is no number");
-    state.history.failures.push_back(time.get<double>());
-  }
-  return state;
+std::string JobFolder::jobs_folder() const { return fs::path(path_).parent_path().string(); }
+
+bool JobFolder::keeps_state() const {
+  std::error_code ignored;
+  return fs::exists(file("state.json"), ignored);
 }
 
-void JobFolder::write(const JobState& state) const { write_text("state.json", dump_json(json_of(state)) + "\n"); }
+JobState JobFolder::state() const {
+  if (keeps_state()) return job_state_from(read_file(file("state.json"), std::size_t{1} << 20), file("state.json"));
+  const std::string jobs = jobs_folder();
+  const auto found = JobDatabase::is_in(jobs) ? JobDatabase(jobs).state(id_) : std::nullopt;
+  if (!found) fail(ExitCode::corrupt_input, "'{}' says nothing of job {}: its submit was cut short", jobs, id_);
+  return *found;
+}
+
+void JobFolder::write(const JobState& state) const {
+  if (keeps_state()) return write_text("state.json", to_json_text(state));
+  JobDatabase(jobs_folder()).write(id_, state);
+}
+
+void JobFolder::begin(const JobDescription& job, const JobState& state) const {
+  if (job.backend == Backend::slurm) return write_text("state.json", to_json_text(state));
+  JobDatabase(jobs_folder()).submit(job.slot_request(id_), state);
+  remove("state.json");
+}
+
+int JobFolder::asked_to_end() const {
+  const auto asked = text("cancel");
+  return asked ? std::max(1, std::atoi(asked->c_str())) : 0;
+}
+
+void JobFolder::ask_to_end() const { write_text("cancel", fmt::format("{}\n", asked_to_end() + 1)); }
 
 void JobFolder::write_text(const std::string& name, const std::string& text) const {
   write_file_atomically(file(name), text);

@@ -2,9 +2,11 @@
 // readable by its owner only. Each file in it is written whole by rename; the process that runs the job holds the
 // folder's lock (run_lock.hpp), on which others see that it is alive, and is the only one to write its state then.
 //   job.ini      the description as it was resolved         output.log   what the job said, all starts
-//   state.json   JobState                                   runner.log   what the runner itself said
-//   cancel       there once somebody asked for the end      start-K/     logs of the ranks of the K-th start
+//   cancel       how often somebody asked for the end       runner.log   what the runner itself said
+//   lock         of the runner                              start-K/     logs of the ranks of the K-th start
+//   agent/lock   of the agent (job_agent.hpp)               ranks/lock   of the ranks (ranks_lock.hpp)
 //   slurm_id     the job's number at Slurm                  batch.sh     what sbatch was given
+//   state.json   JobState of a job at Slurm, whose runner may be on any host; all others have theirs in jobs.db
 #pragma once
 
 #include <cstdint>
@@ -13,26 +15,9 @@
 #include <vector>
 
 #include "launcher/job/job_description.hpp"
-#include "launcher/job/restart_policy.hpp"
+#include "launcher/job/job_state.hpp"
 
 namespace trireme {
-
-/// `pausing`: until the next start. `requeued`: Slurm will start it again. The last three are final.
-enum class JobPhase { queued, running, pausing, requeued, done, failed, cancelled };
-
-std::string to_text(JobPhase phase);
-bool is_final(JobPhase phase);
-
-struct JobState {
-  JobPhase phase = JobPhase::queued;
-  std::int64_t starts = 0;
-  int code = 0;  // of the last start that ended
-  std::string reason = {};
-  std::string host = {};  // of the runner
-  std::int64_t process = 0;
-  double submitted = 0, started = 0, ended = 0, next_start = 0;  // seconds since 1970
-  RestartHistory history = {};
-};
 
 class JobFolder {
  public:
@@ -43,20 +28,27 @@ class JobFolder {
   std::string file(const std::string& name) const { return path_ + "/" + name; }
   std::string start_folder(std::int64_t start) const;
 
-  /// corrupt_input where the file is no state.
+  /// corrupt_input where there is none, or it is damaged.
   JobState state() const;
   void write(const JobState& state) const;
+  /// The first state of a job, or of one that begins anew: from here on it is kept where its back end has it.
+  void begin(const JobDescription& job, const JobState& state) const;
   void write_text(const std::string& name, const std::string& text) const;
   /// Nothing where there is no such file.
   std::optional<std::string> text(const std::string& name) const;
   void remove(const std::string& name) const;
 
   void read(JobDescription& job) const;
-  bool asked_to_end() const { return text("cancel").has_value(); }
+  /// How often somebody asked for its end.
+  int asked_to_end() const;
+  void ask_to_end() const;
   /// Who runs the job now (run_owner).
   std::optional<std::string> runner() const;
+  /// That of all jobs, which holds the data base.
+  std::string jobs_folder() const;
 
  private:
+  bool keeps_state() const;
   std::string path_;
   std::int64_t id_;
 };
@@ -67,6 +59,7 @@ class JobStore {
   JobStore() : JobStore(usual_folder()) {}
   explicit JobStore(std::string folder) : folder_(std::move(folder)) {}
   static std::string usual_folder();
+  const std::string& folder() const { return folder_; }
 
   /// A new one with the next free number.
   JobFolder create() const;
@@ -79,7 +72,5 @@ class JobStore {
   std::vector<std::int64_t> numbers() const;
   std::string folder_;
 };
-
-double seconds_since_1970();
 
 }  // namespace trireme

@@ -1,6 +1,7 @@
 #include "launcher/job/job_view.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +11,8 @@
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
 #include "core/io/json_object.hpp"
+#include "launcher/job/effective_time.hpp"
+#include "launcher/job/job_database.hpp"
 #include "launcher/job/job_runner.hpp"
 #include "launcher/job/rank_end.hpp"
 #include "launcher/job/text_table.hpp"
@@ -54,6 +57,35 @@ std::int64_t planned_steps(const std::string& run_folder) {
   if (!fs::exists(path)) return 0;
   const Json json = parse_json(read_file(path, 1 << 16), path, "the plan of a run");
   return JsonObject(json, path, "").count("steps");
+}
+
+/// "14:05" today, with its date on another day.
+std::string clock_time(double seconds) {
+  const std::string text = local_time(seconds);
+  return text.substr(0, 10) == local_time(seconds_since_1970()).substr(0, 10) ? text.substr(11, 5) : text.substr(0, 16);
+}
+
+std::string holder_text(const SlotHolder& holder) {
+  return fmt::format("job {} holds {} until {}", holder.job, fmt::join(holder.hosts, ", "),
+                     holder.until == SlotHolder::unknown ? "it ends" : "about " + clock_time(holder.until));
+}
+
+/// Where a job of a list of hosts runs, or why it has no place yet.
+void look_at_queue(JobView& view, const JobFolder& folder) {
+  const JobDatabase database(folder.jobs_folder());
+  if (const auto placement = database.placement(folder.id())) {
+    view.hosts = placement->hosts;
+    return;
+  }
+  view.phase = "waiting";
+  const QueuePlan plan = plan_queue(database.queue(), seconds_since_1970());
+  const auto at = std::ranges::find_if(plan.waiting, [&](const WaitingJob& one) { return one.job == folder.id(); });
+  view.reason = fmt::format("for {} slots", view.job.ranks());
+  if (at == plan.waiting.end()) return;
+  std::vector<std::string> parts;
+  for (const SlotHolder& holder : at->holders) parts.push_back(holder_text(holder));
+  if (at->behind != 0) parts.push_back(fmt::format("behind job {}", at->behind));
+  if (!parts.empty()) view.reason += fmt::format(": {}", fmt::join(parts, "; "));
 }
 
 void look_at_slurm(JobView& view) {
@@ -107,6 +139,7 @@ std::optional<RunProgress> read_progress(const std::string& run_folder) {
     const StepRecord& last = history.steps.back();
     out.step = last.step;
     out.loss = last.loss;
+    out.elapsed = last.elapsed_seconds;
     out.samples_per_second = last.samples_per_second;
     const double pace = seconds_a_step(history.steps);
     if (out.steps > 0 && pace >= 0) out.seconds_to_go = pace * static_cast<double>(out.steps - out.step);
@@ -123,15 +156,24 @@ JobView look_at_job(const JobFolder& folder) {
   view.phase = to_text(view.state.phase);
   view.reason = view.state.reason;
   view.progress = read_progress(view.job.run_folder());
+  if (view.progress) {
+    view.effective = effective_share({.folder = folder.path(),
+                                      .submitted = view.state.submitted,
+                                      .end = view.state.ended,
+                                      .elapsed = view.progress->elapsed});
+  }
   if (const auto id = folder.text("slurm_id")) view.slurm_id = id->substr(0, id->find('\n'));
   if (is_final(view.state.phase)) return view;
   const auto runner = folder.runner();
   view.place = runner.value_or("");
+  if (view.job.backend == Backend::hosts) look_at_queue(view, folder);
   if (view.job.backend == Backend::slurm) {
     look_at_slurm(view);
   } else if (!runner && seconds_since_1970() > std::max(view.state.submitted, view.state.started) + start_seconds) {
     view.phase = "lost";
-    view.reason = "nobody runs it any more (killed, or its host went down); trireme resume goes on";
+    view.reason =
+        "nobody runs it any more (killed, or its host went down), and a variable that it names is not set here, or its "
+        "runner does not start (runner.log); trireme resume goes on";
   }
   return view;
 }
@@ -143,8 +185,8 @@ std::string describe(const JobFolder& folder, const JobView& view) {
   if (!view.reason.empty()) table.add({"reason", view.reason});
   table.add({"back end", to_text(view.job.backend) + (view.slurm_id.empty() ? "" : ", job " + view.slurm_id) +
                              (view.place.empty() ? "" : ", " + view.place)});
-  table.add(
-      {"ranks", fmt::format("{} on {} host{}", view.job.ranks(), view.job.nodes, view.job.nodes == 1 ? "" : "s")});
+  table.add({"ranks", fmt::format("{} on {} host{}{}{}", view.job.ranks(), view.job.nodes,
+                                  view.job.nodes == 1 ? "" : "s", view.hosts.empty() ? "" : ": ", view.hosts)});
   table.add({"submitted", local_time(view.state.submitted)});
   if (is_final(view.state.phase)) table.add({"ended", local_time(view.state.ended)});
   if (view.progress) {
@@ -154,6 +196,8 @@ std::string describe(const JobFolder& folder, const JobView& view) {
                                            format_duration(view.progress->checkpoint_age))});
     }
   }
+  if (view.effective)
+    table.add({"effective", fmt::format("{:.0f} % of the time since its first start", 100 * *view.effective)});
   if (!view.job.run_folder().empty()) table.add({"run folder", view.job.run_folder()});
   table.add({"output", folder.file("output.log")});
   return table.text();
@@ -166,6 +210,7 @@ Json to_json(const JobFolder& folder, const JobView& view) {
            {"reason", view.reason},
            {"backend", to_text(view.job.backend)},
            {"slurm_id", view.slurm_id},
+           {"hosts", view.hosts},
            {"starts", view.state.starts},
            {"code", view.state.code},
            {"submitted", view.state.submitted},
@@ -179,6 +224,7 @@ Json to_json(const JobFolder& folder, const JobView& view) {
     out["samples_per_second"] = view.progress->samples_per_second;
     out["seconds_to_go"] = view.progress->seconds_to_go;
     out["checkpoint"] = view.progress->checkpoint;
+    out["effective"] = view.effective ? Json(*view.effective) : Json();
   }
   return out;
 }

@@ -19,6 +19,7 @@ struct RunProgress {
   double seconds_to_go = -1;     // negative: unknown
   std::int64_t checkpoint = -1;  // step of the newest; -1: none
   double checkpoint_age = 0;     // seconds
+  double elapsed = 0;            // seconds of the run itself, over all starts
 };
 /// Nothing where the folder is not there (yet) or unreadable.
 std::optional<RunProgress> read_progress(const std::string& run_folder);
@@ -26,11 +27,13 @@ std::optional<RunProgress> read_progress(const std::string& run_folder);
 struct JobView {
   JobDescription job;
   JobState state;
-  std::string phase;   // of the state, or "waiting" (for Slurm), or "lost" where nobody runs it any more
+  std::string phase;   // of the state, or "waiting" (for Slurm or the queue), or "lost" where nobody runs it any more
   std::string reason;  // why it waits or ended
   std::string place;   // who runs it, where that is known
   std::string slurm_id = {};
+  std::string hosts = {};  // of a list, where the queue has placed it: "a:2,b:2"
   std::optional<RunProgress> progress = {};
+  std::optional<double> effective = {};  // part of the time in which the run got on
 };
 
 JobView look_at_job(const JobFolder& folder);

@@ -29,6 +29,7 @@ struct LaunchOptions {
   LaunchSettings settings;
   bool dry_run = false;
   double timeout = 0, grace = 60;
+  WatchLimits limits = {};
 };
 
 void declare(OptionSet& options, LaunchOptions& out) {
@@ -51,6 +52,7 @@ void declare(OptionSet& options, LaunchOptions& out) {
       .add("log-dir", &settings.log_folder, "folder of rank-N.log; empty: runs/logs/DATE-TIME-PID")
       .add("timeout", &out.timeout, "end the job after so many seconds; 0: never", {.low = 0})
       .add("grace", &out.grace, "seconds to save and end when stopped or out of time; 0: none", {.low = 0});
+  out.limits.declare(options.group("Watchdog"));
 }
 
 std::string default_log_folder() {
@@ -155,7 +157,8 @@ int launch_command(std::span<const std::string> args) {
                     .hostfile = plan.hostfile,
                     .timeout_seconds = chosen.timeout,
                     .grace_seconds = chosen.grace,
-                    .terminal_columns = facts.terminal_columns});
+                    .terminal_columns = facts.terminal_columns,
+                    .limits = chosen.limits});
 }
 
 }  // namespace trireme

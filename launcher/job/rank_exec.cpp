@@ -20,12 +20,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
 #include "launcher/job/frames.hpp"
 #include "launcher/job/rank_end.hpp"
+#include "launcher/job/rank_watch.hpp"
 #include "launcher/run/metrics.hpp"
 #include "launcher/run/options.hpp"
 
@@ -128,6 +130,7 @@ class RankWrapper {
   int run() {
     open_files();
     const int signals = open_signals({SIGTSTP, SIGCONT, SIGABRT, SIGALRM});
+    watch_.emplace(end_.host);
     try {
       Child child({.command = command_, .group = ChildGroup::shared, .death_signal = SIGKILL});
       sender_.send({FrameKind::started, rank_, ""});
@@ -167,13 +170,42 @@ class RankWrapper {
 
   void turn(Child& child, int signals) {
     pollfd waits[] = {{signals, POLLIN, 0}, {child.output(), POLLIN, 0}, {child.error(), POLLIN, 0}};
-    ::poll(waits, 3, 1000);
+    ::poll(waits, 3, 500);
     take_signals(signals);
+    look_at(child.id());
     if (waits[1].revents != 0 && take(child.output(), FrameKind::output) == 0) child.close_pipe(child.output());
     if (waits[2].revents != 0 && take(child.error(), FrameKind::error) == 0) child.close_pipe(child.error());
     const bool mpirun_gone = stop_at_ != 0 && now() > stop_at_;
     if (mpirun_gone) ::kill(0, SIGKILL);
     sender_.flush();
+  }
+
+  /// Once a second, and at once where the rank has been stopped or goes on.
+  void look_at(pid_t child) {
+    if (report_wanted_) {
+      report_wanted_ = false;
+      send_report(child);
+    }
+    const double time = 1e-9 * static_cast<double>(monotonic_ns());  // a clock that is set must not silence the rank
+    if (time < looked_at_ + 0.4) return;
+    looked_at_ = time;
+    const RankSample sample = watch_->look(child);
+    if (time < told_at_ + 0.9 && sample.stopped() == told_stopped_) return;
+    told_at_ = time;
+    told_stopped_ = sample.stopped();
+    sender_.send({FrameKind::watch, rank_, to_text(sample)});
+  }
+
+  /// Also into a file: the launcher may not wait for all of it.
+  void send_report(pid_t child) {
+    const std::string text = watch_->report(child).dump(-1, ' ', false, Json::error_handler_t::replace);
+    sender_.send({FrameKind::report, rank_, text});
+    sender_.flush();
+    try {
+      write_file_atomically(fmt::format("{}/rank-{}.hang.json", folder_, rank_), text + "\n");
+    } catch (const Error& error) {
+      sender_.send({FrameKind::error, rank_, fmt::format("warning: {}", error.what())});
+    }
   }
 
   void take_signals(int signals) {
@@ -185,6 +217,8 @@ class RankWrapper {
         on_stop(signal);
       } else if (signal == SIGUSR1) {
         ask_to_stop();
+      } else if (signal == SIGALRM) {
+        report_wanted_ = true;
       } else if (signal != SIGCHLD && !own) {
         ::kill(0, signal);
       }
@@ -312,6 +346,9 @@ class RankWrapper {
   Stream output_, error_;
   int log_ = -1;
   double stop_at_ = 0;
+  std::optional<RankWatch> watch_;
+  double looked_at_ = 0, told_at_ = 0;
+  bool told_stopped_ = false, report_wanted_ = false;
 };
 
 int own_rank() {

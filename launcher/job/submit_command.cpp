@@ -9,9 +9,10 @@
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "launcher/job/job_agent.hpp"
 #include "launcher/job/job_commands.hpp"
 #include "launcher/job/job_plan.hpp"
-#include "launcher/job/job_runner.hpp"
+#include "launcher/job/job_process.hpp"
 #include "launcher/job/job_view.hpp"
 #include "launcher/job/slurm.hpp"
 #include "launcher/job/sub_commands.hpp"
@@ -21,8 +22,6 @@ extern char** environ;
 
 namespace trireme {
 namespace {
-
-std::string own_path() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
 
 void place_run_folder(JobDescription& job, std::int64_t id) {
   if (job.run_dir == "auto") job.run_dir = fmt::format("{}/runs/{}-{}", job.directory, job.name, id);
@@ -48,7 +47,7 @@ void warn_of_missing(const JobDescription& job) {
 
 void hand_over(const JobFolder& folder, const JobDescription& job) {
   warn_of_missing(job);
-  const JobPlace place{.folder = folder.path(), .trireme = own_path(), .id = folder.id()};
+  const JobPlace place{.folder = folder.path(), .trireme = own_program(), .id = folder.id()};
   const auto variables = visible_variables(job, environ);
   if (job.backend != Backend::slurm) {
     start_detached(runner_words(place), variables, folder.file("runner.log"));
@@ -73,6 +72,17 @@ void hand_over_or_note(const JobFolder& folder, const JobDescription& job) {
   }
 }
 
+/// A job that cannot be queued is none.
+void begin(const JobFolder& folder, const JobDescription& job) {
+  try {
+    folder.begin(job, {.submitted = seconds_since_1970()});
+  } catch (const Error&) {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder.path(), ignored);
+    throw;
+  }
+}
+
 std::int64_t next_number(const JobStore& store) {
   const auto jobs = store.list();
   return jobs.empty() ? 1 : jobs.back().id() + 1;
@@ -82,7 +92,8 @@ void print_preview(JobDescription& job) {
   const JobStore store;
   const std::int64_t id = next_number(store);
   place_run_folder(job, id);
-  const JobPlace place{.folder = fmt::format("{}/{}", JobStore::usual_folder(), id), .trireme = own_path(), .id = id};
+  const JobPlace place{
+      .folder = fmt::format("{}/{}", JobStore::usual_folder(), id), .trireme = own_program(), .id = id};
   print_out(preview(job, place, visible_variables(job, environ)));
 }
 
@@ -110,10 +121,12 @@ int submit_command(std::span<const std::string> args) {
     print_preview(job);
     return 0;
   }
-  const JobFolder folder = JobStore().create();
+  const JobStore store;
+  adopt_orphans(store);
+  const JobFolder folder = store.create();
   place_run_folder(job, folder.id());
   folder.write_text("job.ini", options.to_ini());
-  folder.write({.submitted = seconds_since_1970()});
+  begin(folder, job);
   hand_over_or_note(folder, job);
   print_out(fmt::format("job {}{}; trireme status {}\n", folder.id(),
                         job.run_folder().empty() ? "" : ": run folder " + harmless(job.run_folder()), folder.id()));
@@ -142,7 +155,7 @@ int resume_command(std::span<const std::string> args) {
   // Somebody has looked at it: earlier failures do not count.
   state.history.failures.clear();
   state.history.stuck = 0;
-  folder.write(state);
+  folder.begin(view.job, state);
   hand_over_or_note(folder, view.job);
   print_out(fmt::format("job {} goes on; trireme status {}\n", folder.id(), folder.id()));
   return 0;

@@ -16,11 +16,13 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
 #include "launcher/job/frames.hpp"
+#include "launcher/job/hang_report.hpp"
 #include "launcher/job/job_output.hpp"
 #include "launcher/job/rank_end.hpp"
 
@@ -31,15 +33,26 @@ namespace {
 constexpr double patience_seconds = 15;
 /// mpirun's own words wait this long, so that the root cause can be named before them.
 constexpr double hold_seconds = 5;
+/// After a verdict: for the ranks' calls and stacks, and then for mpirun, which may wait for a host that is gone.
+constexpr double report_seconds = 3;
+constexpr double verdict_patience_seconds = 2.5;
 /// `timeout` and some schedulers send a signal to the process and to its group: two at once are one request.
 constexpr double same_request_seconds = 0.5;
+
+std::string own_host() {
+  char host[256] = {};
+  ::gethostname(host, sizeof host - 1);
+  return host;
+}
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 class Supervisor {
  public:
   explicit Supervisor(const JobSettings& settings)
-      : settings_(settings), output_({.ranks = settings.ranks, .terminal_columns = settings.terminal_columns}) {}
+      : settings_(settings),
+        output_({.ranks = settings.ranks, .terminal_columns = settings.terminal_columns}),
+        watchdog_({.ranks = settings.ranks, .own_host = own_host(), .limits = settings.limits}) {}
 
   int run() {
     prepare_folder();
@@ -74,7 +87,8 @@ class Supervisor {
     // Records of an earlier job in the same folder would be taken for this one's.
     for (const auto& entry : std::filesystem::directory_iterator(settings_.log_folder)) {
       const std::string name = entry.path().filename().string();
-      const bool old = name.starts_with("rank-") && (name.ends_with(".status") || name.ends_with(".log"));
+      const bool of_rank = name.ends_with(".status") || name.ends_with(".log") || name.ends_with(".hang.json");
+      const bool old = (name.starts_with("rank-") && of_rank) || name == "hang.json" || name == "verdict.json";
       if (old) std::filesystem::remove(entry.path(), error);
     }
     if (!settings_.hostfile.empty()) write_file_atomically(settings_.log_folder + "/hostfile", settings_.hostfile);
@@ -102,11 +116,30 @@ class Supervisor {
       output_.say(fmt::format("trireme launch: the ranks did not end within {} s (--grace)", settings_.grace_seconds));
       order(child);
     }
-    if (stop_ == Stop::ordered && time > stop_since_ + patience_seconds) ::kill(-child.id(), SIGKILL);
+    const double patience = hang_ ? verdict_patience_seconds : patience_seconds;
+    if (stop_ == Stop::ordered && time > stop_since_ + patience) ::kill(-child.id(), SIGKILL);
+    watch(child);
     while (!held_.empty() && time > held_.front().time + hold_seconds) {
       output_.say(held_.front().text);
       held_.erase(held_.begin());
     }
+  }
+
+  /// Names who hangs at once; ends the job when the ranks' reports are there, or will not come.
+  void watch(Child& child) {
+    if (!hang_) {
+      const auto verdict = stop_ == Stop::ordered ? std::nullopt : watchdog_.judge(now());
+      if (!verdict) return;
+      output_.say("trireme launch: root cause: " + verdict->text);
+      hang_.emplace(*verdict);
+      verdict_at_ = now();
+      ::kill(child.id(), SIGALRM);
+    }
+    const bool gathered = hang_->reports() + static_cast<int>(output_.ends().size()) >= settings_.ranks;
+    // A host that is gone sends nothing; the others need no second.
+    const double most = hang_->verdict().kind == Verdict::Kind::lost ? 1 : report_seconds;
+    if (stop_ == Stop::ordered || (!gathered && now() < verdict_at_ + most)) return;
+    order(child);
   }
 
   /// mpirun passes SIGUSR1 on and kills nobody. Before all ranks run there is nothing to save, and mpirun may not yet
@@ -159,9 +192,21 @@ class Supervisor {
   }
 
   void on_line(const std::string& line) {
-    if (const auto frame = decode(line)) return output_.show(*frame);
+    if (const auto frame = decode(line)) return take_frame(*frame);
     mpirun_words_ += line + "\n";
     held_.push_back({now(), line});
+  }
+
+  void take_frame(const Frame& frame) {
+    if (frame.kind == FrameKind::watch) {
+      if (const auto sample = sample_from_text(frame.text)) watchdog_.heard(frame.rank, *sample, now());
+    } else if (frame.kind == FrameKind::report || frame.kind == FrameKind::report_part) {
+      if (!hang_) return;
+      frame.kind == FrameKind::report ? hang_->whole(frame.rank, frame.text) : hang_->part(frame.rank, frame.text);
+    } else {
+      if (frame.kind == FrameKind::ended) watchdog_.ended(frame.rank);
+      output_.show(frame);
+    }
   }
 
   /// Frames first; a frame lost with a dying mpirun may still have its file.
@@ -183,6 +228,8 @@ class Supervisor {
   int close_job(int status) {
     const int mpirun_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     write_mpirun_log();
+    for (const std::string& line : watchdog_.stragglers()) output_.say("trireme launch: " + line);
+    if (hang_) return hung();
     const std::vector<RankEnd> ends = collect_ends();
     if (saved(ends)) {
       output_.say("trireme launch: saved; start the same command again, with the same --run-dir, to go on");
@@ -217,8 +264,35 @@ class Supervisor {
     return static_cast<int>(ExitCode::hang);
   }
 
+  int hung() {
+    try {
+      write_verdict(settings_.log_folder, hang_->verdict());
+      const std::string difference = hang_->first_difference();
+      if (!difference.empty())
+        output_.say("trireme launch: the first call that is not the same on all ranks: " + difference);
+      const std::string path = hang_->write(settings_.log_folder, watchdog_, settings_.ranks);
+      output_.say("trireme launch: the job was ended; last calls and stacks of all ranks: " + path);
+    } catch (const Error& error) {
+      output_.say(fmt::format("trireme launch: warning: {}", error.what()));
+    }
+    return hang_->verdict().code;
+  }
+
+  /// Where mpirun noticed first that a host is gone.
+  void name_lost_host() {
+    const auto lost = watchdog_.vanished_host();
+    if (!lost) return;
+    output_.say("trireme launch: " + lost->text);
+    try {
+      write_verdict(settings_.log_folder, *lost);
+    } catch (const Error& error) {
+      output_.say(fmt::format("trireme launch: warning: {}", error.what()));
+    }
+  }
+
   int blame(int mpirun_code, const std::vector<RankEnd>& ends) {
     const auto cause = root_cause(ends);
+    if (!cause || !cause->failed_by_itself()) name_lost_host();
     const bool consequence_only = cause && cause->ended && cause->told_to_stop && cause->signal == SIGTERM;
     if (!cause || consequence_only) {
       output_.say(fmt::format("trireme launch: mpirun ended with code {} and no rank failed by itself{}; it said:",
@@ -268,6 +342,9 @@ class Supervisor {
   Stop stop_ = Stop::none;
   bool timed_out_ = false;
   int stopped_by_ = 0;
+  Watchdog watchdog_;
+  std::optional<HangReport> hang_;
+  double verdict_at_ = 0;
 };
 
 }  // namespace

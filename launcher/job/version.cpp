@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include "comm/mpi_version.hpp"
+#include "core/io/image_decode.hpp"
 #include "core/io/library_versions.hpp"
 #include "core/io/png.hpp"
 #include "core/ops/onednn_version.hpp"
+#include "launcher/job/job_database.hpp"
 #include "launcher/run/options.hpp"
 
 namespace trireme {
@@ -17,9 +19,11 @@ std::string version_text() {
 #else
   const char* cuda = "no (CPU only)";
 #endif
-  const char* png = png_available() ? "yes" : "no (no images in TensorBoard files)";
+  const char* png = png_available() ? "yes" : "no (no images in TensorBoard files, no PNG images read)";
+  const char* jpeg = jpeg_available() ? "yes" : "no (no JPEG images read)";
   std::string out =
-      fmt::format("trireme {}\nfeatures:\n  cuda       {}\n  png        {}\nlibraries:\n", TRIREME_VERSION, cuda, png);
+      fmt::format("trireme {}\nfeatures:\n  cuda       {}\n  png        {}\n  jpeg       {}\nlibraries:\n",
+                  TRIREME_VERSION, cuda, png, jpeg);
   const auto add = [&out](const char* name, const std::string& version) {
     if (!version.empty()) out += fmt::format("  {:<10} {}\n", name, version);
   };
@@ -32,6 +36,7 @@ std::string version_text() {
   add("xxHash", xxhash_version());
   add("zlib", zlib_library_version());
   add("libpng", png_version());
+  add("SQLite", sqlite_version());
   return out;
 }
 

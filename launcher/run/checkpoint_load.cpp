@@ -1,5 +1,6 @@
 #include "launcher/run/checkpoint_load.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <set>
@@ -23,9 +24,22 @@ std::string some_of(const std::vector<std::string>& lines) {
   return out;
 }
 
+bool has_averages(const std::vector<std::string>& planes) { return std::ranges::count(planes, "average") > 0; }
+
+/// Where only one of the two has averages of the weights, that is all there is to say.
+std::vector<std::string> average_difference(const CheckpointReader& reader, const std::vector<NamedTensor>& into) {
+  std::vector<std::string> theirs, ours;
+  for (const SavedTensor& saved : reader.manifest().tensors) theirs.push_back(saved.plane);
+  for (const NamedTensor& one : into) ours.push_back(one.plane);
+  if (has_averages(ours) == has_averages(theirs)) return {};
+  if (has_averages(ours)) return {"it was saved by a run without --ema and has no averages of the weights"};
+  return {"it was saved by a run with --ema, whose averages of the weights would be lost"};
+}
+
 /// How the tensors of a checkpoint and of this run differ.
 std::vector<std::string> differences(const CheckpointReader& reader, const std::vector<NamedTensor>& into) {
-  std::vector<std::string> out;
+  std::vector<std::string> out = average_difference(reader, into);
+  if (!out.empty()) return out;
   std::set<std::string> ours;
   for (const NamedTensor& one : into) {
     const std::string label = one.plane + "/" + one.name;

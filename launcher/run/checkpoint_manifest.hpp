@@ -32,7 +32,7 @@ struct SavedPiece {
 };
 
 struct SavedTensor {
-  std::string plane;  ///< "param", "moment1", "moment2" or "state".
+  std::string plane;  ///< "param", "moment1", "moment2", "average" or "state".
   std::string name;   ///< Global name of the parameter or state.
   DType dtype = DType::f32;
   Shape shape;

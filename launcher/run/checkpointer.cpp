@@ -165,6 +165,7 @@ std::optional<SaveReport> Checkpointer::poll() {
 
 std::optional<SaveReport> Checkpointer::wait() {
   const double started = now();
+  if (busy()) ranks_->log().set_phase("checkpoint");
   std::optional<SaveReport> report;
   while (busy() && !report) report = advance();
   if (report) report->stalled_seconds += now() - started;

@@ -18,7 +18,7 @@ namespace trireme {
 
 /// A tensor of the state, whole and the same on all ranks.
 struct NamedTensor {
-  std::string plane;  ///< "param", "moment1", "moment2", "state"
+  std::string plane;  ///< "param", "moment1", "moment2", "average", "state"
   std::string name;
   Shape shape;  ///< As people know it; `tensor` may be flat.
   Tensor tensor;

@@ -2,6 +2,7 @@
 
 #include "core/ops/cross_entropy.hpp"
 #include "core/ops/reduce.hpp"
+#include "datasets/image_transforms.hpp"
 
 namespace trireme {
 
@@ -74,8 +75,7 @@ ConfusionMatrix Classification::confusion(const Evaluation& evaluation) const {
 
 std::vector<FieldTransforms> Classification::transforms(DType dtype, Mode mode) const {
   TransformList list;
-  if (mode == Mode::train && options_.augment == Augment::shift_flip) list.push_back(random_crop({.padding = 2}));
-  if (mode == Mode::train && options_.augment != Augment::none) list.push_back(random_horizontal_flip());
+  if (mode == Mode::train) list = augmentation(options_.augment);
   list.push_back(normalise({.scale = 1.0 / 255, .mean = {0.5}, .deviation = {0.5}, .to = dtype}));
   return {{"image", std::move(list)}};
 }

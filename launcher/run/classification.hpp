@@ -15,11 +15,10 @@ struct ImageForm {
   static ImageForm of(const Split& split);
 };
 
-enum class Augment : std::uint8_t { none, flip, shift_flip };
-
 struct ClassificationOptions {
   double label_smoothing = 0;
-  Augment augment = Augment::none;
+  /// Changes of training images, see augmentation().
+  std::string augment = "none";
 };
 
 class Classification : public Task {

@@ -26,7 +26,8 @@ constexpr std::string_view environment_prefix = "TRIREME_";
 constexpr std::size_t most_file_bytes = std::size_t{1} << 20;
 
 /// Set by the launcher for the processes it starts; never options.
-const std::vector<std::string> reserved_variables = {"TRIREME_JOB", "TRIREME_RANK_LOG_DIR", "TRIREME_TERMINAL"};
+const std::vector<std::string> reserved_variables = {"TRIREME_JOB", "TRIREME_PROGRESS_PAGE", "TRIREME_RANK_LOG_DIR",
+                                                     "TRIREME_TERMINAL"};
 
 std::string variable_of(std::string name) {
   for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));

@@ -4,12 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <fstream>
 
 #include "comm/agreement.hpp"
 #include "comm/node_communicator.hpp"
+#include "comm/progress_page.hpp"
 #include "core/base/log.hpp"
 #include "core/device/gpu_list.hpp"
+#include "core/io/hash.hpp"
 #include "launcher/run/cores.hpp"
 #include "launcher/run/device_choice.hpp"
 
@@ -23,19 +27,33 @@ void SessionOptions::declare(OptionSet& options) {
       .add("collectives", &collectives,
            "what carries the data of GPUs: nccl, mpi (by way of host memory), or auto: nccl where it can",
            {{"auto", GpuTransport::Way::automatic}, {"nccl", GpuTransport::Way::nccl}, {"mpi", GpuTransport::Way::mpi}})
+      .add("check-collectives", &check_collectives,
+           "compare every collective between the ranks before it runs, to name ranks that make different ones; slower")
+      .add("nccl-start-timeout", &nccl_start_timeout, "seconds for all ranks to arrive at the start of NCCL",
+           {.low = 1, .high = 86400})
+      .add("nccl-timeout", &nccl_timeout, "seconds that a call of NCCL may take, once those before it are done",
+           {.low = 1, .high = 86400})
       .add("threads", &threads, "compute threads of a rank; 0: OMP_NUM_THREADS, else cores / ranks of the host",
            {.low = 0, .high = 4096})
       .add("binding", &binding, "automatic: each rank is bound to its share of the host's cores; none: left alone",
            {{"automatic", Binding::automatic}, {"none", Binding::none}});
 }
 
-Session::Session(MpiRuntime& runtime, const SessionOptions& options) : world_(with_node_window(runtime.world())) {
+Session::Session(MpiRuntime& runtime, const SessionOptions& options) {
+  if (options.check_collectives) runtime.world()->log().check_calls();
+  world_ = with_node_window(runtime.world());
   if (world_->size() > 1) log::set_prefix(fmt::format("[rank {} {}] ", world_->rank(), world_->host()));
   share_cores(options);
   choose_device(options);
   // NCCL takes one rank a GPU.
   const bool shared = options.share_gpu && options.collectives == GpuTransport::Way::automatic && world_->size() > 1;
-  world_ = with_gpu(world_, *stream_, {.way = shared ? GpuTransport::Way::mpi : options.collectives});
+  const auto milliseconds = [](double seconds) {
+    return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  };
+  const nccl::Deadlines deadlines{.start = milliseconds(options.nccl_start_timeout),
+                                  .call = milliseconds(options.nccl_timeout)};
+  world_ = with_gpu(world_, *stream_,
+                    {.way = shared ? GpuTransport::Way::mpi : options.collectives, .nccl = {.deadlines = deadlines}});
   mesh_ = std::make_unique<Mesh>(world_, MeshDegrees{});
 }
 
@@ -93,9 +111,20 @@ void Session::choose_device(const SessionOptions& options) {
 
 namespace {
 
+/// Two builds of one program may differ where their version does not.
+std::string own_program() {
+  Hasher hasher;
+  std::ifstream file("/proc/self/exe", std::ios::binary);
+  std::vector<char> piece(std::size_t{1} << 20);
+  while (file.read(piece.data(), static_cast<std::streamsize>(piece.size())) || file.gcount() > 0)
+    hasher.update(piece.data(), static_cast<std::size_t>(file.gcount()));
+  return hasher.digest().hex();
+}
+
 /// What every rank must have been started with; where it came from may differ.
 std::vector<std::pair<std::string, std::string>> values_of(const OptionSet& options) {
-  std::vector<std::pair<std::string, std::string>> out{{"trireme version", TRIREME_VERSION}};
+  std::vector<std::pair<std::string, std::string>> out{{"trireme version", TRIREME_VERSION},
+                                                       {"the program's file, by its checksum,", own_program()}};
   for (const ResolvedOption& option : options.resolved()) out.emplace_back(option.name, option.value);
   return out;
 }
@@ -108,6 +137,7 @@ int run_ranks(OptionSet& options, const SessionOptions& wanted, const std::funct
     try {
       Session session(runtime, wanted);
       job(session);
+      session.world().log().set_phase("end");
     } catch (const LeaveJob& leave) {
       code = leave.code;
     }
@@ -128,6 +158,7 @@ int run_program(OptionSet& options, const Arguments& arguments, const std::funct
   try {
     // A file size limit (ulimit -f) shall be an error of the write that meets it, not the end of the process.
     ::signal(SIGXFSZ, SIG_IGN);
+    progress_page();  // a start that hangs shall be seen, too
     wait_passively(arguments.values);
     check_processor();
     SessionOptions session;

@@ -25,6 +25,8 @@ struct SessionOptions {
   std::string device = "auto";  ///< auto, cpu, cuda or cuda:N
   bool share_gpu = false;       ///< Several ranks may compute on one GPU.
   GpuTransport::Way collectives = GpuTransport::Way::automatic;
+  bool check_collectives = false;  ///< Every collective is compared between the ranks before it runs.
+  double nccl_start_timeout = 120, nccl_timeout = 600;  ///< Seconds; docs/nccl.md.
   std::int64_t threads = 0;  ///< 0: OMP_NUM_THREADS where set, else cores of the host / ranks of the host
   Binding binding = Binding::automatic;
   void declare(OptionSet& options);

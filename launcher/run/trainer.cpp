@@ -41,12 +41,7 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
   check_data(*data.train);
   if (data.validation) check_data(*data.validation);
   const PrecisionOptions& precision = options.precision;
-  const bool fixed = options.weights == TrainingOptions::Weights::fixed;
-  layout_ = plan_arena(task.module(),
-                       {.dtype = precision.dtype(),
-                        .gradient_dtype = precision.gradient_dtype(),
-                        .freeze = [fixed](const std::string&) { return fixed; }},
-                       [&](Context& context) { task.plan(context, micro, precision.dtype()); });
+  layout_ = plan(micro);
   if (precision.precision == Precision::tf32) use_tf32();
   if (precision.scales_loss()) counts_.loss_scale = precision.loss_scaling.begin();
   const auto bytes = static_cast<std::size_t>(layout_.trained_elements()) * size_of(layout_.gradient_dtype());
@@ -56,7 +51,8 @@ Trainer::Trainer(Session& session, Task& task, const TrainingData& data, const T
   const std::shared_ptr<Communicator> reducer = options.communicate ? ranks : ranks->split(ranks->rank(), 0, "alone");
   parallel_ = std::make_unique<DataParallel>(reducer, layout_, planes_.grad,
                                              BucketOptions{.bytes = bucket, .first_bytes = bucket / 4});
-  optimizer_ = std::make_unique<Optimizer>(options.optimizer, layout_, planes_);
+  optimizer_ = std::make_unique<Optimizer>(options.optimizer_with_groups(), layout_, planes_);
+  if (options.ema > 0 && layout_.trained() > 0) average_ = std::make_unique<WeightAverage>(options.ema, planes_);
   tape_ = std::make_unique<Tape>(*parallel_);
   state_.random_seed = static_cast<std::uint64_t>(options.seed);
   control_ = std::make_unique<StepControl>(
@@ -81,6 +77,7 @@ void Trainer::plan_steps() {
   const double left = options_.epochs * count - static_cast<double>(counts_.samples);
   total_ = counts_.steps + std::max<std::int64_t>(0, static_cast<std::int64_t>(std::ceil(left / batch)));
   if (options_.max_steps > 0) total_ = std::min(total_, std::max(options_.max_steps, counts_.steps));
+  if (counts_.stopped_early && options_.early_stop > 0) total_ = counts_.steps;
 }
 
 /// Batches for a CPU are used where the loader makes them.
@@ -109,12 +106,7 @@ void Trainer::restore(const TrainerState& state) {
   queued_.reset();
   loader_.reset();
   plan_steps();
-  parameters_changed();
-}
-
-void Trainer::parameters_changed() {
-  round_masters(session_.stream(), planes_);
-  optimizer_->count_version();
+  weights_changed();
 }
 
 std::vector<NamedTensor> Trainer::tensors() const {
@@ -126,6 +118,8 @@ std::vector<NamedTensor> Trainer::tensors() const {
   for (const ArenaEntry& entry : entries) add("param", entry, planes_.values());
   for (const NamedPlane& moment : optimizer_->state_planes())
     for (std::size_t k = 0; k < layout_.trained(); ++k) add(moment.name, entries[k], moment.plane);
+  if (average_)
+    for (const ArenaEntry& entry : entries) add("average", entry, average_->plane());
   for (const NamedState& named : states_of(task_.module()))
     out.push_back({"state", named.name, named.state->shape(), named.state->value()});
   return out;
@@ -147,28 +141,6 @@ bool Trainer::leaving() {
   const std::vector<double> all = session_.data()->all_reduce_values(std::vector{mine.stop, mine.time});
   cut_off_ = {.stop = all[0], .time = all[1]};
   return all[0] > 0 || all[1] > 0;
-}
-
-std::optional<Task::Evaluation> Trainer::evaluate_unless_stopped(const Samples& samples) {
-  check_data(*samples);
-  const auto& ranks = session_.data();
-  session_.world().log().set_phase("evaluation");
-  context_.begin_eval();
-  Loader loader(samples, {.batch = task_.evaluation_batch(options_.batch / options_.accumulate),
-                          .part = ranks->rank(),
-                          .parts = ranks->size(),
-                          .pass = Pass::evaluate,
-                          .threads = static_cast<int>(options_.loader_threads),
-                          .transforms = task_.transforms(layout_.dtype(), Mode::eval),
-                          .stream = batch_stream()});
-  std::vector<double> sums;
-  for (std::int64_t batch = 1; !loader.finished(); ++batch) {
-    if (batch % 16 == 0 && leaving()) return std::nullopt;
-    const std::vector<double> of_batch = task_.evaluate(context_, loader.next());
-    sums.resize(of_batch.size(), 0.0);
-    for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += of_batch[k];
-  }
-  return task_.interpret(ranks->all_reduce_values(sums));
 }
 
 Task::Evaluation Trainer::evaluate_held_out() {

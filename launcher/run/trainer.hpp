@@ -14,7 +14,9 @@
 #include <optional>
 
 #include "comm/parallel/data_parallel.hpp"
+#include "core/optim/optimizer.hpp"
 #include "core/optim/outlier.hpp"
+#include "core/optim/schedule.hpp"
 #include "core/optim/step_control.hpp"
 #include "datasets/loader.hpp"
 #include "launcher/run/checkpointer.hpp"
@@ -54,6 +56,9 @@ struct TrainerState {
   OutlierWindow losses = {}, norms = {};
   std::optional<double> validation_loss = {}, validation_accuracy = {};  ///< Of the last validation.
   bool validation_due = false;  ///< After the last step, which a stop request cut off.
+  Plateau::State plateau = {};  ///< The rate's factor, and the validations it follows from.
+  Improvement improvement = {};
+  bool stopped_early = false;  ///< Too many validations brought no better loss.
 
   Json to_json() const;
   /// Error(corrupt_input) where a number is missing.
@@ -92,7 +97,7 @@ class Trainer {
   Step step();
   /// Steps to the end, evaluating the validation samples after each epoch.
   void fit(const Hooks& hooks);
-  /// Every sample once, over all ranks; collective.
+  /// Every sample once, over all ranks; collective. With --ema it judges the average of the weights.
   Task::Evaluation evaluate(const Samples& samples);
 
   /// The validation samples; Error(usage) where there are none.
@@ -102,13 +107,13 @@ class Trainer {
   Context& context() { return context_; }
   std::int64_t steps_done() const { return counts_.steps; }
   std::int64_t total_steps() const { return total_; }
-  /// Counts, and the tensors a checkpoint needs: parameters, optimizer moments, states of modules.
+  /// Counts, and the tensors a checkpoint needs: parameters, optimizer moments, their average, states of modules.
   const TrainerState& state() const { return counts_; }
   std::vector<NamedTensor> tensors() const;
   /// Goes on from counts whose tensors have been filled.
   void restore(const TrainerState& state);
-  /// To be called after the values of the tensors were replaced: rounds masters into parameters, and forgets copies
-  /// libraries made of these.
+  /// To be called after the weights were replaced by others: rounds masters into parameters, forgets copies libraries
+  /// made of these, and begins their average anew.
   void parameters_changed();
   const SampleSource& training_data() const { return *data_.train; }
   const ArenaLayout& layout() const { return layout_; }
@@ -135,6 +140,10 @@ class Trainer {
   Votes send_message();
   void learn();
   void settle();
+  ArenaLayout plan(std::int64_t rows) const;
+  void weights_changed();
+  class Averaged;
+  void judge(double validation_loss);
   struct PassOf {
     Tape& tape;
     Peers& peers;
@@ -177,6 +186,7 @@ class Trainer {
   std::unique_ptr<StepControl> control_;
   std::unique_ptr<StepGraphs> graphs_;  // null: nothing is recorded
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<WeightAverage> average_;  // null: there is none
   std::unique_ptr<Tape> tape_;
   std::unique_ptr<Loader> loader_;
   Schedule schedule_;

@@ -105,6 +105,7 @@ void Trainer::validate(Progress& progress) {
   if (hooks_.metrics) hooks_.metrics->validation(record);
   if (hooks_.board) hooks_.board->validation(record);
   show_sample();
+  judge(result.loss);
   progress.last_time += now() - paused;  // rates are those of training
 }
 
@@ -114,6 +115,11 @@ void Trainer::fit(const Hooks& hooks) {
     peak_flops_ = options_.peak_tflops > 0
                       ? options_.peak_tflops * 1e12
                       : parallel_->sum(std::vector{measured_peak_flops(context_, layout_.dtype())}).front();
+  if (!data_.validation && (options_.plateau > 0 || options_.early_stop > 0))
+    fail(ExitCode::usage,
+         "--plateau {} and --early-stop {} follow the loss of validations, but there are no validation samples; hold "
+         "some out by --validation 0.1",
+         options_.plateau, options_.early_stop);
   Progress progress;
   progress.last_step = counts_.steps;
   const double elapsed_before = counts_.elapsed_seconds;

@@ -5,6 +5,15 @@
 #include "launcher/run/trainer.hpp"
 
 namespace trireme {
+namespace {
+
+Improvement improvement_from(const Json& json) {
+  Improvement out{.without = json.at("without")};
+  if (json.contains("best")) out.best = json["best"].get<double>();
+  return out;
+}
+
+}  // namespace
 
 Json TrainerState::to_json() const {
   Json json{{"steps", steps},
@@ -20,6 +29,11 @@ Json TrainerState::to_json() const {
             {"losses", losses.values()},
             {"norms", norms.values()},
             {"validation_due", validation_due}};
+  json["plateau"] = {{"scale", plateau.scale}, {"without", plateau.improvement.without}};
+  if (plateau.improvement.best) json["plateau"]["best"] = *plateau.improvement.best;
+  json["improvement"] = {{"without", improvement.without}};
+  if (improvement.best) json["improvement"]["best"] = *improvement.best;
+  json["stopped_early"] = stopped_early;
   // JSON has no word for a value that is not finite; the run goes on without it then.
   if (validation_loss && std::isfinite(*validation_loss)) json["validation_loss"] = *validation_loss;
   if (validation_accuracy && std::isfinite(*validation_accuracy)) json["validation_accuracy"] = *validation_accuracy;
@@ -44,6 +58,15 @@ TrainerState TrainerState::from_json(const Json& json) {
     if (json.contains("validation_due")) out.validation_due = json["validation_due"].get<bool>();
     if (json.contains("validation_loss")) out.validation_loss = json["validation_loss"].get<double>();
     if (json.contains("validation_accuracy")) out.validation_accuracy = json["validation_accuracy"].get<double>();
+    if (json.contains("plateau")) {
+      out.plateau.scale = json["plateau"].at("scale");
+      out.plateau.improvement = improvement_from(json["plateau"]);
+    }
+    if (json.contains("improvement")) out.improvement = improvement_from(json["improvement"]);
+    if (json.contains("stopped_early")) out.stopped_early = json["stopped_early"].get<bool>();
+    if (!(out.plateau.scale >= 0 && out.plateau.scale <= 1))
+      fail(ExitCode::corrupt_input, "the factor of the learning rate in the checkpoint is {}; wanted 0 to 1",
+           out.plateau.scale);
     if (!(out.loss_scale.value >= LossScaling::smallest && out.loss_scale.value <= LossScaling::largest))
       fail(ExitCode::corrupt_input, "the loss scale in the checkpoint is {}; wanted {} to {}", out.loss_scale.value,
            LossScaling::smallest, LossScaling::largest);

@@ -71,6 +71,7 @@ void Trainer::micro_batches() {
   }
   parallel_->begin();
   for (std::int64_t k = 0; k < options_.accumulate; ++k) {
+    session_.world().log().set_phase("data");
     const Batch batch = loader_->next();
     if (k == 0) show_images(batch);
     micro_batch(batch, k);
@@ -109,10 +110,11 @@ Trainer::Votes Trainer::send_message() {
 /// Queues a whole step; returns once all ranks' wishes are known.
 Wishes Trainer::take_step() {
   watch_profile();
+  session_.world().log().set_step(counts_.steps + 1);
   const ProfileSpan span("step", ProfileSpan::Kind::phase);
   const Stream& stream = session_.stream();
   state_.step = counts_.steps;
-  state_.rate = schedule_.at(counts_.steps);
+  state_.rate = schedule_.at(counts_.steps) * counts_.plateau.scale;
   state_.loss_scale = counts_.loss_scale.value;
   control_->begin(stream, state_);
   micro_batches();
@@ -129,9 +131,11 @@ Wishes Trainer::take_step() {
     if (!queued_->step.outlier.empty()) control_->skip(stream);
   }
   show_gradients();
+  session_.world().log().set_phase("optimizer");
   optimizer_->step(stream, control_->state());
   ++counts_.steps;
   counts_.samples += options_.batch;
+  if (average_) average_->step(stream, control_->state());
   if (!ahead_) settle();
   return votes.count();
 }

@@ -13,6 +13,39 @@ void declare_order(OptionGroup& group, TrainingOptions& options) {
            {.low = 1, .high = 1 << 30});
 }
 
+void declare_schedule(OptionGroup& group, TrainingOptions& options) {
+  using Kind = Schedule::Kind;
+  group
+      .add("schedule", &options.schedule,
+           "how the rate changes: constant, cosine, step, wsd (warm-up, stable, decay), linear, polynomial, one-cycle",
+           {{"constant", Kind::constant},
+            {"cosine", Kind::cosine},
+            {"step", Kind::step},
+            {"wsd", Kind::wsd},
+            {"linear", Kind::linear},
+            {"polynomial", Kind::polynomial},
+            {"one-cycle", Kind::one_cycle}})
+      .add("warmup-epochs", &options.warmup_epochs, "linear rise at the start, of all schedules but one-cycle",
+           {.low = 0, .high = 1e6})
+      .add("final-rate", &options.final_rate,
+           "last rate of cosine, wsd, linear, polynomial and one-cycle, as a fraction of the peak",
+           {.low = 0, .high = 1})
+      .add("decay-fraction", &options.decay_fraction, "share of all steps in which the rate of wsd falls",
+           {.low = 0, .high = 1})
+      .add("step-epochs", &options.step_epochs, "epochs between the falls of the step schedule",
+           {.low = 0, .high = 1e6})
+      .add("step-factor", &options.step_factor, "factor of each fall", {.low = 0, .high = 1})
+      .add("schedule-power", &options.schedule_power, "power of the polynomial schedule", {.low = 0, .high = 100})
+      .add("cycle-rise", &options.cycle_rise, "share of all steps in which the rate of one-cycle rises",
+           {.low = 0, .high = 1})
+      .add("plateau", &options.plateau, "validations without a better loss after which the rate falls; 0: it does not",
+           {.low = 0, .high = 1 << 30})
+      .add("plateau-factor", &options.plateau_factor, "factor of such a fall", {.low = 0, .high = 1})
+      .add("early-stop", &options.early_stop,
+           "validations without a better loss after which the training ends; 0: it does not",
+           {.low = 0, .high = 1 << 30});
+}
+
 }  // namespace
 
 void TrainingOptions::declare(OptionSet& options) {
@@ -55,32 +88,42 @@ void TrainingOptions::declare(OptionSet& options) {
 void TrainingOptions::declare_optimizer(OptionSet& options) {
   using Kind = OptimizerOptions::Kind;
   options.group("Optimizer")
-      .add("optimizer", &optimizer.kind, "sgd, adam or adamw",
-           {{"sgd", Kind::sgd}, {"adam", Kind::adam}, {"adamw", Kind::adamw}})
+      .add("optimizer", &optimizer.kind, "sgd, adam, adamw, rmsprop, lion, lamb, adafactor or muon",
+           {{"sgd", Kind::sgd},
+            {"adam", Kind::adam},
+            {"adamw", Kind::adamw},
+            {"rmsprop", Kind::rmsprop},
+            {"lion", Kind::lion},
+            {"lamb", Kind::lamb},
+            {"adafactor", Kind::adafactor},
+            {"muon", Kind::muon}})
       .add("learning-rate", &learning_rate, "the peak rate", {.low = 0, .high = 1e3})
-      .add("schedule", &schedule, "how the rate changes: constant, cosine, step, or wsd (warm-up, stable, decay)",
-           {{"constant", Schedule::Kind::constant},
-            {"cosine", Schedule::Kind::cosine},
-            {"step", Schedule::Kind::step},
-            {"wsd", Schedule::Kind::wsd}})
-      .add("warmup-epochs", &warmup_epochs, "linear rise at the start", {.low = 0, .high = 1e6})
-      .add("final-rate", &final_rate, "last rate of cosine and wsd, as a fraction of the peak", {.low = 0, .high = 1})
-      .add("decay-fraction", &decay_fraction, "share of all steps in which the rate of wsd falls",
-           {.low = 0, .high = 1})
-      .add("step-epochs", &step_epochs, "epochs between the falls of the step schedule", {.low = 0, .high = 1e6})
-      .add("step-factor", &step_factor, "factor of each fall", {.low = 0, .high = 1})
-      .add("momentum", &optimizer.momentum, "of sgd", {.low = 0, .high = 0.99999})
-      .add("nesterov", &optimizer.nesterov, "momentum of sgd after Nesterov",
+      .add("momentum", &optimizer.momentum, "of sgd, rmsprop and muon", {.low = 0, .high = 0.99999})
+      .add("nesterov", &optimizer.nesterov, "momentum of sgd and muon after Nesterov",
            {{"off", OptimizerOptions::Nesterov::off}, {"on", OptimizerOptions::Nesterov::on}})
-      .add("beta1", &optimizer.beta1, "of adam and adamw", {.low = 0, .high = 0.99999})
-      .add("beta2", &optimizer.beta2, "of adam and adamw", {.low = 0, .high = 0.9999999})
-      .add("epsilon", &optimizer.epsilon, "of adam and adamw", {.low = 0, .high = 1})
-      .add("weight-decay", &optimizer.weight_decay, "L2 for sgd and adam, decoupled for adamw", {.low = 0, .high = 1e3})
+      .add("beta1", &optimizer.beta1, "of adam, adamw, lion, lamb, and muon's parameters that are no matrix",
+           {.low = 0, .high = 0.99999})
+      .add("beta2", &optimizer.beta2, "of the same; for lion give 0.99", {.low = 0, .high = 0.9999999})
+      .add("epsilon", &optimizer.epsilon, "of adam, adamw, rmsprop, lamb and adafactor", {.low = 0, .high = 1})
+      .add("smoothing", &optimizer.smoothing, "of rmsprop's average of squares", {.low = 0, .high = 0.9999999})
+      .add("weight-decay", &optimizer.weight_decay, "L2 for sgd, adam and rmsprop, else decoupled",
+           {.low = 0, .high = 1e3})
+      .add("parameter-groups", &parameter_groups,
+           "parameters trained in their own way, by name: 'embed*:rate=0.1;*.bias:decay=0;features.*:frozen'")
+      .add("ema", &ema, "decay of a running average of the weights, which validations judge; 0: none",
+           {.low = 0, .high = 0.9999999})
       .add("clip", &clip, "largest global gradient norm; 0: no limit", {.low = 0, .high = 1e12})
       .add("max-skipped", &max_skipped, "end with code 13 after so many steps in a row that are not finite", {.low = 1})
       .add("skip-outlier-loss", &skip_outlier_loss,
            "pass over a step whose loss lies so many deviations above the last 128; 0: never", {.low = 0, .high = 1e6})
       .add("skip-outlier-norm", &skip_outlier_norm, "the same for the gradient norm", {.low = 0, .high = 1e6});
+  declare_schedule(options.group("Optimizer"), *this);
+}
+
+OptimizerOptions TrainingOptions::optimizer_with_groups() const {
+  OptimizerOptions out = optimizer;
+  out.groups = parse_parameter_groups(parameter_groups);
+  return out;
 }
 
 Schedule TrainingOptions::schedule_for(double steps_per_epoch) const {
@@ -93,7 +136,9 @@ Schedule TrainingOptions::schedule_for(double steps_per_epoch) const {
                .total = steps(epochs),
                .floor = final_rate * learning_rate,
                .every = steps(step_epochs),
-               .factor = step_factor};
+               .factor = step_factor,
+               .power = schedule_power,
+               .rise = cycle_rise};
   if (schedule == Schedule::Kind::step && out.every < 1)
     fail(ExitCode::usage,
          "--schedule step with --step-epochs {}: the rate would never fall; give the epochs between falls",

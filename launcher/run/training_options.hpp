@@ -35,7 +35,14 @@ struct TrainingOptions {
   double decay_fraction = 0.2;  ///< Of the wsd schedule: the share of all steps in which the rate falls.
   double step_epochs = 0;       ///< Of the step schedule.
   double step_factor = 0.1;
-  double clip = 0;  ///< Largest global gradient norm; 0: no limit.
+  double schedule_power = 2;          ///< Of the polynomial schedule.
+  double cycle_rise = 0.3;            ///< Of the one-cycle schedule: the share of all steps in which the rate rises.
+  std::int64_t plateau = 0;           ///< Validations without a better loss after which the rate falls; 0: it does not.
+  double plateau_factor = 0.1;        ///< By how much.
+  std::int64_t early_stop = 0;        ///< Validations without a better loss after which the run ends; 0: it does not.
+  std::string parameter_groups = {};  ///< See core/optim/parameter_groups.hpp.
+  double ema = 0;                     ///< Decay of the running average of weights; 0: there is none.
+  double clip = 0;                    ///< Largest global gradient norm; 0: no limit.
   double label_smoothing = 0;
   std::int64_t max_skipped = 10;    ///< Steps in a row that may not be finite.
   double skip_outlier_loss = 0;     ///< Deviations above the last losses at which a step is passed over; 0: none is.
@@ -68,6 +75,8 @@ struct TrainingOptions {
   }
   void declare(OptionSet& options);
   void declare_optimizer(OptionSet& options);
+  /// With the groups the text describes; Error(usage) where it cannot be read.
+  OptimizerOptions optimizer_with_groups() const;
   /// The learning rate of each step, when an epoch has `steps_per_epoch` steps.
   Schedule schedule_for(double steps_per_epoch) const;
 };

@@ -45,9 +45,9 @@ MachineFacts healthy() {
 
 /// The worst findings that `check` has; "ok" where all is well.
 std::string worst(const std::vector<Finding>& findings, const std::string& check) {
-  Verdict found = Verdict::ok;
+  Grade found = Grade::ok;
   for (const Finding& one : findings) {
-    EXPECT_EQ(one.verdict != Verdict::ok, !one.remedy.empty()) << one.check << ": " << one.found;
+    EXPECT_EQ(one.verdict != Grade::ok, !one.remedy.empty()) << one.check << ": " << one.found;
     if (one.check == check) found = std::max(found, one.verdict);
   }
   return to_text(found);
@@ -175,10 +175,10 @@ TEST(DoctorClock, the_true_skew_lies_within_the_uncertainty) {
 }
 
 TEST(DoctorClock, only_a_skew_beyond_the_uncertainty_is_a_finding) {
-  EXPECT_EQ(judge_clock(ClockSkew{.seconds = 0.3, .uncertainty = 0.25}).verdict, Verdict::ok);
-  EXPECT_EQ(judge_clock(ClockSkew{.seconds = -0.3, .uncertainty = 0.001}).verdict, Verdict::warning);
-  EXPECT_EQ(judge_clock(ClockSkew{.seconds = 60, .uncertainty = 0.001}).verdict, Verdict::fault);
-  EXPECT_EQ(judge_clock(std::nullopt).verdict, Verdict::warning);
+  EXPECT_EQ(judge_clock(ClockSkew{.seconds = 0.3, .uncertainty = 0.25}).verdict, Grade::ok);
+  EXPECT_EQ(judge_clock(ClockSkew{.seconds = -0.3, .uncertainty = 0.001}).verdict, Grade::warning);
+  EXPECT_EQ(judge_clock(ClockSkew{.seconds = 60, .uncertainty = 0.001}).verdict, Grade::fault);
+  EXPECT_EQ(judge_clock(std::nullopt).verdict, Grade::warning);
 }
 
 /// All pairs of three hosts, at one rate.

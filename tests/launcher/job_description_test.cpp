@@ -85,7 +85,7 @@ restart-window = 1h30m
   EXPECT_EQ(job.name, "fashion  # 1");
   EXPECT_EQ(job.program, "/bin/sh");
   EXPECT_EQ(job.backend, Backend::hosts);
-  EXPECT_EQ(job.hosts, "a:3,c:3");  // b has no room for three
+  EXPECT_EQ(job.hosts, "a:3,c:3,d:8");  // b has no room for three, c is taken whole
   EXPECT_EQ(job.ranks(), 6);
   EXPECT_EQ(job.program_words(), (Words{"/usr/bin/env", "-i", "/bin/sh", "-c", "echo \"a  b\"", "it is", "x y",
                                         "--run-dir", "/runs/one", "--checkpoint-every", "50"}));

@@ -19,26 +19,12 @@
 #include "launcher/job/job_words.hpp"
 #include "launcher/run/metrics_records.hpp"
 #include "launcher/run/option_value.hpp"
-#include "tests/support/job_terminal.hpp"
-#include "tests/support/temp_dir.hpp"
+#include "tests/launcher/submitted_job.hpp"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-/// Of all processes, the command lines and (of our own) nothing else.
-std::string all_command_lines() {
-  std::string out;
-  std::error_code error;
-  for (fs::directory_iterator entry("/proc", error), end; !error && entry != end; entry.increment(error)) {
-    std::ifstream file(entry->path() / "cmdline");
-    out += std::string(std::istreambuf_iterator<char>(file), {}) + "\n";
-  }
-  return out;
-}
 
 /// Lines but those of `env XDG_STATE_HOME=home ...`, by which a JobTerminal sets variables.
 std::string without_calls(const std::string& lines, const std::string& home) {
@@ -49,33 +35,6 @@ std::string without_calls(const std::string& lines, const std::string& home) {
   }
   return out;
 }
-
-class SubmittedJob : public testing::Test {
- protected:
-  void SetUp() override {
-    if (find_program("mpirun").empty()) GTEST_SKIP() << "skipped: no mpirun";
-  }
-  /// A description of `script` run by sh; one rank, quick restarts.
-  std::string shell(const std::string& script, const std::string& more = "") const {
-    return "program = /bin/sh\narguments = " + detail::quote_ini(join_words({"-c", script})) +
-           "\ndirectory = " + folder_.path().string() + "\nrun-dir = none\nrestart-delay = 0.1s\n" + more;
-  }
-  /// Shell text that counts its starts in a file and sets $n.
-  std::string counted(const std::string& name) const {
-    return "n=$(cat " + name + " 2>/dev/null || echo 0); n=$((n+1)); echo $n >" + name + "; ";
-  }
-  std::string mark(int number) const { return std::to_string(number) + "." + std::to_string(::getpid()); }
-  static bool sleeps(const std::string& mark) {
-    return has(all_command_lines(), "sleep" + std::string(1, '\0') + mark);
-  }
-  static void wait_until(double seconds, const std::function<bool()>& reached) {
-    for (const double end = steady_seconds() + seconds; !reached() && steady_seconds() < end;) sleep_a_little();
-    EXPECT_TRUE(reached());
-  }
-
-  TempDir folder_;
-  JobTerminal terminal_{folder_.path().string()};
-};
 
 TEST_F(SubmittedJob, runs_without_its_terminal_and_is_done) {
   const std::string job =
@@ -139,24 +98,6 @@ TEST_F(SubmittedJob, a_second_cancel_ends_it_at_once) {
   EXPECT_FALSE(sleeps(mark(71)));
 }
 
-TEST_F(SubmittedJob, a_killed_runner_leaves_nothing_and_can_be_resumed) {
-  const std::string job = terminal_.submit(shell(counted("n") + "[ $n -ge 2 ] && exit 0; sleep " + mark(72)));
-  wait_until(30, [&] { return sleeps(mark(72)); });
-  const JobFolder folder(terminal_.folder(job), 1);
-  ::kill(static_cast<pid_t>(folder.state().process), SIGKILL);
-  wait_until(30, [&] { return !sleeps(mark(72)); });
-  EXPECT_FALSE(folder.runner());
-  // Its state still says that it runs; who looks sees that nobody does.
-  JobState state = folder.state();
-  EXPECT_EQ(state.phase, JobPhase::running);
-  state.started -= 100;
-  state.submitted -= 100;
-  folder.write(state);
-  EXPECT_EQ(terminal_.status(job)["phase"], "lost");
-  EXPECT_EQ(terminal_.call({"resume", job}).code, 0);
-  EXPECT_EQ(terminal_.wait_for(job, "done")["starts"], 2);
-}
-
 TEST_F(SubmittedJob, its_time_limit_ends_it) {
   const std::string job =
       terminal_.submit(shell("trap 'exit 10' USR1; while :; do sleep 0.05; done", "time-limit = 2s\n"));
@@ -200,27 +141,48 @@ TEST(JobStore, states_read_back_and_damage_is_told) {
   struct stat facts {};
   ASSERT_EQ(::stat(first.path().c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0700u);
+  EXPECT_THROW(first.state(), Error) << "nobody has submitted it yet";
   JobState state{
       .phase = JobPhase::pausing, .starts = 3, .code = 137, .reason = "r \"\n\xff", .process = 7, .next_start = 1.5};
   state.history = {.failures = {1.25, 2.5}, .newest_step = -1, .stuck = 2};
-  first.write(state);
-  ASSERT_EQ(::stat(first.file("state.json").c_str(), &facts), 0);
+  JobDescription here, at_slurm;
+  here.backend = Backend::local;
+  at_slurm.backend = Backend::slurm;
+  first.begin(here, {});
+  second.begin(at_slurm, {});
+  for (const JobFolder& one : {first, second}) {
+    one.write(state);
+    const JobState back = one.state();
+    EXPECT_EQ(back.phase, JobPhase::pausing);
+    EXPECT_EQ(back.starts, 3);
+    EXPECT_EQ(back.code, 137);
+    EXPECT_EQ(back.next_start, 1.5);
+    EXPECT_EQ(back.history.failures, state.history.failures);
+    EXPECT_EQ(back.history.newest_step, -1);
+  }
+  EXPECT_FALSE(fs::exists(first.file("state.json")));
+  ASSERT_EQ(::stat(second.file("state.json").c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0600u);
-  const JobState back = first.state();
-  EXPECT_EQ(back.phase, JobPhase::pausing);
-  EXPECT_EQ(back.starts, 3);
-  EXPECT_EQ(back.code, 137);
-  EXPECT_EQ(back.next_start, 1.5);
-  EXPECT_EQ(back.history.failures, state.history.failures);
-  EXPECT_EQ(back.history.newest_step, -1);
   for (const char* damage : {"", "{", "{}", "[]", "{\"phase\":\"gone\"}"}) {
-    first.write_text("state.json", damage);
-    EXPECT_THROW(first.state(), Error) << damage;
+    second.write_text("state.json", damage);
+    EXPECT_THROW(second.state(), Error) << damage;
   }
   for (const char* id : {"", "0", "-1", "01", "1x", "3", "../1", "99999999999999999999"})
     EXPECT_THROW(store.open(id), Error) << id;
   EXPECT_EQ(store.open("2").path(), second.path());
   EXPECT_EQ(store.list().size(), 2u);
+}
+
+/// A job of Slurm is run on hosts that must not open the data base.
+TEST(JobStore, jobs_of_slurm_are_not_in_the_data_base) {
+  TempDir folder;
+  const JobFolder job = JobStore(folder / "jobs").create();
+  JobDescription at_slurm;
+  at_slurm.backend = Backend::slurm;
+  job.begin(at_slurm, {});
+  job.write({.phase = JobPhase::running});
+  EXPECT_EQ(job.state().phase, JobPhase::running);
+  EXPECT_FALSE(fs::exists(folder / "jobs/jobs.db"));
 }
 
 TEST(RunProgress, comes_from_metrics_and_plan) {

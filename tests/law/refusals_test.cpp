@@ -66,6 +66,27 @@ TEST_F(Refusals, RanksWithDifferentEnvironments) {
          3, {"learning-rate", "0.1", "0.2", "rank"});
 }
 
+/// Two builds of the same version, as a host that was forgotten at the last update has.
+TEST_F(Refusals, RanksWithDifferentPrograms) {
+  const std::string first = TRIREME_BINARY_DIR "/tests/training_probe", second = dir / "training_probe";
+  std::filesystem::copy_file(first, second);
+  std::ofstream(second, std::ios::app) << "x";
+  const std::string options = " --out " + (dir / "out.json") + " --data " + data;
+  expect(run(mpirun + "-n 1 " + first + options + " : -n 1 " + second + options), 3,
+         {"the program's file, by its checksum, is '", " on rank 0 and '", " on rank 1"});
+}
+
+/// Hosts may hold different data under the same name.
+TEST_F(Refusals, RanksWithDifferentData) {
+  std::filesystem::create_directories(dir / "other");
+  generate_shapes(
+      {.out = dir / "other/shapes", .name = "shapes", .count = 120, .test_count = 20, .seed = 2, .size = 12});
+  const std::string program =
+      " " TRIREME_BINARY_DIR "/tests/training_probe --out " + (dir / "out.json") + " --data shapes --max-steps 2 ";
+  expect(run(mpirun + "-n 1 -wdir " + dir.path().string() + program + ": -n 1 -wdir " + (dir / "other") + program), 3,
+         {"data of split train", "samples' on rank 0 and '", "samples' on rank 1"});
+}
+
 TEST_F(Refusals, AnUnknownOptionNamesTheNearest) {
   expect(run(mpirun + "-n 2 " + probe + "--learning-rat 0.1"), 2, {"learning-rat", "learning-rate"});
 }

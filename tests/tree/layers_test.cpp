@@ -41,7 +41,7 @@ const std::vector<Home> homes = {
     {"turbojpeg", files_only},
     {"zlib", files_only},
     {"zstd", files_only},
-    {"sqlite3", {"launcher/job/", "tests/launcher/"}},
+    {"sqlite3", {"launcher/job/job_database."}},
     {"dnnl", operators},
     {"oneapi/", operators},
     {"cublas", operators},

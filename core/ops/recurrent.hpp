@@ -1,0 +1,37 @@
+// A pass of an LSTM or GRU over sequences, one direction of one layer, f32, f64 or 16 bits, with gradients (Hochreiter,
+// Schmidhuber 1997; Cho et al. 2014, arXiv:1406.1078). The products with the input are made before, over all times at
+// once; each step is one product with the state and one fused kernel. Keeps the states and four numbers per element of
+// the output. Cells are f32 (f64 for f64).
+#pragma once
+
+#include "core/kernels/recurrent.hpp"
+#include "core/tape/context.hpp"
+
+namespace trireme::ops {
+
+using kernels::Cell;
+
+struct RecurrentInputs {
+  Value projected;  ///< (B, T, gates H): x W^T + b; gates i, f, g, o of an LSTM, r, z, n of a GRU.
+  Value weight;     ///< (gates H, H), of the state.
+  Value bias = {};  ///< (gates H) or nothing: of the state's products, of which a GRU's reset gate multiplies the last.
+  Value hidden = {};  ///< (B, H) or nothing for zeros: the first state.
+  Value cell = {};    ///< The same of an LSTM's cell.
+};
+
+struct RecurrentOptions {
+  Cell cell = Cell::lstm;
+  enum class Direction : std::uint8_t { forward, backward } direction = Direction::forward;
+  /// i32 (B) or an empty handle for T: the times of each sample; behind them outputs are 0, and a pass backward begins
+  /// at the last of them. One above T is an Error where they are in host memory.
+  Tensor lengths = {};
+};
+
+struct RecurrentResult {
+  Value y;       ///< (B, T, H).
+  Value hidden;  ///< (B, H): the state after each sample's last step.
+  Value cell;    ///< The same of an LSTM's cell; nothing of a GRU.
+};
+RecurrentResult recurrent(Context& context, const RecurrentInputs& inputs, const RecurrentOptions& options);
+
+}  // namespace trireme::ops

@@ -1,0 +1,26 @@
+// A network's weights and states read back from checkpoints for use alone: no gradients, no moments.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/nn/arena.hpp"
+
+namespace trireme {
+
+struct FrozenWeights {
+  ArenaLayout layout;
+  Planes planes;
+  std::string checkpoint;  ///< The folder they may have been read from: the newest.
+  std::vector<std::string>
+      differences;  ///< A line for each parameter or state that the network and the checkpoint do not share.
+};
+
+/// Binds all parameters and states of `module` to memory on `device` and fills them from the first whole one of
+/// `candidates` (not empty). `forward` makes one pass on shapes alone. Error(usage) where nothing fits, corrupt_input
+/// where no candidate is whole.
+FrozenWeights load_frozen_weights(Module& module, const std::vector<std::string>& candidates, Device device,
+                                  const std::function<void(Context&)>& forward);
+
+}  // namespace trireme

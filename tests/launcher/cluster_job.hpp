@@ -1,0 +1,90 @@
+// What tests of jobs on a virtual cluster share: the cluster, a terminal on its login host, and a small training whose
+// end can be compared with that of one that nobody disturbed.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "core/io/file.hpp"
+#include "datasets/shapes.hpp"
+#include "launcher/job/child.hpp"
+#include "launcher/run/metrics.hpp"
+#include "tests/launcher/job_processes.hpp"
+#include "tests/support/job_terminal.hpp"
+#include "tests/support/virtual_cluster.hpp"
+
+namespace trireme {
+
+inline const std::string cluster_folder = TRIREME_BINARY_DIR "/job_cluster_test-" + std::to_string(::getpid());
+inline const std::string probe = TRIREME_BINARY_DIR "/tests/resume_probe";
+
+/// The steps of the whole training, and from which on it may be disturbed.
+inline constexpr std::int64_t steps = 900, early = 60;
+
+inline std::string training() {
+  return "--data " + cluster_folder + "/shapes --epochs 100 --max-steps " + std::to_string(steps) +
+         " --threads 1 --binding none --keep-last 1000";
+}
+
+class ClusterJob : public testing::Test {
+ protected:
+  void start(const std::string& options) {
+    if (find_program("mpirun").empty()) GTEST_SKIP() << "skipped: no mpirun";
+    std::filesystem::remove_all(cluster_folder);
+    std::filesystem::create_directories(cluster_folder);
+    cluster_ = std::make_unique<VirtualCluster>(options, cluster_folder);
+    if (!cluster_->skipped().empty()) GTEST_SKIP() << "skipped: " << cluster_->skipped();
+    generate_shapes({.out = cluster_folder + "/shapes", .name = "shapes", .count = 200, .test_count = 20, .size = 12});
+    terminal_ = std::make_unique<JobTerminal>(cluster_folder, cluster_->on("head"));
+  }
+  void TearDown() override {
+    terminal_.reset();
+    cluster_.reset();
+    if (!HasFailure()) std::filesystem::remove_all(cluster_folder);
+  }
+
+  std::string description(const std::string& more, int checkpoint_every = 50) const {
+    return "program = " + probe + "\narguments = " + training() + "\ndirectory = " + cluster_folder +
+           "\ncheckpoint-every = " + std::to_string(checkpoint_every) + "\ncores-per-rank = 1\nrestart-delay = 0.5s\n" +
+           more;
+  }
+  /// Two ranks of this machine, undisturbed.
+  void train_alone() const {
+    if (std::filesystem::exists(cluster_folder + "/alone")) return;
+    const std::string out = cluster_folder + "/alone.log";
+    const std::string trireme = TRIREME_BINARY_DIR "/launcher/trireme";
+    const std::string command = trireme + " launch -n 2 --threads 1 --log-dir " + cluster_folder + "/alone-logs -- " +
+                                probe + " " + training() + " --checkpoint-every 50 --run-dir " + cluster_folder +
+                                "/alone >" + out + " 2>&1";
+    ASSERT_EQ(std::system(command.c_str()), 0) << read_file(out);
+  }
+  int difference(const std::string& a, const std::string& b) const {
+    return terminal_->call({"checkpoint", "diff", a, b, "--tensors"}).code;
+  }
+  /// The same weights and moments, and each step once.
+  void expect_same(const std::string& run) const {
+    train_alone();
+    EXPECT_EQ(difference(cluster_folder + "/alone", run), 0);
+    // What the comparison is worth: another step's weights differ.
+    EXPECT_EQ(difference(cluster_folder + "/alone/checkpoints/step_00000050", run), 1);
+    const MetricsHistory alone = read_metrics(cluster_folder + "/alone/metrics.jsonl"),
+                         job = read_metrics(run + "/metrics.jsonl");
+    ASSERT_EQ(job.steps.size(), static_cast<std::size_t>(steps));
+    ASSERT_EQ(alone.steps.size(), job.steps.size());
+    for (std::size_t k = 0; k < job.steps.size(); ++k) {
+      ASSERT_EQ(job.steps[k].step, alone.steps[k].step);
+      ASSERT_EQ(job.steps[k].loss, alone.steps[k].loss) << "step " << job.steps[k].step;
+    }
+  }
+  static bool under_way(const Json& status) { return status.contains("step") && status["step"] >= early; }
+  static bool has_ended(const Json& status) { return is_final_phase(status["phase"]); }
+
+  std::unique_ptr<VirtualCluster> cluster_;
+  std::unique_ptr<JobTerminal> terminal_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,166 @@
+// The queue of a list of hosts and the processes that keep its jobs alive, on a virtual cluster of three hosts.
+// TRIREME_JOB_KILLS sets the number of kills, --gtest_random_seed replays them.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <fstream>
+#include <map>
+#include <random>
+#include <set>
+#include <sstream>
+
+#include "core/base/error.hpp"
+#include "launcher/job/job_store.hpp"
+#include "launcher/job/job_words.hpp"
+#include "launcher/run/option_value.hpp"
+#include "tests/launcher/cluster_job.hpp"
+#include "tests/support/random_seed.hpp"
+
+namespace trireme {
+namespace {
+
+const std::string three_hosts = "hosts = host1:2,host2:2,host3:2\n";
+
+class QueuedJob : public ClusterJob {
+ protected:
+  JobFolder job_folder(const std::string& job) const { return {terminal_->folder(job), std::atoll(job.c_str())}; }
+  std::string output(const std::string& job) const { return job_folder(job).text("output.log").value_or(""); }
+
+  /// Seconds from now until the run has its first step; `begin` starts it.
+  template <class Begin>
+  double until_first_step(const std::string& run, const Begin& begin) const {
+    const double start = steady_seconds();
+    begin();
+    const std::string metrics = run + "/metrics.jsonl";
+    while (steady_seconds() < start + 60) {
+      std::error_code none_yet;
+      if (std::filesystem::exists(metrics, none_yet) && has(read_file(metrics), "\"kind\":\"step\"")) break;
+      ::usleep(5000);
+    }
+    return steady_seconds() - start;
+  }
+};
+
+/// The ranks write down when they come and go, and where.
+TEST_F(QueuedJob, six_jobs_share_three_hosts_and_all_finish) {
+  start("3");
+  if (IsSkipped()) return;
+  const std::string ledger = cluster_folder + "/ledger";
+  const std::string script =
+      "echo + $TRIREME_JOB $(hostname) >>" + ledger + "; sleep 1; echo - $TRIREME_JOB $(hostname) >>" + ledger;
+  const std::string program = "program = /bin/sh\narguments = " + detail::quote_ini(join_words({"-c", script})) +
+                              "\ndirectory = " + cluster_folder + "\nrun-dir = none\ncores-per-rank = 1\n" +
+                              three_hosts;
+  std::vector<std::string> jobs;
+  for (const auto& [nodes, ranks] : std::vector<std::pair<int, int>>{{3, 2}, {1, 2}, {2, 1}, {2, 2}, {1, 1}, {3, 1}})
+    jobs.push_back(terminal_->submit(program + fmt::format("nodes = {}\nranks-per-node = {}\n", nodes, ranks)));
+  EXPECT_TRUE(has(terminal_->status(jobs[1])["reason"].get<std::string>(), "job 1 holds host1, host2, host3"));
+  for (const std::string& job : jobs) EXPECT_EQ(terminal_->wait_for(job, "done", 60)["starts"], 1) << job;
+  std::map<std::string, int> used;
+  std::map<std::string, std::set<std::string>> hosts_of;
+  std::size_t lines = 0;
+  std::istringstream all(read_file(ledger));
+  for (std::string sign, job, host; all >> sign >> job >> host; ++lines) {
+    used[host] += sign == "+" ? 1 : -1;
+    EXPECT_LE(used[host], 2) << host << " is oversubscribed at line " << lines + 1;
+    hosts_of[job].insert(host);
+  }
+  EXPECT_EQ(lines, 2u * (6 + 2 + 2 + 4 + 1 + 3));
+  EXPECT_EQ(hosts_of["4"].size(), 2u);
+}
+
+TEST_F(QueuedJob, is_as_quick_to_its_first_step_as_mpirun_itself) {
+  start("3");
+  if (IsSkipped()) return;
+  const std::string ini = cluster_folder + "/job.ini";
+  const auto describe = [&](const std::string& run) {
+    std::ofstream(ini) << description(three_hosts + "nodes = 3\nrun-dir = " + cluster_folder + "/" + run + "\n");
+  };
+  describe("bare");
+  const Said shown = terminal_->call({"submit", ini, "--print"});
+  ASSERT_EQ(shown.code, 0) << shown.text;
+  const double bare = until_first_step(cluster_folder + "/bare", [&] {
+    EXPECT_EQ(terminal_->run({"sh", "-c", "{ " + shown.text + "} >/dev/null 2>&1 &"}).code, 0);
+  });
+  describe("queued");
+  const double queued = until_first_step(cluster_folder + "/queued", [&] {
+    EXPECT_EQ(terminal_->call({"submit", ini}).code, 0);
+  });
+  std::printf("from the command to the first step of 3 ranks on 3 hosts: mpirun %.2f s, trireme submit %.2f s\n", bare,
+              queued);
+  EXPECT_LT(queued, bare + 5);
+  terminal_->wait_for("1", "done", 120);
+}
+
+/// Whom a kill meets. Ranks are killed on any host, the others live on the host of submission.
+struct Victim {
+  const char* name;
+  const char* program;
+  std::vector<std::string> words;
+};
+
+class KilledJob : public QueuedJob {
+ protected:
+  std::vector<Victim> victims(const std::string& job, const std::string& run) const {
+    const JobFolder folder = job_folder(job);
+    const std::string logs = folder.start_folder(folder.state().starts);
+    return {{"runner", "trireme", {"job-run", folder.path()}},
+            {"agent", "trireme", {"job-agent", folder.path()}},
+            {"launch", "trireme", {"--log-dir=" + logs}},
+            {"mpirun", "mpirun", {"rank-exec", "--log-dir", logs}},
+            {"wrapper", "trireme", {"rank-exec", "--log-dir", logs}},
+            {"rank", "resume_probe", {"--run-dir", run}}};
+  }
+
+  /// One process of a kind; the kind, or nothing where the job has just none of it.
+  std::string kill_one(const std::string& job, const std::string& run, std::mt19937& random) const {
+    const std::vector<Victim> all = victims(job, run);
+    const Victim& victim = all[random() % all.size()];
+    const std::vector<pid_t> found = processes(victim.program, victim.words);
+    if (found.empty()) return "";
+    return ::kill(found[random() % found.size()], SIGKILL) == 0 ? victim.name : "";
+  }
+  static int wanted_kills() {
+    const char* wanted = std::getenv("TRIREME_JOB_KILLS");
+    return wanted != nullptr ? std::atoi(wanted) : 12;
+  }
+  bool ended(const std::string& job) const { return is_final(job_folder(job).state().phase); }
+
+  /// No command of trireme is called meanwhile: it would start what is gone.
+  void wait_until_ended(const std::string& job) const {
+    for (const double end = steady_seconds() + 180; !ended(job) && steady_seconds() < end;) sleep_a_little();
+    ASSERT_EQ(to_text(job_folder(job).state().phase), "done")
+        << output(job) << job_folder(job).text("runner.log").value_or("");
+  }
+};
+
+TEST_F(KilledJob, ends_as_if_nobody_had_been_killed) {
+  start("3");
+  if (IsSkipped()) return;
+  const std::uint32_t seed = random_seed();
+  SCOPED_TRACE(replay(seed));
+  std::mt19937 random(seed);
+  std::map<std::string, int> met;
+  int kills = 0;
+  for (int round = 1; kills < wanted_kills() && !HasFailure(); ++round) {
+    const std::string run = fmt::format("{}/run-{}", cluster_folder, round);
+    const std::string job = terminal_->submit(
+        description(three_hosts + "nodes = 2\nrestarts = 1000\nno-progress = 1000\nrun-dir = " + run + "\n", 10));
+    while (kills < wanted_kills() && !ended(job)) {
+      ::usleep(300000 + static_cast<useconds_t>(random() % 1500000));
+      const std::string name = ended(job) ? "" : kill_one(job, run, random);
+      if (name.empty()) continue;
+      ++kills;
+      ++met[name];
+    }
+    wait_until_ended(job);
+    if (HasFatalFailure()) return;
+    expect_same(run);
+  }
+  std::string text;
+  for (const auto& [name, count] : met) text += fmt::format(" {} {}", count, name);
+  std::printf("%d kills:%s\n", kills, text.c_str());
+}
+
+}  // namespace
+}  // namespace trireme

@@ -64,6 +64,29 @@ std::string join_words(const std::vector<std::string>& words) {
   return out;
 }
 
+namespace {
+
+/// "", "\", "\\", ... before the colon at the end.
+bool is_lone_colon(const std::string& word) {
+  return word.ends_with(':') && word.find_first_not_of('\\') == word.size() - 1;
+}
+
+}  // namespace
+
+std::vector<std::string> with_hidden_colons(std::vector<std::string> words) {
+  for (std::string& word : words) {
+    if (is_lone_colon(word)) word.insert(0, 1, '\\');
+  }
+  return words;
+}
+
+std::vector<std::string> with_shown_colons(std::vector<std::string> words) {
+  for (std::string& word : words) {
+    if (is_lone_colon(word) && word.size() > 1) word.erase(0, 1);
+  }
+  return words;
+}
+
 bool has_control_characters(const std::string& text) {
   return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; });
 }

@@ -14,6 +14,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
+#include "launcher/job/job_words.hpp"
 #include "launcher/job/port_range.hpp"
 
 namespace trireme {
@@ -177,7 +178,7 @@ LaunchPlan plan_launch(const LaunchSettings& settings, const LaunchFacts& facts)
   } else {
     compose_srun(settings, facts, plan);
   }
-  plan.command.insert(plan.command.end(), settings.program.begin(), settings.program.end());
+  for (std::string& word : with_hidden_colons(settings.program)) plan.command.push_back(std::move(word));
   return plan;
 }
 

@@ -26,6 +26,7 @@
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
 #include "launcher/job/frames.hpp"
+#include "launcher/job/job_words.hpp"
 #include "launcher/job/rank_end.hpp"
 #include "launcher/job/rank_watch.hpp"
 #include "launcher/run/metrics.hpp"
@@ -362,7 +363,7 @@ int own_rank() {
 
 int rank_exec_command(std::span<const std::string> args) {
   auto [before, command] = split_at_dashes({args.begin(), args.end()});
-  WrapperSettings settings{.rank = own_rank(), .command = command};
+  WrapperSettings settings{.rank = own_rank(), .command = with_shown_colons(command)};
   OptionSet options({.name = "trireme rank-exec",
                      .summary = "Runs one rank's program; started by `trireme launch`.",
                      .sources = OptionSources::command_line_only});

@@ -251,8 +251,9 @@ TEST(DoctorFacts, travel_as_json_whole) {
   MachineFacts facts = healthy();
   facts.gpus = {"H200", "H200"};
   facts.gpu_driver = "580";
-  EXPECT_EQ(to_json(facts_from_json(to_json(facts), "test")), to_json(facts));
-  Json broken = to_json(facts);
+  const std::string text = to_json(facts).dump();
+  EXPECT_EQ(to_json(facts_from_json(Json::parse(text), "test")).dump(), text);
+  Json broken = Json::parse(text);
   broken["cores"] = "many";
   EXPECT_THROW(facts_from_json(broken, "test"), Error);
   broken.erase("cores");

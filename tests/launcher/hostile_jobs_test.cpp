@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 
-const std::string folder = TRIREME_BINARY_DIR "/hostile_ranks_test-" + std::to_string(::getpid());
+const std::string folder = TRIREME_BINARY_DIR "/hostile_jobs_test-" + std::to_string(::getpid());
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

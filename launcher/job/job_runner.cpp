@@ -211,8 +211,10 @@ class JobRunner {
     write_phase(JobPhase::running, "");
     note(fmt::format("start {}, {}", state_.starts, after_step(newest_checkpoint(job_.run_folder()))));
     std::vector<std::string> command = {own_program()};
-    const JobPlace place{.folder = folder_.path(), .trireme = command[0], .id = folder_.id(), .hosts = place_.hosts};
-    for (std::string& word : launch_words(job_, place, state_.starts)) command.push_back(std::move(word));
+    const JobPlace place{.folder = folder_.path(), .trireme = command[0], .id = folder_.id()};
+    JobDescription placed = job_;
+    if (!place_.hosts.empty()) placed.hosts = place_.hosts;
+    for (std::string& word : launch_words(placed, place, state_.starts)) command.push_back(std::move(word));
     if (ranks_lock_) ranks_lock_->let_inherit();
     Child child({.command = command, .group = ChildGroup::own, .death_signal = SIGTERM});
     // From here on it is the child's alone: this process would not see when the last of its holders is gone.

@@ -15,9 +15,13 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-SlotRequest request(std::int64_t job, std::vector<HostSlots> hosts, std::int64_t nodes, std::int64_t ranks,
-                    double seconds = 0) {
-  return {.job = job, .hosts = std::move(hosts), .nodes = nodes, .ranks_per_node = ranks, .seconds = seconds};
+SlotRequest request(std::int64_t job, std::vector<HostSlots> hosts, std::int64_t nodes, std::int64_t ranks) {
+  return {.job = job, .hosts = std::move(hosts), .nodes = nodes, .ranks_per_node = ranks};
+}
+
+SlotRequest limited(double seconds, SlotRequest wanted) {
+  wanted.seconds = seconds;
+  return wanted;
 }
 
 std::vector<std::int64_t> started(const QueuePlan& plan) {
@@ -53,15 +57,15 @@ TEST(JobQueue, hosts_hold_no_more_than_any_of_their_jobs_allows) {
 }
 
 TEST(JobQueue, a_later_job_passes_only_where_the_first_starts_no_later) {
-  const PlacedJob half{request(1, two_hosts, 1, 4, 100), {"a"}, 0};
+  const PlacedJob half{limited(100, request(1, two_hosts, 1, 4)), {"a"}, 0};
   const SlotRequest head = request(2, two_hosts, 2, 4);
   const auto passes = [&](const SlotRequest& later) {
     return !started(plan_queue({.placed = {half}, .waiting = {head, later}}, 40)).empty();
   };
-  EXPECT_TRUE(passes(request(3, two_hosts, 1, 4, 60)));   // over when a is
-  EXPECT_FALSE(passes(request(3, two_hosts, 1, 4, 61)));  // too long
-  EXPECT_FALSE(passes(request(3, two_hosts, 1, 1)));      // nobody knows how long
-  EXPECT_TRUE(passes(request(3, {{"c", 1}}, 1, 1)));      // where the head wants nothing
+  EXPECT_TRUE(passes(limited(60, request(3, two_hosts, 1, 4))));   // over when a is
+  EXPECT_FALSE(passes(limited(61, request(3, two_hosts, 1, 4))));  // too long
+  EXPECT_FALSE(passes(request(3, two_hosts, 1, 1)));               // nobody knows how long
+  EXPECT_TRUE(passes(request(3, {{"c", 1}}, 1, 1)));               // where the head wants nothing
   const QueuePlan plan = plan_queue({.placed = {half}, .waiting = {head, request(3, two_hosts, 1, 4)}}, 40);
   EXPECT_EQ(plan.waiting[0].starts, 100);
   EXPECT_EQ(plan.waiting[0].behind, 0);
@@ -71,8 +75,8 @@ TEST(JobQueue, a_later_job_passes_only_where_the_first_starts_no_later) {
 TEST(JobQueue, nobody_passes_a_job_that_waits_for_one_without_limit) {
   const PlacedJob endless{request(1, two_hosts, 1, 4), {"a"}, 0};
   const SlotRequest head = request(2, two_hosts, 2, 4);
-  EXPECT_TRUE(
-      started(plan_queue({.placed = {endless}, .waiting = {head, request(3, two_hosts, 1, 1, 1)}}, 40)).empty());
+  EXPECT_TRUE(started(plan_queue({.placed = {endless}, .waiting = {head, limited(1, request(3, two_hosts, 1, 1))}}, 40))
+                  .empty());
 }
 
 TEST(JobQueue, one_that_never_fits_holds_up_nobody) {

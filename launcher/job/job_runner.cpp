@@ -71,6 +71,7 @@ class JobRunner {
     // It may have ended while this process was on its way.
     if (is_final(state_.phase)) return state_.code;
     signals_ = open_signals();
+    if (!at_slurm()) begin_agent(folder_);
     bool go_on = take_over();
     while (go_on) go_on = may_start() && judge(start());
     if (state_.phase == JobPhase::requeued) return wait_for_slurm();
@@ -245,7 +246,7 @@ class JobRunner {
     for (const int asked = folder_.asked_to_end(); heard_ < asked; ++heard_) ask(child, Ask::cancelled);
     if (asked_ == Ask::none && deadline_ > 0 && seconds_since_1970() > deadline_) ask(child, Ask::out_of_time);
     if (child != nullptr) keep_description();
-    if (!at_slurm()) keep_agent(folder_, agent_checked_);
+    if (!at_slurm()) keep_agent(folder_, next_agent_);
   }
 
   void ask(Child* child, Ask why) {
@@ -348,7 +349,7 @@ class JobRunner {
   JobDescription job_;
   JobState state_;
   int signals_ = -1, output_ = -1;
-  double deadline_ = 0, next_look_ = 0, agent_checked_ = 0;
+  double deadline_ = 0, next_look_ = 0, next_agent_ = 0;
   int heard_ = 0;
   JobPlacement place_;
   std::optional<JobDatabase> queue_;

@@ -123,16 +123,24 @@ int job_agent_command(std::span<const std::string> args) {
   return JobAgent(folder).run();
 }
 
-void keep_agent(const JobFolder& folder, double& checked) {
+void keep_agent(const JobFolder& folder, double& not_before) {
   const double now = seconds_since_1970();
-  if (now < checked + 1) return;
-  checked = now;
+  if (now < not_before) return;
   try {
     if (has_agent(folder)) return;
+    // It takes a moment to take its lock.
+    not_before = now + 1;
     start_detached({own_program(), "job-agent", folder.path()}, own_variables(), folder.file("runner.log"));
   } catch (const Error& error) {
     log::warning("job {} has no agent: {}", folder.id(), error.what());
   }
+}
+
+void begin_agent(const JobFolder& folder) {
+  double never = 0;
+  keep_agent(folder, never);
+  const double end = seconds_since_1970() + start_seconds;
+  while (!has_agent(folder) && seconds_since_1970() < end) ::usleep(10000);
 }
 
 void adopt_orphans(const JobStore& store) {

@@ -14,8 +14,11 @@ namespace trireme {
 
 int job_agent_command(std::span<const std::string> args);
 
-/// Starts the job's agent where there is none. Looks at most once a second; `checked` remembers when it did last.
-void keep_agent(const JobFolder& folder, double& checked);
+/// Starts the job's agent where there is none, and waits until it is there: no ranks without one.
+void begin_agent(const JobFolder& folder);
+
+/// Starts the job's agent where there is none. At most one a second: until `not_before` nothing is done.
+void keep_agent(const JobFolder& folder, double& not_before);
 
 /// Starts runners for the jobs of the store that nobody runs any more, and waits a moment until they do. Jobs whose
 /// variables are not set here stay as they are. Never throws: who looks at jobs shall see them.

@@ -31,7 +31,7 @@ constexpr const char* table =
     " ranks_per_node INTEGER NOT NULL,"
     " seconds REAL NOT NULL,"  // time limit, 0: none
     " placed REAL,"            // since when it has its slots; NULL: it waits
-    " placement TEXT)";        // on which hosts, "a:2,b:2"
+    " placement TEXT)";        // on which of the hosts, "a:4,b:4"
 
 constexpr const char* unended = "json_extract(state, '$.phase') NOT IN ('done', 'failed', 'cancelled')";
 
@@ -57,7 +57,9 @@ std::vector<std::string> names_of(const std::string& hosts) {
 
 std::string placement_text(const PlacedJob& job) {
   std::vector<HostSlots> hosts;
-  for (const std::string& name : job.on) hosts.push_back({.name = name, .slots = job.request.ranks_per_node});
+  for (const HostSlots& host : job.request.hosts) {
+    if (std::ranges::find(job.on, host.name) != job.on.end()) hosts.push_back(host);
+  }
   return host_list(hosts, job.request.ranks_per_node);
 }
 

@@ -20,7 +20,7 @@ struct sqlite3;
 namespace trireme {
 
 struct JobPlacement {
-  std::string hosts = {};  // "a:2,b:2"; empty: this machine
+  std::string hosts = {};  // those of its list that it got: "a:4,b:4"; empty: this machine
   double since = 0;
 };
 

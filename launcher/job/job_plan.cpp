@@ -33,12 +33,17 @@ std::int64_t minutes(double seconds) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(seconds / 60)));
 }
 
-/// Where it would be placed if no other job were there.
-std::string hosts_alone(const JobDescription& job) {
+void add_hosts(Words& words, const JobDescription& job) {
+  const SlotRequest request = job.slot_request(0);
   std::vector<HostSlots> hosts;
-  for (const std::string& name : place_alone(job.slot_request(0)))
+  std::int64_t slots = 0;
+  for (const std::string& name : place_alone(request)) {
     hosts.push_back({.name = name, .slots = job.ranks_per_node});
-  return host_list(hosts, job.ranks_per_node);
+    for (const HostSlots& one : request.hosts) slots = one.name == name ? std::max(slots, one.slots) : slots;
+  }
+  add(words, "hosts", host_list(hosts, job.ranks_per_node));
+  // Other jobs may have the rest.
+  if (slots > job.ranks_per_node) add(words, "host-slots", fmt::format("{}", slots));
 }
 
 }  // namespace
@@ -53,7 +58,7 @@ Words launch_words(const JobDescription& job, const JobPlace& place, std::int64_
   // Slurm's warning leaves time to save and some to end.
   const double grace = job.backend == Backend::slurm ? std::max(1.0, job.warning_seconds() * 2 / 3) : 60;
   add(words, "grace", fmt::format("{}", grace));
-  add(words, "hosts", place.hosts.empty() ? hosts_alone(job) : place.hosts);
+  add_hosts(words, job);
   if (job.cores_per_rank > 0) add(words, "threads", fmt::format("{}", job.cores_per_rank));
   add(words, "environment", fmt::format("{}", fmt::join(job.variable_names(), ",")));
   if (job.starter == RankStarter::srun) add(words, "starter", "srun");

@@ -16,10 +16,10 @@ struct JobPlace {
   std::string folder;               // the job's
   std::string trireme = "trireme";  // this program, as every host finds it
   std::int64_t id = 0;
-  std::string hosts = {};  // where the queue has placed it; empty: where it would be alone
 };
 
-/// The words of `trireme launch` for a start, without the word trireme.
+/// The words of `trireme launch` for a start, without the word trireme. The hosts are those where the job would be
+/// placed alone: all of them, where its list is a placement.
 std::vector<std::string> launch_words(const JobDescription& job, const JobPlace& place, std::int64_t start);
 
 /// sbatch with its words. Slurm carries only `variables` of this process' environment to the job.

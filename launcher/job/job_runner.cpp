@@ -72,6 +72,7 @@ class JobRunner {
     // It may have ended while this process was on its way.
     if (is_final(state_.phase)) return state_.code;
     signals_ = open_signals();
+    if (!at_slurm()) begin_agent(folder_);
     bool go_on = take_over();
     while (go_on) go_on = may_start() && judge(start());
     if (state_.phase == JobPhase::requeued) return wait_for_slurm();
@@ -212,12 +213,11 @@ class JobRunner {
     write_phase(JobPhase::running, "");
     note(fmt::format("start {}, {}", state_.starts, after_step(newest_checkpoint(job_.run_folder()))));
     std::vector<std::string> command = {own_program()};
+    const JobPlace place{.folder = folder_.path(), .trireme = command[0], .id = folder_.id()};
     JobDescription placed = job_;
     if (!place_.hosts.empty()) placed.hosts = place_.hosts;
     const JobDescription now = on_remaining_hosts(placed, folder_.path(), state_.starts);
     if (now.nodes < job_.nodes) note(fmt::format("on {} of {} hosts: {}", now.nodes, job_.nodes, now.hosts));
-    const std::string hosts = now.nodes < job_.nodes ? now.hosts : place_.hosts;
-    const JobPlace place{.folder = folder_.path(), .trireme = command[0], .id = folder_.id(), .hosts = hosts};
     for (std::string& word : launch_words(now, place, state_.starts)) command.push_back(std::move(word));
     if (ranks_lock_) ranks_lock_->let_inherit();
     Child child({.command = command, .group = ChildGroup::own, .death_signal = SIGTERM});
@@ -249,7 +249,7 @@ class JobRunner {
     for (const int asked = folder_.asked_to_end(); heard_ < asked; ++heard_) ask(child, Ask::cancelled);
     if (asked_ == Ask::none && deadline_ > 0 && seconds_since_1970() > deadline_) ask(child, Ask::out_of_time);
     if (child != nullptr) keep_description();
-    if (!at_slurm()) keep_agent(folder_, agent_checked_);
+    if (!at_slurm()) keep_agent(folder_, next_agent_);
   }
 
   void ask(Child* child, Ask why) {
@@ -352,7 +352,7 @@ class JobRunner {
   JobDescription job_;
   JobState state_;
   int signals_ = -1, output_ = -1;
-  double deadline_ = 0, next_look_ = 0, agent_checked_ = 0;
+  double deadline_ = 0, next_look_ = 0, next_agent_ = 0;
   int heard_ = 0;
   JobPlacement place_;
   std::optional<JobDatabase> queue_;

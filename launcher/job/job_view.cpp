@@ -74,7 +74,8 @@ std::string holder_text(const SlotHolder& holder) {
 void look_at_queue(JobView& view, const JobFolder& folder) {
   const JobDatabase database(folder.jobs_folder());
   if (const auto placement = database.placement(folder.id())) {
-    view.hosts = placement->hosts;
+    for (const HostSlots& host : read_hosts(placement->hosts))
+      view.hosts += (view.hosts.empty() ? "" : ", ") + host.name;
     return;
   }
   view.phase = "waiting";

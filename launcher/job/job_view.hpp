@@ -31,7 +31,7 @@ struct JobView {
   std::string reason;  // why it waits or ended
   std::string place;   // who runs it, where that is known
   std::string slurm_id = {};
-  std::string hosts = {};  // of a list, where the queue has placed it: "a:2,b:2"
+  std::string hosts = {};  // of a list, where the queue has placed it: "a, b"
   std::optional<RunProgress> progress = {};
   std::optional<double> effective = {};  // part of the time in which the run got on
 };

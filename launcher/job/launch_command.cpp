@@ -41,6 +41,8 @@ void declare(OptionSet& options, LaunchOptions& out) {
       .add("include", &settings.filter.include, "use only these of the hosts: a,b")
       .add("exclude", &settings.filter.exclude, "leave these of the hosts out")
       .add("ranks-per-node", &settings.ranks_per_node, "of every host; 0: as the hosts say", {.low = 0, .high = 65536})
+      .add("host-slots", &settings.host_slots, "ranks of a host, those of other jobs included; 0: there are none",
+           {.low = 0, .high = 65536})
       .add("threads", &settings.threads, "threads per rank; 0: cores of a host / its ranks", {.low = 0, .high = 4096})
       .add("environment", &settings.environment, "further variables for every rank: names, separated by commas")
       .add("ports", &settings.ports, "the only TCP ports MPI listens at: FIRST-LAST; empty: any")

@@ -34,7 +34,9 @@ const std::string* value_of(const LaunchFacts& facts, const std::string& name) {
   return nullptr;
 }
 
-void choose_cores(const LaunchFacts& facts, LaunchPlan& plan) {
+/// Jobs that share a host do not know which cores the others bind: there the kernel divides them.
+void choose_cores(const LaunchSettings& settings, const LaunchFacts& facts, LaunchPlan& plan) {
+  if (settings.host_slots > plan.ranks_per_host && plan.ranks_per_host <= facts.cores) return;
   if (plan.ranks_per_host <= facts.cores) {
     plan.cores_per_rank = facts.cores / plan.ranks_per_host;
   } else {
@@ -48,7 +50,8 @@ void add(std::vector<std::string>& command, std::initializer_list<std::string> w
 }
 
 void choose_threads(const LaunchSettings& settings, const LaunchFacts& facts, LaunchPlan& plan) {
-  const std::int64_t share = std::max<std::int64_t>(1, plan.cores_per_rank);
+  const std::int64_t share =
+      std::max<std::int64_t>(1, facts.cores / std::max(plan.ranks_per_host, settings.host_slots));
   const std::string* set = value_of(facts, "OMP_NUM_THREADS");
   plan.threads = settings.threads > 0 ? fmt::format("{}", settings.threads)
                  : set != nullptr     ? *set
@@ -171,7 +174,7 @@ LaunchPlan plan_launch(const LaunchSettings& settings, const LaunchFacts& facts)
   hosts = filtered(hosts, settings.filter);
   plan.ranks_per_host =
       settings.ranks_per_node > 0 ? settings.ranks_per_node : ranks_on_fullest_host(hosts, settings.ranks);
-  choose_cores(facts, plan);
+  choose_cores(settings, facts, plan);
   choose_threads(settings, facts, plan);
   if (settings.starter == RankStarter::mpirun) {
     compose_mpirun(settings, facts, hosts, plan);

@@ -21,7 +21,8 @@ struct LaunchSettings {
   std::string hosts = {};           // "a,b" or "a:4,b:4"
   std::string hostfile = {};        // its path; its text is in LaunchFacts
   HostFilter filter = {};
-  std::int64_t threads = 0;      // 0: cores / ranks of a host
+  std::int64_t host_slots = 0;   // ranks that a host holds in all, those of other jobs included; 0: it is this job's
+  std::int64_t threads = 0;      // 0: cores / ranks (or slots) of a host
   std::string environment = {};  // names, separated by commas, that reach the ranks without their values being shown
   RankStarter starter = RankStarter::mpirun;
   std::string ports = {};  // FIRST-LAST: the only TCP ports that MPI listens at; empty: any

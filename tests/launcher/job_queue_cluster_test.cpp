@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
+#include <numeric>
 #include <random>
 #include <set>
 #include <sstream>
@@ -83,13 +85,13 @@ TEST_F(QueuedJob, is_as_quick_to_its_first_step_as_mpirun_itself) {
     EXPECT_EQ(terminal_->run({"sh", "-c", "{ " + shown.text + "} >/dev/null 2>&1 &"}).code, 0);
   });
   describe("queued");
-  const double queued = until_first_step(cluster_folder + "/queued", [&] {
-    EXPECT_EQ(terminal_->call({"submit", ini}).code, 0);
-  });
+  std::string job;
+  const std::string ours = read_file(ini);
+  const double queued = until_first_step(cluster_folder + "/queued", [&] { job = terminal_->submit(ours); });
   std::printf("from the command to the first step of 3 ranks on 3 hosts: mpirun %.2f s, trireme submit %.2f s\n", bare,
               queued);
   EXPECT_LT(queued, bare + 5);
-  terminal_->wait_for("1", "done", 120);
+  terminal_->wait_for(job, "done", 120);
 }
 
 /// Whom a kill meets. Ranks are killed on any host, the others live on the host of submission.
@@ -112,13 +114,27 @@ class KilledJob : public QueuedJob {
             {"rank", "resume_probe", {"--run-dir", run}}};
   }
 
-  /// One process of a kind; the kind, or nothing where the job has just none of it.
-  std::string kill_one(const std::string& job, const std::string& run, std::mt19937& random) const {
-    const std::vector<Victim> all = victims(job, run);
-    const Victim& victim = all[random() % all.size()];
-    const std::vector<pid_t> found = processes(victim.program, victim.words);
-    if (found.empty()) return "";
-    return ::kill(found[random() % found.size()], SIGKILL) == 0 ? victim.name : "";
+  /// One process of the kind, as soon as there is one. False where the job ended first.
+  bool kill_one(const std::string& job, const std::string& run, std::size_t kind) {
+    for (; !ended(job); ::usleep(20000)) {
+      const Victim victim = victims(job, run)[kind];
+      const std::vector<pid_t> found = processes(victim.program, victim.words);
+      if (found.empty() || ::kill(found[random_() % found.size()], SIGKILL) != 0) continue;
+      ++met_[victim.name];
+      return true;
+    }
+    return false;
+  }
+  /// All kinds in a random order, again and again.
+  std::size_t next_kind() {
+    if (kinds_.empty()) {
+      kinds_.resize(victims("1", "").size());
+      std::iota(kinds_.begin(), kinds_.end(), std::size_t{0});
+      std::ranges::shuffle(kinds_, random_);
+    }
+    const std::size_t kind = kinds_.back();
+    kinds_.pop_back();
+    return kind;
   }
   static int wanted_kills() {
     const char* wanted = std::getenv("TRIREME_JOB_KILLS");
@@ -132,6 +148,10 @@ class KilledJob : public QueuedJob {
     ASSERT_EQ(to_text(job_folder(job).state().phase), "done")
         << output(job) << job_folder(job).text("runner.log").value_or("");
   }
+
+  std::mt19937 random_;
+  std::vector<std::size_t> kinds_;
+  std::map<std::string, int> met_;
 };
 
 TEST_F(KilledJob, ends_as_if_nobody_had_been_killed) {
@@ -139,26 +159,22 @@ TEST_F(KilledJob, ends_as_if_nobody_had_been_killed) {
   if (IsSkipped()) return;
   const std::uint32_t seed = random_seed();
   SCOPED_TRACE(replay(seed));
-  std::mt19937 random(seed);
-  std::map<std::string, int> met;
+  random_.seed(seed);
   int kills = 0;
   for (int round = 1; kills < wanted_kills() && !HasFailure(); ++round) {
     const std::string run = fmt::format("{}/run-{}", cluster_folder, round);
     const std::string job = terminal_->submit(
         description(three_hosts + "nodes = 2\nrestarts = 1000\nno-progress = 1000\nrun-dir = " + run + "\n", 10));
     while (kills < wanted_kills() && !ended(job)) {
-      ::usleep(300000 + static_cast<useconds_t>(random() % 1500000));
-      const std::string name = ended(job) ? "" : kill_one(job, run, random);
-      if (name.empty()) continue;
-      ++kills;
-      ++met[name];
+      ::usleep(700000 + static_cast<useconds_t>(random_() % 1200000));
+      if (kill_one(job, run, next_kind())) ++kills;
     }
     wait_until_ended(job);
     if (HasFatalFailure()) return;
     expect_same(run);
   }
   std::string text;
-  for (const auto& [name, count] : met) text += fmt::format(" {} {}", count, name);
+  for (const auto& [name, count] : met_) text += fmt::format(" {} {}", count, name);
   std::printf("%d kills:%s\n", kills, text.c_str());
 }
 

@@ -243,6 +243,10 @@ TEST(LaunchPlan, binds_and_divides_cores) {
   EXPECT_EQ(crowd.threads, "1");
   EXPECT_TRUE(has(shell_quoted(crowd.command), "--allow-run-as-root --bind-to none --oversubscribe"));
   EXPECT_EQ(crowd.warnings.size(), 1u);
+  LaunchPlan shared = plan({.ranks = 2, .host_slots = 4}, {.cores = 8});
+  EXPECT_EQ(shared.cores_per_rank, 0) << "other jobs of the host would bind the same cores";
+  EXPECT_EQ(shared.threads, "2");
+  EXPECT_TRUE(shared.warnings.empty());
   LaunchPlan greedy = plan({.ranks = 2, .threads = 8}, {.cores = 8});
   EXPECT_EQ(greedy.threads, "8");
   ASSERT_EQ(greedy.warnings.size(), 1u);

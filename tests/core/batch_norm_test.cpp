@@ -4,12 +4,12 @@
 
 #include <gtest/gtest.h>
 
-#include <barrier>
 #include <numeric>
 #include <thread>
 
 #include "tests/support/devices.hpp"
 #include "tests/support/gradient_check.hpp"
+#include "tests/support/thread_peers.hpp"
 
 namespace trireme {
 namespace {
@@ -50,46 +50,6 @@ const GradientCases rows({
     norm("ghost_relu", {6, 2, 2, 3}, {.statistics = ops::GhostGroups{3}, .activation = ops::Activation::relu}),
     norm("tanh", {9, 3}, {.activation = ops::Activation::tanh}),
 });
-
-/// Parts of one computation in threads of one process.
-class ThreadPeers final : public Peers {
- public:
-  struct Shared {
-    explicit Shared(int parts) : arrival(parts), tensors(static_cast<std::size_t>(parts)) {}
-    std::barrier<> arrival;
-    std::vector<Tensor> tensors;
-    std::atomic<int> messages{0};
-  };
-  ThreadPeers(Shared& shared, int part) : shared_(shared), part_(part) {}
-  int part() const override { return part_; }
-  int parts() const override { return static_cast<int>(shared_.tensors.size()); }
-  void sum(const Tensor& values) override {
-    post(values);
-    std::vector<double> total(static_cast<std::size_t>(values.elements()), 0.0);
-    for (const Tensor& t : shared_.tensors)
-      for (std::size_t i = 0; i < total.size(); ++i) total[i] += t.span<double>()[i];
-    shared_.arrival.arrive_and_wait();
-    std::copy(total.begin(), total.end(), values.span<double>().begin());
-    shared_.arrival.arrive_and_wait();
-  }
-  void gather(const Tensor& mine, const Tensor& all) override {
-    post(mine);
-    auto to = all.span<double>().begin();
-    for (const Tensor& t : shared_.tensors) to = std::copy(t.span<double>().begin(), t.span<double>().end(), to);
-    shared_.arrival.arrive_and_wait();
-  }
-  void scatter_sum(const Tensor&, const Tensor&) override { FAIL() << "not for batch_norm"; }
-  void exchange(const Tensor&, int, const Tensor&, int) override { FAIL() << "not for batch_norm"; }
-
- private:
-  void post(const Tensor& values) {
-    if (part_ == 0) ++shared_.messages;
-    shared_.tensors[static_cast<std::size_t>(part_)] = values;
-    shared_.arrival.arrive_and_wait();
-  }
-  Shared& shared_;
-  int part_;
-};
 
 class NoStore final : public GradientStore {
  public:

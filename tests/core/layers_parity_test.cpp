@@ -3,9 +3,11 @@
 #include "core/nn/arena.hpp"
 #include "core/nn/recurrent.hpp"
 #include "core/nn/transformer.hpp"
+#include "core/ops/cross_entropy.hpp"
 #include "core/ops/elementwise.hpp"
 #include "core/ops/reduce.hpp"
 #include "core/ops/shape_ops.hpp"
+#include "core/optim/optimizer.hpp"
 #include "tests/core/golden.hpp"
 
 namespace trireme {
@@ -147,6 +149,56 @@ TEST_P(LayerParity, OutputAndEveryGradientAreThoseOfPyTorch) {
       const std::string& name = layout.entries()[k].name;
       EXPECT_LE(apart(store.gradient(k), golden.tensor(base + "q/" + name)), golden_tolerance) << name;
     }
+  }
+}
+
+/// An LSTM with a dense layer on its last output.
+struct Classifier : Module {
+  Lstm lstm{6};
+  Linear head{3};
+  Value forward(Context& context, const Value& x) override {
+    const Value y = lstm.forward(context, x);
+    const Value last = ops::slice(context, y, {.dim = 1, .first = y.shape()[1] - 1, .count = 1});
+    return head.forward(context, ops::reshape(context, last, {y.shape()[0], y.shape()[2]}));
+  }
+  void parts(Visitor& visit) override {
+    visit("lstm", lstm);
+    visit("head", head);
+  }
+};
+
+TEST(TrainingParity, TenStepsOfAnLstmAreThoseOfPyTorch) {
+  const Golden golden("layers");
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    Classifier model;
+    const Tensor x = golden.tensor("training/x", dtype), labels = golden.tensor("training/labels");
+    const ArenaLayout layout = plan_arena(model, {.dtype = dtype}, [&](Context& meta) {
+      model.forward(meta, Tensor::empty(x.shape(), dtype, Device::meta()));
+    });
+    const Stream stream;
+    StepAllocator memory{Device::cpu()};
+    const Planes planes = allocate_planes(layout, Device::cpu(), memory);
+    materialize(model, layout, planes, 1);
+    const auto values_of = [&](const ArenaEntry& entry) { return planes.param.slice(entry.offset, entry.count); };
+    for (const ArenaEntry& entry : layout.entries())
+      values_of(entry).copy_from(golden.tensor("training/p/" + entry.name, dtype));
+    Optimizer optimizer({.kind = OptimizerOptions::Kind::sgd}, layout, planes);
+    PlaneGradients store(layout, planes.grad);
+    Tape tape(store);
+    Context context(stream, memory);
+    StepState state{.rate = 0.2};
+    for (const double wanted : doubles_of(golden.tensor("training/losses"))) {
+      store.begin();
+      context.begin_training({.tape = &tape, .state = &state});
+      const auto result = ops::cross_entropy(context, model.forward(context, x), labels);
+      EXPECT_NEAR(result.loss_sum() / 6, wanted, golden_tolerance * wanted) << "step " << state.step;
+      tape.backward(context, result.loss, 1.0 / 6);
+      store.finish();
+      optimizer.step(stream, &state);
+      ++state.step;
+    }
+    for (const ArenaEntry& entry : layout.entries())
+      EXPECT_LE(apart(values_of(entry), golden.tensor("training/after/" + entry.name)), golden_tolerance) << entry.name;
   }
 }
 

@@ -1,8 +1,12 @@
 // Rows of the gradient check for the losses, and what they refuse.
 #include <gtest/gtest.h>
 
+#include <thread>
+
+#include "core/nn/arena.hpp"
 #include "core/ops/losses.hpp"
 #include "tests/support/gradient_check.hpp"
+#include "tests/support/thread_peers.hpp"
 
 namespace trireme {
 namespace {
@@ -137,6 +141,64 @@ TEST_F(Losses, WrongLabelsAndLengthsAreNamed) {
       std::string::npos);
   EXPECT_THROW(ops::multi_class_hinge(context, Tensor::zeros({1, 3}, DType::f32), {ints({3})}), Error);
   EXPECT_THROW(ops::squared_loss(context, x, {Tensor::zeros({1, 2, 3}, DType::f32)}), Error);
+}
+
+/// Loss and gradients of rows [first, first + count) of a batch of pairs, as one part of it.
+struct PairsPart {
+  double loss = 0;
+  std::vector<double> queries, keys;  ///< Gradients.
+};
+PairsPart contrastive_part(Peers& peers, const std::vector<Tensor>& pairs, std::int64_t count) {
+  const Stream stream;
+  Context context(stream, system_allocator(Device::cpu()));
+  const ArenaLayout layout;
+  PlaneGradients store(layout, {});
+  Tape tape(store);
+  const StepState state;
+  const std::int64_t first = peers.part() * count;
+  context.begin_training(
+      {.tape = &tape, .state = &state, .peers = &peers, .first_sample = first, .global_rows = pairs[0].shape()[0]});
+  const Value queries = tape.watch(pairs[0].slice(first, count).clone());
+  const Value keys = tape.watch(pairs[1].slice(first, count).clone());
+  const ops::LossResult result = ops::contrastive_loss(context, {queries, keys}, 0.3);
+  tape.backward(context, result.loss, 1);
+  return {result.loss_sum(), tape.gradient_of(queries).to_vector<double>(), tape.gradient_of(keys).to_vector<double>()};
+}
+
+/// Law 1: every query is compared with the keys of all parts.
+TEST(ContrastiveLoss, IsTheSameForAnyNumberOfParts) {
+  std::vector<Tensor> pairs;
+  for (const int seed : {1, 2}) {
+    std::vector<double> values;
+    for (int i = 0; i < 12 * 5; ++i) values.push_back(std::sin(seed + 1.7 * i));
+    pairs.push_back(Tensor::from(values, {12, 5}));
+  }
+  SinglePeer alone;
+  const PairsPart whole = contrastive_part(alone, pairs, 12);
+  for (const int parts : {2, 3}) {
+    ThreadPeers::Shared shared(parts);
+    std::vector<PairsPart> results(static_cast<std::size_t>(parts));
+    {
+      std::vector<std::jthread> threads;
+      for (int part = 0; part < parts; ++part)
+        threads.emplace_back([&, part] {
+          ThreadPeers peers(shared, part);
+          results[static_cast<std::size_t>(part)] = contrastive_part(peers, pairs, 12 / parts);
+        });
+    }
+    PairsPart joined;
+    for (const PairsPart& one : results) {
+      joined.loss += one.loss;
+      joined.queries.insert(joined.queries.end(), one.queries.begin(), one.queries.end());
+      joined.keys.insert(joined.keys.end(), one.keys.begin(), one.keys.end());
+    }
+    EXPECT_NEAR(joined.loss, whole.loss, 1e-12 * whole.loss);
+    ASSERT_EQ(joined.keys.size(), whole.keys.size());
+    for (std::size_t i = 0; i < whole.keys.size(); ++i) {
+      EXPECT_NEAR(joined.queries[i], whole.queries[i], 1e-12) << parts << " parts, query " << i;
+      EXPECT_NEAR(joined.keys[i], whole.keys[i], 1e-12) << parts << " parts, key " << i;
+    }
+  }
 }
 
 }  // namespace

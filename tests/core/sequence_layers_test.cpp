@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/nn/arena.hpp"
+#include "core/nn/embedding.hpp"
 #include "core/nn/image_layers.hpp"
 #include "core/nn/recurrent.hpp"
 #include "core/nn/transformer.hpp"
@@ -63,6 +64,30 @@ TEST(ImageLayers, HaveTheShapesTheySay) {
   EXPECT_EQ(ready(random(shape, 1)).shape(), (Shape{2, 46, 64, 2}));
   EXPECT_EQ(names_of(ready.layout), (std::vector<std::string>{"0.weight", "0.bias", "1.gain", "1.bias", "6.weight",
                                                               "6.bias", "8.gain", "8.bias"}));
+}
+
+TEST(Embedding, GivesTheRowsOfItsTablesAndNamesWhatIsNotThere) {
+  Embedding layer({.vocabulary = 5, .width = 3}, {.positions = 4});
+  const ArenaLayout layout = plan_arena(layer, {}, [&](Context& meta) {
+    layer.forward(meta, Tensor::empty({2, 2}, DType::i32, Device::meta()));
+  });
+  const Planes planes = allocate_planes(layout, Device::cpu(), system_allocator(Device::cpu()));
+  materialize(layer, layout, planes, 5);
+  EXPECT_EQ(names_of(layout), (std::vector<std::string>{"weight", "positions"}));
+  const Stream stream;
+  Context context(stream, system_allocator(Device::cpu()));
+  const auto of = [&](std::size_t entry, std::int64_t row, std::int64_t c) {
+    return planes.param.span<float>()[static_cast<std::size_t>(layout.entries()[entry].offset + row * 3 + c)];
+  };
+  const std::vector<std::int32_t> ids{4, 0, 1, 4};
+  const auto y = layer.forward(context, Tensor::from(ids, {2, 2})).tensor().to_vector<float>();
+  for (std::size_t k = 0; k < y.size(); ++k) {
+    const std::size_t token = k / 3;
+    const auto c = static_cast<std::int64_t>(k % 3);
+    EXPECT_EQ(y[k], of(0, ids[token], c) + of(1, static_cast<std::int64_t>(token % 2), c)) << k;
+  }
+  EXPECT_THROW(layer.forward(context, Tensor::from(std::vector<std::int32_t>{5}, {1, 1})), Error);
+  EXPECT_THROW(Embedding({.vocabulary = 0, .width = 3}), Error);
 }
 
 TEST(Recurrent, ASequenceInTwoPartsIsTheWhole) {

@@ -245,6 +245,31 @@ def transformers():
                                       memory_key_padding_mask=padding(n, time)), [lengths])
 
 
+def training():
+    """Ten steps of an LSTM with a dense layer on its last output."""
+    lstm, head = torch.nn.LSTM(4, 6, batch_first=True).double(), torch.nn.Linear(6, 3).double()
+    lstm.bias_hh_l0.requires_grad_(False).zero_()  # of two biases that are only ever added, one is trained
+    names = {"lstm.0.forward.weight_ih": lstm.weight_ih_l0, "lstm.0.forward.weight_hh": lstm.weight_hh_l0,
+             "lstm.0.forward.bias_ih": lstm.bias_ih_l0, "head.weight": head.weight, "head.bias": head.bias}
+    with torch.no_grad():
+        for ours, p in names.items():
+            p.copy_((r(*p.shape) * 0.5).float().double())
+            keep("training/p/" + ours, p)
+    x, labels = r(6, 5, 4).float().double(), torch.tensor([0, 1, 2, 2, 1, 0])
+    keep("training/x", x)
+    keep("training/labels", labels.to(torch.int32))
+    optimizer, losses = torch.optim.SGD(names.values(), lr=0.2, momentum=0.9), []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(head(lstm(x)[0][:, -1]), labels)
+        loss.backward()
+        losses.append(loss.item())
+        optimizer.step()
+    keep("training/losses", torch.tensor(losses, dtype=torch.float64))
+    for ours, p in names.items():
+        keep("training/after/" + ours, p)
+
+
 RATE, STEPS = 0.02, 20
 
 
@@ -363,4 +388,5 @@ if __name__ == "__main__":
         recurrent(kind, make, True, True)
     attention()
     transformers()
+    training()
     save(target, "layers")

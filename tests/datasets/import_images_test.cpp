@@ -165,8 +165,13 @@ TEST_F(ImportImages, DamagedBytesEndInAnImageOrAnError) {
   EXPECT_LT(taken, 2000) << "check sums of PNG find what was changed";
 }
 
+struct Place {
+  std::int64_t x, y, c;
+};
+
 /// The definition, pixel by pixel in two dimensions.
-double mean_at(const DecodedImage& image, const ResizeTarget& target, std::int64_t x, std::int64_t y, std::int64_t c) {
+double mean_at(const DecodedImage& image, const ResizeTarget& target, const Place& place) {
+  const auto [x, y, c] = place;
   double sx = static_cast<double>(image.width) / static_cast<double>(target.width);
   double sy = static_cast<double>(image.height) / static_cast<double>(target.height);
   if (target.fit == Fit::crop) sx = sy = std::min(sx, sy);
@@ -200,7 +205,7 @@ TEST(ResizeImage, IsTheWeightedMean) {
       for (std::int64_t x = 0; x < target.width; ++x)
         for (std::int64_t c = 0; c < image.channels; ++c)
           ASSERT_NEAR(out[static_cast<std::size_t>((y * target.width + x) * image.channels + c)],
-                      mean_at(image, target, x, y, c), 0.51)
+                      mean_at(image, target, {x, y, c}), 0.51)
               << image.width << " x " << image.height << " to " << target.width << " x " << target.height << " at " << x
               << ", " << y;
   }

@@ -15,9 +15,17 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-SlotRequest request(std::int64_t job, std::vector<HostSlots> hosts, std::int64_t nodes, std::int64_t ranks,
-                    double seconds = 0) {
-  return {.job = job, .hosts = std::move(hosts), .nodes = nodes, .ranks_per_node = ranks, .seconds = seconds};
+struct Wanted {
+  std::int64_t nodes, ranks;
+  double seconds = 0;
+};
+
+SlotRequest request(std::int64_t job, std::vector<HostSlots> hosts, const Wanted& wanted) {
+  return {.job = job,
+          .hosts = std::move(hosts),
+          .nodes = wanted.nodes,
+          .ranks_per_node = wanted.ranks,
+          .seconds = wanted.seconds};
 }
 
 std::vector<std::int64_t> started(const QueuePlan& plan) {
@@ -29,10 +37,10 @@ std::vector<std::int64_t> started(const QueuePlan& plan) {
 const std::vector<HostSlots> two_hosts = {{"a", 4}, {"b", 4}};
 
 TEST(JobQueue, places_whole_jobs_on_the_first_hosts_with_room) {
-  const QueuePlan plan =
-      plan_queue({.placed = {},
-                  .waiting = {request(1, two_hosts, 1, 3), request(2, two_hosts, 1, 2), request(3, two_hosts, 2, 2)}},
-                 100);
+  const QueuePlan plan = plan_queue(
+      {.placed = {},
+       .waiting = {request(1, two_hosts, {1, 3}), request(2, two_hosts, {1, 2}), request(3, two_hosts, {2, 2})}},
+      100);
   ASSERT_EQ(started(plan), (std::vector<std::int64_t>{1, 2}));
   EXPECT_EQ(plan.starts[0].on, Names{"a"});
   EXPECT_EQ(plan.starts[1].on, Names{"b"});
@@ -47,37 +55,37 @@ TEST(JobQueue, places_whole_jobs_on_the_first_hosts_with_room) {
 }
 
 TEST(JobQueue, hosts_hold_no_more_than_any_of_their_jobs_allows) {
-  const PlacedJob careful{request(1, {{"a", 3}}, 1, 2), {"a"}, 0};
-  EXPECT_TRUE(started(plan_queue({.placed = {careful}, .waiting = {request(2, {{"a", 8}}, 1, 2)}}, 0)).empty());
-  EXPECT_FALSE(started(plan_queue({.placed = {careful}, .waiting = {request(2, {{"a", 8}}, 1, 1)}}, 0)).empty());
+  const PlacedJob careful{request(1, {{"a", 3}}, {1, 2}), {"a"}, 0};
+  EXPECT_TRUE(started(plan_queue({.placed = {careful}, .waiting = {request(2, {{"a", 8}}, {1, 2})}}, 0)).empty());
+  EXPECT_FALSE(started(plan_queue({.placed = {careful}, .waiting = {request(2, {{"a", 8}}, {1, 1})}}, 0)).empty());
 }
 
 TEST(JobQueue, a_later_job_passes_only_where_the_first_starts_no_later) {
-  const PlacedJob half{request(1, two_hosts, 1, 4, 100), {"a"}, 0};
-  const SlotRequest head = request(2, two_hosts, 2, 4);
+  const PlacedJob half{request(1, two_hosts, {1, 4, 100}), {"a"}, 0};
+  const SlotRequest head = request(2, two_hosts, {2, 4});
   const auto passes = [&](const SlotRequest& later) {
     return !started(plan_queue({.placed = {half}, .waiting = {head, later}}, 40)).empty();
   };
-  EXPECT_TRUE(passes(request(3, two_hosts, 1, 4, 60)));   // over when a is
-  EXPECT_FALSE(passes(request(3, two_hosts, 1, 4, 61)));  // too long
-  EXPECT_FALSE(passes(request(3, two_hosts, 1, 1)));      // nobody knows how long
-  EXPECT_TRUE(passes(request(3, {{"c", 1}}, 1, 1)));      // where the head wants nothing
-  const QueuePlan plan = plan_queue({.placed = {half}, .waiting = {head, request(3, two_hosts, 1, 4)}}, 40);
+  EXPECT_TRUE(passes(request(3, two_hosts, {1, 4, 60})));   // over when a is
+  EXPECT_FALSE(passes(request(3, two_hosts, {1, 4, 61})));  // too long
+  EXPECT_FALSE(passes(request(3, two_hosts, {1, 1})));      // nobody knows how long
+  EXPECT_TRUE(passes(request(3, {{"c", 1}}, {1, 1})));      // where the head wants nothing
+  const QueuePlan plan = plan_queue({.placed = {half}, .waiting = {head, request(3, two_hosts, {1, 4})}}, 40);
   EXPECT_EQ(plan.waiting[0].starts, 100);
   EXPECT_EQ(plan.waiting[0].behind, 0);
   EXPECT_EQ(plan.waiting[1].behind, 2);
 }
 
 TEST(JobQueue, nobody_passes_a_job_that_waits_for_one_without_limit) {
-  const PlacedJob endless{request(1, two_hosts, 1, 4), {"a"}, 0};
-  const SlotRequest head = request(2, two_hosts, 2, 4);
+  const PlacedJob endless{request(1, two_hosts, {1, 4}), {"a"}, 0};
+  const SlotRequest head = request(2, two_hosts, {2, 4});
   EXPECT_TRUE(
-      started(plan_queue({.placed = {endless}, .waiting = {head, request(3, two_hosts, 1, 1, 1)}}, 40)).empty());
+      started(plan_queue({.placed = {endless}, .waiting = {head, request(3, two_hosts, {1, 1, 1})}}, 40)).empty());
 }
 
 TEST(JobQueue, one_that_never_fits_holds_up_nobody) {
   EXPECT_EQ(
-      started(plan_queue({.placed = {}, .waiting = {request(1, two_hosts, 1, 5), request(2, two_hosts, 1, 1)}}, 0)),
+      started(plan_queue({.placed = {}, .waiting = {request(1, two_hosts, {1, 5}), request(2, two_hosts, {1, 1})}}, 0)),
       std::vector<std::int64_t>{2});
 }
 
@@ -133,7 +141,7 @@ class Play {
           hosts.push_back({host.name, below(8) == 0 ? std::max<std::int64_t>(1, host.slots - 1) : host.slots});
       }
       const SlotRequest made =
-          request(job, hosts, static_cast<std::int64_t>(1 + below(3)), static_cast<std::int64_t>(1 + below(4)));
+          request(job, hosts, {static_cast<std::int64_t>(1 + below(3)), static_cast<std::int64_t>(1 + below(4))});
       if (!place_alone(made).empty()) return made;
     }
   }

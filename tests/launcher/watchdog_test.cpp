@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "launcher/job/frames.hpp"
 #include "launcher/job/hang_report.hpp"
 
 namespace trireme {
@@ -187,6 +188,31 @@ TEST_F(Watching, a_rank_for_which_the_others_wait_is_a_straggler_and_one_slow_mo
       << found[0];
   EXPECT_TRUE(train(0.1, 30).empty());
   EXPECT_TRUE(train(0.5, 5).empty());
+}
+
+TEST(RankFrames, carry_samples_and_reports_whole) {
+  RankSample sample = waiting(2, 812, 3.5);
+  sample.state = 'T';
+  sample.still_processor = 0.25;
+  const auto back = sample_from_text(to_text(sample));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(to_text(*back), to_text(sample));
+  EXPECT_TRUE(back->stopped() && back->in_call());
+  for (const char* text : {"", "{}", "[1]", "{\"host\":3}"}) EXPECT_FALSE(sample_from_text(text)) << text;
+  // A report is longer than a frame; srun's frames are shorter still.
+  const std::string report(10000, 'x');
+  std::string got;
+  for (const std::string& line : encode({FrameKind::report, 3, report}, 900)) {
+    const auto frame = decode(line.substr(0, line.size() - 1));
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->rank, 3);
+    got += frame->text;
+    EXPECT_EQ(frame->kind == FrameKind::report, got.size() == report.size()) << "only the last one ends it";
+  }
+  EXPECT_EQ(got, report);
+  const auto seen = encode({FrameKind::watch, 3, to_text(sample)});
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_LT(seen[0].size(), 900u);
 }
 
 TEST(HangRecord, tells_where_the_calls_part) {

@@ -200,7 +200,6 @@ TEST_F(Planted, secrets_stay_with_the_ranks_of_hosts_and_of_slurm) {
   start("2 --slurm");
   if (IsSkipped()) return;
   expect_kept("hosts = host1,host2\nnodes = 2\n");
-  expect_kept("backend = slurm\nnodes = 2\n");
   expect_kept("backend = slurm\nnodes = 2\nstarter = srun\n");
 }
 

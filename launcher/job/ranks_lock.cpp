@@ -10,7 +10,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "core/base/error.hpp"
 
@@ -30,7 +29,11 @@ bool has_open(const fs::path& process, const std::string& path) {
 
 bool has_words(const fs::path& process, const std::string& words) {
   std::ifstream file(process / "cmdline", std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {}).find(words) != std::string::npos;
+  std::string line(1 << 17, '\0');
+  // A process that ends now fails the reading, which must not throw: iterators on the stream would.
+  file.read(line.data(), static_cast<std::streamsize>(line.size()));
+  line.resize(static_cast<std::size_t>(file.gcount()));
+  return line.find(words) != std::string::npos;
 }
 
 /// Calls `take` with each other process of this machine, by its folder in /proc, until it says yes.

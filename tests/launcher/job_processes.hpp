@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -27,7 +26,11 @@ inline std::vector<SeenProcess> all_processes() {
     const pid_t process = std::atoi(entry->path().filename().c_str());
     if (process <= 0) continue;
     std::ifstream file(entry->path() / "cmdline");
-    out.push_back({process, std::string(std::istreambuf_iterator<char>(file), {})});
+    std::string line(1 << 17, '\0');
+    // A process may end meanwhile: this fails then, where iterators on the stream would throw.
+    file.read(line.data(), static_cast<std::streamsize>(line.size()));
+    line.resize(static_cast<std::size_t>(file.gcount()));
+    out.push_back({process, line});
   }
   return out;
 }

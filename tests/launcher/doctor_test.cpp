@@ -112,7 +112,7 @@ TEST(DoctorPeer, measures_and_sees_which_ports_are_open) {
   EXPECT_GT(found.round_trip, 0);
   EXPECT_LT(found.round_trip, 1);
   const PeerAnswer none =
-      ask_peer({.token = "another", .names = {"no-such-host.invalid", "127.0.0.1"}, .ports = {port}});
+      ask_peer({.token = "fedcba9876543210", .names = {"no-such-host.invalid", "127.0.0.1"}, .ports = {port}});
   EXPECT_TRUE(none.name.empty());
   EXPECT_EQ(none.blocked.size(), 1u);
   const PeerServer second("0123456789abcdef", {port});

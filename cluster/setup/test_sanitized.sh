@@ -15,8 +15,14 @@ case "$kind" in
     fi
     # The tests of one process that need no launcher and no ranks.
     timed "building into build/asan" build asan tests_core tests_datasets
-    build/asan/tests/tests_core --gtest_brief=1
-    exec build/asan/tests/tests_datasets --gtest_brief=1
+    # In as many parts at a time as there are cores, with a thread each.
+    export OMP_NUM_THREADS=1 GTEST_TOTAL_SHARDS="$JOBS"
+    status=0
+    for program in tests_core tests_datasets; do
+      seq 0 "$((JOBS - 1))" | xargs -P "$JOBS" -I '{}' env GTEST_SHARD_INDEX='{}' \
+        "build/asan/tests/$program" --gtest_brief=1 || status=1
+    done
+    exit "$status"
     ;;
   tsan)
     cluster/setup/packages.sh test

@@ -102,12 +102,12 @@ TEST_P(ImageModelTraining, LossFalls) {
   };
   const double first = step(1);
   double last = first;
-  for (std::int64_t number = 2; number <= 4; ++number) last = step(number);
+  for (std::int64_t number = 2; number <= 3; ++number) last = step(number);
   EXPECT_LT(last, first);
 }
 
 std::vector<std::string> one_of_each_family() {
-  return {"lenet", "alexnet", "vgg-11", "resnet-18", "resnet-50", "googlenet", "mobilenet"};
+  return {"lenet", "vgg-11", "resnet-18", "googlenet", "mobilenet"};
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ImageModelTraining, testing::ValuesIn(one_of_each_family()), [](const auto& one) {

@@ -36,6 +36,15 @@ bool has_words(const fs::path& process, const std::string& words) {
   return line.find(words) != std::string::npos;
 }
 
+/// Whether a process is of this host, also where several hosts share a kernel (cluster/virtual): what runs on one that
+/// is cut off must not be waited for.
+bool is_here(const fs::path& process) {
+  std::error_code error;
+  const fs::path here = fs::read_symlink("/proc/self/ns/uts", error);
+  const fs::path there = fs::read_symlink(process / "ns/uts", error);
+  return error || here == there;
+}
+
 /// Calls `take` with each other process of this machine, by its folder in /proc, until it says yes.
 template <class Take>
 bool any_process(const Take& take) {
@@ -64,7 +73,8 @@ bool RanksLock::try_take() {
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   if (::fcntl(file_, F_OFD_SETLK, &lock) == 0)
-    return !any_process([&](pid_t, const fs::path& process) { return has_words(process, wrapper_); });
+    return !any_process(
+        [&](pid_t, const fs::path& process) { return has_words(process, wrapper_) && is_here(process); });
   if (errno == EAGAIN || errno == EACCES) return false;
   fail(ExitCode::storage, "cannot lock '{}': {}", path_, std::strerror(errno));
 }
@@ -77,7 +87,7 @@ void RanksLock::let_inherit() {
 void RanksLock::kill_holders() const {
   const std::string path = fs::canonical(path_).string();
   any_process([&](pid_t id, const fs::path& process) {
-    if (has_open(process, path) || has_words(process, wrapper_)) ::kill(id, SIGKILL);
+    if (has_open(process, path) || (has_words(process, wrapper_) && is_here(process))) ::kill(id, SIGKILL);
     return false;
   });
 }

@@ -26,7 +26,7 @@ class Disk : public testing::Test {
  protected:
   /// Saves step 2 on a disk that may refuse it, as a run does: on an error the attempt is removed. In a child. Whatever
   /// happened, step 1 must be whole, step 2 whole or not there, and the error must be one a user can act on.
-  void attempt(const std::vector<Value>& values) const {
+  void attempt(const std::vector<SavedValue>& values) const {
     const std::ptrdiff_t before = open_files();
     std::string message;
     try {
@@ -56,9 +56,9 @@ class Disk : public testing::Test {
 
   TempDir dir_;
   CheckpointStore store_{dir_ / "disk/checkpoints"};
-  std::vector<Value> small_ = {random_value("param/w", DType::f32, {100}, 1)};
-  std::vector<Value> large_ = {random_value("param/w", DType::f32, {40, 1000}, 1),
-                               random_value("param/b", DType::f64, {5000}, 2)};
+  std::vector<SavedValue> small_ = {random_value("param/w", DType::f32, {100}, 1)};
+  std::vector<SavedValue> large_ = {random_value("param/w", DType::f32, {40, 1000}, 1),
+                                    random_value("param/b", DType::f64, {5000}, 2)};
 };
 
 TEST_F(Disk, one_that_fills_up_at_any_point_leaves_the_checkpoint_before) {
@@ -211,7 +211,7 @@ TEST_F(Disk, one_that_cannot_be_read_is_a_storage_error_that_names_the_tensor) {
 }
 
 TEST_F(Disk, readers_of_many_files_stay_within_the_limit_of_open_files) {
-  const std::vector<Value> values = {random_value("param/w", DType::i32, {1000}, 1)};
+  const std::vector<SavedValue> values = {random_value("param/w", DType::i32, {1000}, 1)};
   const std::string folder = save(store_, 1, values, 201);
   const int status = in_child([&] {
     const auto before = static_cast<rlim_t>(open_files());

@@ -38,9 +38,9 @@ TEST_F(CheckpointFormat, every_type_and_name_comes_back) {
 }
 
 TEST_F(CheckpointFormat, tensors_larger_than_a_block_come_back) {
-  const std::vector<Value> values = {random_value("param/a", DType::f32, {700'001}, 1),
-                                     random_value("param/b", DType::u8, {1 << 20}, 2),
-                                     random_value("param/c", DType::f64, {600'000}, 3)};
+  const std::vector<SavedValue> values = {random_value("param/a", DType::f32, {700'001}, 1),
+                                          random_value("param/b", DType::u8, {1 << 20}, 2),
+                                          random_value("param/c", DType::f64, {600'000}, 3)};
   const std::string folder = save(store_, 1, values);
   expect_values(folder, values);
   std::int64_t last = 0, total = 0;
@@ -90,7 +90,7 @@ TEST_F(CheckpointFormat, any_range_of_any_tensor_is_read) {
 }
 
 TEST_F(CheckpointFormat, a_partial_read_still_checks_the_whole_piece) {
-  const std::vector<Value> values = {random_value("param/w", DType::f32, {1000}, 1)};
+  const std::vector<SavedValue> values = {random_value("param/w", DType::f32, {1000}, 1)};
   const std::string folder = save(store_, 3, values, 2);
   const CheckpointReader reader(folder);
   const SavedTensor& tensor = *reader.find("param", "w");
@@ -120,8 +120,8 @@ TEST_F(CheckpointFormat, the_manifest_keeps_all_it_is_given) {
 }
 
 TEST_F(CheckpointFormat, merged_pieces_are_in_order_and_must_agree) {
-  const std::vector<Value> values = {random_value("param/w", DType::f32, {90}, 1),
-                                     random_value("param/v", DType::f32, {9}, 2)};
+  const std::vector<SavedValue> values = {random_value("param/w", DType::f32, {90}, 1),
+                                          random_value("param/v", DType::f32, {9}, 2)};
   std::vector<WrittenFile> written;
   for (const std::int64_t rank : {2, 0, 1}) {
     written.push_back(write_checkpoint_file(dir_ / fmt::format("r{}.h5", rank), 1, share_of(values, rank, 3)));
@@ -170,7 +170,7 @@ TEST_F(CheckpointFormat, equal_content_gives_equal_bytes_and_other_steps_other_b
 }
 
 TEST_F(CheckpointFormat, two_pieces_of_a_tensor_in_one_file_have_names_of_their_own) {
-  const Value value = random_value("param/w", DType::u8, {10}, 1);
+  const SavedValue value = random_value("param/w", DType::u8, {10}, 1);
   const PieceSource pieces[] = {{"param", "w", DType::u8, {10}, 6, 4, value.bytes.data() + 6},
                                 {"param", "w", DType::u8, {10}, 0, 6, value.bytes.data()},
                                 {"param", "w@2", DType::u8, {10}, 0, 10, value.bytes.data()}};

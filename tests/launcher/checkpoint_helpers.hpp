@@ -19,7 +19,7 @@
 namespace trireme {
 
 /// A whole tensor in memory.
-struct Value {
+struct SavedValue {
   std::string plane;
   std::string name;
   DType dtype = DType::f32;
@@ -27,7 +27,7 @@ struct Value {
   Bytes bytes;
 };
 
-inline Value random_value(const std::string& label, DType dtype, const Shape& shape, unsigned seed) {
+inline SavedValue random_value(const std::string& label, DType dtype, const Shape& shape, unsigned seed) {
   const std::size_t slash = label.find('/');
   std::mt19937 bits(seed);
   Bytes bytes(to_size(shape.elements()) * size_of(dtype));
@@ -36,7 +36,7 @@ inline Value random_value(const std::string& label, DType dtype, const Shape& sh
 }
 
 /// One of each type, names that are awkward somewhere, a scalar and a tensor of no elements.
-inline std::vector<Value> odd_values(unsigned seed = 1) {
+inline std::vector<SavedValue> odd_values(unsigned seed = 1) {
   return {random_value("param/0.weight", DType::f32, {40, 30}, seed),
           random_value("moment1/0.weight", DType::f64, {40, 30}, seed + 1),
           random_value("param/block/0.qkv weight", DType::bf16, {3, 7, 11}, seed + 2),
@@ -49,10 +49,10 @@ inline std::vector<Value> odd_values(unsigned seed = 1) {
 }
 
 /// How one of `ranks` ranks would give its share: every second tensor is cut evenly, the others lie on one rank.
-inline std::vector<PieceSource> share_of(const std::vector<Value>& values, std::int64_t rank, std::int64_t ranks) {
+inline std::vector<PieceSource> share_of(const std::vector<SavedValue>& values, std::int64_t rank, std::int64_t ranks) {
   std::vector<PieceSource> pieces;
   for (std::size_t t = 0; t < values.size(); ++t) {
-    const Value& value = values[t];
+    const SavedValue& value = values[t];
     const std::int64_t elements = value.shape.elements();
     std::int64_t first = elements * rank / ranks, end = elements * (rank + 1) / ranks;
     if (t % 2 == 1) {
@@ -80,7 +80,7 @@ inline CheckpointManifest plain_manifest(std::int64_t step, std::int64_t ranks) 
 }
 
 /// Saves `values` as `ranks` ranks would, the last of them without any piece, and publishes it.
-inline std::string save(const CheckpointStore& store, std::int64_t step, const std::vector<Value>& values,
+inline std::string save(const CheckpointStore& store, std::int64_t step, const std::vector<SavedValue>& values,
                         std::int64_t ranks = 3) {
   const std::string folder = store.begin(step);
   CheckpointManifest manifest = plain_manifest(step, ranks);
@@ -102,7 +102,7 @@ inline Bytes read_range(const CheckpointReader& reader, const SavedTensor& tenso
 }
 
 /// Reads everything as a run that resumes does, and checks that it is `values`.
-inline void expect_values(const std::string& folder, const std::vector<Value>& values) {
+inline void expect_values(const std::string& folder, const std::vector<SavedValue>& values) {
   const CheckpointReader reader(folder);
   EXPECT_EQ(reader.manifest().tensors.size(), values.size());
   for (const auto& value : values) {

@@ -44,8 +44,8 @@ class Store : public testing::Test {
 
   TempDir dir_;
   CheckpointStore store_{dir_ / "new/run/checkpoints"};
-  std::vector<Value> old_ = {random_value("param/w", DType::f32, {100}, 1)};
-  std::vector<Value> new_ = {random_value("param/w", DType::f32, {100}, 2)};
+  std::vector<SavedValue> old_ = {random_value("param/w", DType::f32, {100}, 1)};
+  std::vector<SavedValue> new_ = {random_value("param/w", DType::f32, {100}, 2)};
 };
 
 TEST_F(Store, folders_and_files_are_the_owners_alone) {

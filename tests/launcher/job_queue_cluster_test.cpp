@@ -138,7 +138,7 @@ class KilledJob : public QueuedJob {
   }
   static int wanted_kills() {
     const char* wanted = std::getenv("TRIREME_JOB_KILLS");
-    return wanted != nullptr ? std::atoi(wanted) : 12;
+    return wanted != nullptr ? std::atoi(wanted) : 20;
   }
   bool ended(const std::string& job) const { return is_final(job_folder(job).state().phase); }
 

@@ -69,6 +69,7 @@ class Worker {
 
   /// Calls that no comparison inside one communicator can see: the ranks wait in different ones.
   void differ() {
+    world_.log().set_phase("forward");  // the time-out of checkpoints is another one
     const auto part = world_.split(0, world_.rank(), "part");
     const Tensor values = Tensor::zeros({8}, DType::f32);
     const bool odd = world_.rank() == 1;

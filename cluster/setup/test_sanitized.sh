@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_sanitized.sh asan|tsan: builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests of one
-# process, or with ThreadSanitizer and runs tests_tsan (kernels, loader, communication thread, without MPI and OpenMP).
+# test_sanitized.sh asan|tsan: builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs tests_asan
+# (readers, data, ops, tape), or with ThreadSanitizer and runs tests_tsan (kernels, loader, communication thread, without MPI and OpenMP).
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 kind="${1:-}"
@@ -13,16 +13,12 @@ case "$kind" in
     if [[ -f tests/support/lsan.supp ]]; then
       export LSAN_OPTIONS="suppressions=$root/tests/support/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-}"
     fi
-    # The tests of one process that need no launcher and no ranks.
-    timed "building into build/asan" build asan tests_core tests_datasets
+    timed "building into build/asan" build asan tests_asan
     # In as many parts at a time as there are cores, with a thread each.
     export OMP_NUM_THREADS=1 GTEST_TOTAL_SHARDS="$JOBS"
-    status=0
-    for program in tests_core tests_datasets; do
-      seq 0 "$((JOBS - 1))" | xargs -P "$JOBS" -I '{}' env GTEST_SHARD_INDEX='{}' \
-        "build/asan/tests/$program" --gtest_brief=1 || status=1
-    done
-    exit "$status"
+    seq 0 "$((JOBS - 1))" | xargs -P "$JOBS" -I '{}' env GTEST_SHARD_INDEX='{}' \
+      build/asan/tests/tests_asan --gtest_brief=1
+    exit
     ;;
   tsan)
     cluster/setup/packages.sh test

@@ -32,8 +32,8 @@ class ImageProgram : public testing::TestWithParam<std::string> {
     ShapesOptions shapes;
     shapes.out = dir / "data";
     shapes.count = 64;
-    shapes.test_count = 40;
-    shapes.size = 32;
+    shapes.test_count = GetParam() == "lenet" ? 40 : 8;
+    shapes.size = GetParam() == "lenet" ? 32 : 8;
     generate_shapes(shapes);
   }
   int run(int ranks, const std::string& folder, const std::string& arguments) {
@@ -56,22 +56,22 @@ class ImageProgram : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(ImageProgram, TheSameOnOtherRanksAndAfterAStop) {
-  const std::string model = "--schedule constant --learning-rate 0.0005 --model " + GetParam();
+  const std::string model =
+      "--schedule constant --optimizer sgd --learning-rate 0.01 --precision f64 --model " + GetParam();
   ASSERT_EQ(run(1, "one", model + " --max-steps 3"), 0) << log;
   ASSERT_EQ(run(2, "two", model + " --max-steps 2"), 0) << log;
   ASSERT_EQ(run(2, "two", model + " --max-steps 3"), 0) << log;
   const std::vector<double> one = losses("one"), two = losses("two");
   ASSERT_EQ(one.size(), 3U);
   ASSERT_EQ(two.size(), 3U);
-  for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(two[k], one[k], 2e-3 * one[k]) << "step " << k + 1;
+  for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(two[k], one[k], 1e-8 * one[k]) << "step " << k + 1;
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, ImageProgram, testing::Values("vgg-11", "resnet-18", "googlenet", "mobilenet"),
-                         [](const auto& one) {
-                           std::string name = one.param;
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Families, ImageProgram, testing::Values("mobilenet"), [](const auto& one) {
+  std::string name = one.param;
+  std::erase(name, '-');
+  return name;
+});
 
 using ImageUse = ImageProgram;
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test_sanitized.sh asan|tsan: builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs tests_asan
+# test_sanitized.sh asan|tsan: builds with AddressSanitizer and UndefinedBehaviorSanitizer and runs tests_asan_*
 # (readers, data, ops, tape), or with ThreadSanitizer and runs tests_tsan (kernels, loader, communication thread, without MPI and OpenMP).
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -13,12 +13,15 @@ case "$kind" in
     if [[ -f tests/support/lsan.supp ]]; then
       export LSAN_OPTIONS="suppressions=$root/tests/support/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-}"
     fi
-    timed "building into build/asan" build asan tests_asan
+    timed "building into build/asan" build asan tests_asan_core tests_asan_datasets
     # In as many parts at a time as there are cores, with a thread each.
     export OMP_NUM_THREADS=1 GTEST_TOTAL_SHARDS="$JOBS"
-    seq 0 "$((JOBS - 1))" | xargs -P "$JOBS" -I '{}' env GTEST_SHARD_INDEX='{}' \
-      build/asan/tests/tests_asan --gtest_brief=1
-    exit
+    status=0
+    for folder in core datasets; do
+      seq 0 "$((JOBS - 1))" | xargs -P "$JOBS" -I '{}' env GTEST_SHARD_INDEX='{}' \
+        "build/asan/tests/tests_asan_$folder" --gtest_brief=1 || status=1
+    done
+    exit "$status"
     ;;
   tsan)
     cluster/setup/packages.sh test

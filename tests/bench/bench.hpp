@@ -40,8 +40,9 @@ inline Samples time_calls(int times, const std::function<void()>& call) {
   return Samples::of(std::move(seconds));
 }
 
+/// All digits: counts are compared with those of others.
 inline void report(const std::string& name, const std::string& unit, const Samples& values) {
-  fmt::print(R"({{"name":"{}","unit":"{}","median":{:.6g},"min":{:.6g},"max":{:.6g}}})"
+  fmt::print(R"({{"name":"{}","unit":"{}","median":{},"min":{},"max":{}}})"
              "\n",
              name, unit, values.median, values.least, values.most);
   std::fflush(stdout);

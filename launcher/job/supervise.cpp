@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -229,7 +230,7 @@ class Supervisor {
     const int mpirun_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     write_mpirun_log();
     for (const std::string& line : watchdog_.stragglers()) output_.say("trireme launch: " + line);
-    if (hang_) return hung();
+    if (hang_) return with_way_back(hung());
     const std::vector<RankEnd> ends = collect_ends();
     if (saved(ends)) {
       output_.say("trireme launch: saved; start the same command again, with the same --run-dir, to go on");
@@ -240,7 +241,19 @@ class Supervisor {
       for (const Held& line : held_) output_.say(line.text);
       return 0;
     }
-    return blame(mpirun_code, ends);
+    return with_way_back(blame(mpirun_code, ends));
+  }
+
+  /// What brings a run back whose end another start may not meet again. A submitted job starts itself.
+  int with_way_back(int exit_code) {
+    const bool worth_it = exit_code == static_cast<int>(ExitCode::hang) || exit_code > 128 ||
+                          exit_code == static_cast<int>(ExitCode::peer_lost) ||
+                          exit_code == static_cast<int>(ExitCode::storage);
+    if (worth_it && output_.started() == settings_.ranks && std::getenv("TRIREME_JOB") == nullptr)
+      output_.say(
+          "trireme launch: a training goes on from its newest checkpoint when the same command is started again, "
+          "with the same --run-dir");
+    return exit_code;
   }
 
   /// Of a job that was asked to end: all ranks were done just then, or one failed, perhaps because it could not save.

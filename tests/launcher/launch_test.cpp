@@ -140,6 +140,7 @@ TEST_F(LaunchedJob, killed_rank_is_named_and_nothing_remains) {
   const Finished job = launch(2, "sleep " + mark + " & if [ $OMPI_COMM_WORLD_RANK = 1 ]; then kill -SEGV $$; fi; wait");
   EXPECT_EQ(job.code, 128 + SIGSEGV);
   EXPECT_TRUE(has(job.error, "root cause: rank 1 on ") && has(job.error, "was killed by SIGSEGV (11)")) << job.error;
+  EXPECT_TRUE(has(job.error, "the same command is started again, with the same --run-dir")) << job.error;
   EXPECT_EQ(running(mark), 0u);
 }
 

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::string_view reduction_names[] = {"sum", "max", "min"};
 
-bool reduces(Collective kind) {
-  return kind == Collective::all_reduce || kind == Collective::reduce || kind == Collective::reduce_scatter;
-}
-
 bool is_rooted(Collective kind) {
   return kind == Collective::broadcast || kind == Collective::reduce || kind == Collective::gather ||
          kind == Collective::scatter;

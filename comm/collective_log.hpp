@@ -33,6 +33,10 @@ enum class Collective : std::uint8_t {
 /// "all_reduce", "recv", ...
 std::string_view name_of(Collective kind);
 
+inline bool reduces(Collective kind) {
+  return kind == Collective::all_reduce || kind == Collective::reduce || kind == Collective::reduce_scatter;
+}
+
 struct ProgressPage;
 
 class CollectiveLog : public std::enable_shared_from_this<CollectiveLog> {

@@ -40,6 +40,7 @@ class Communicator : public Peers {
   };
   Communicator(Identity identity, std::shared_ptr<CollectiveLog> log);
 
+  const Identity& identity() const { return identity_; }
   const std::string& name() const { return identity_.name; }
   int rank() const { return identity_.rank; }
   int size() const { return static_cast<int>(identity_.hosts.size()); }

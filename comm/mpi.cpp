@@ -14,6 +14,7 @@
 #include "comm/self_communicator.hpp"
 #include "core/base/checked.hpp"
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/device/cuda.hpp"
 
 namespace trireme {
@@ -68,10 +69,6 @@ bool overlap(const Tensor& a, const Tensor& b) {
   const auto* first = static_cast<const std::byte*>(a.raw());
   const auto* second = static_cast<const std::byte*>(b.raw());
   return first < second + b.bytes() && second < first + a.bytes();
-}
-
-bool reduces(Collective kind) {
-  return kind == Collective::all_reduce || kind == Collective::reduce || kind == Collective::reduce_scatter;
 }
 
 /// One call in flight, on the communication thread.

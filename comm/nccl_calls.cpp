@@ -16,10 +16,6 @@ struct Range {
   std::int64_t count = 0;
 };
 
-bool reduces(Collective kind) {
-  return kind == Collective::all_reduce || kind == Collective::reduce || kind == Collective::reduce_scatter;
-}
-
 std::byte* at(const Tensor& tensor, std::int64_t element) {
   return static_cast<std::byte*>(tensor.raw()) + to_size(element) * size_of(tensor.dtype());
 }

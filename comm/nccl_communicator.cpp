@@ -138,15 +138,11 @@ class RegisteredAllocator final : public Allocator {
   Device device_;
 };
 
-Communicator::Identity identity_of(const Communicator& comm) {
-  return {.name = comm.name(), .rank = comm.rank(), .hosts = comm.hosts()};
-}
-
 }  // namespace
 
 NcclCommunicator::NcclCommunicator(std::shared_ptr<Communicator> base, std::shared_ptr<Channel> channel,
                                    NcclOptions options)
-    : Communicator(identity_of(*base), base->shared_log()),
+    : Communicator(base->identity(), base->shared_log()),
       base_(std::move(base)),
       channel_(std::move(channel)),
       options_(options),
@@ -173,7 +169,7 @@ std::shared_ptr<Communicator> NcclCommunicator::make(std::shared_ptr<Communicato
       if (const auto comm = weak.lock()) comm->abort(code);
     };
   }
-  const auto channel = std::make_shared<Channel>(tools, identity_of(*base), deadlines);
+  const auto channel = std::make_shared<Channel>(tools, base->identity(), deadlines);
   const auto what = fmt::format("starting NCCL on {}", base->name());
   try {
     channel->start(id);
@@ -194,7 +190,7 @@ std::shared_ptr<Communicator> NcclCommunicator::split(int colour, int key, const
   auto part = base_->split(colour, key, label);
   const bool alone = !part || part->size() == 1;
   const auto name = part ? part->name() : label;
-  const auto identity = part ? identity_of(*part) : Identity{.name = name, .rank = 0, .hosts = {host()}};
+  const auto identity = part ? part->identity() : Identity{.name = name, .rank = 0, .hosts = {host()}};
   const auto channel = std::make_shared<Channel>(channel_->tools(), identity, options_.deadlines);
   std::string problem;
   try {
@@ -256,7 +252,7 @@ std::shared_ptr<Communicator> with_nccl(std::shared_ptr<Communicator> base, cons
                                         const NcclOptions& options) {
   if (!compute.device().is_cuda()) return base;
   if (base->size() == 1 && options.alone == NcclOptions::Alone::copies)
-    return std::make_shared<SelfCommunicator>(identity_of(*base), base->shared_log(), &compute);
+    return std::make_shared<SelfCommunicator>(base->identity(), base->shared_log(), &compute);
   const auto open = [&compute] {
     return nccl::Tools{.api = nccl::open_library(compute.device()),
                        .queue = nccl::make_queue(compute),

@@ -13,7 +13,7 @@ namespace trireme {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto spin_time = std::chrono::microseconds(30);
+constexpr auto look_time = std::chrono::microseconds(30);
 /// While somebody is blocked until an operation is finished. A caller that goes straight on to wait gets `settling` to
 /// do so.
 constexpr auto short_nap = std::chrono::microseconds(20);
@@ -180,7 +180,7 @@ bool OperationQueue::poll_all() {
 void OperationQueue::pause(std::chrono::nanoseconds quiet) {
   const bool awaited = std::any_of(in_flight_.begin(), in_flight_.end(),
                                    [](const Operation& operation) { return operation.completion->awaited(); });
-  if (awaited && quiet <= spin_time) return;
+  if (awaited && quiet <= look_time) return;
   std::unique_lock lock(guard_);
   changed_.wait_for(lock, awaited || quiet < settling ? short_nap : long_nap,
                     [&] { return !queued_.empty() || !urgent_.empty() || state_ == State::abandoned; });

@@ -7,15 +7,10 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/now.hpp"
 #include "core/device/cuda.hpp"
 
 namespace trireme {
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  return name.data();
-}
 
 SelfCommunicator::SelfCommunicator()
     : SelfCommunicator({.name = "self", .rank = 0, .hosts = {host_name()}}, std::make_shared<CollectiveLog>()) {}

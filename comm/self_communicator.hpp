@@ -40,7 +40,4 @@ class SelfCommunicator final : public Communicator {
   std::map<int, Box> boxes_;
 };
 
-/// This machine's name.
-std::string host_name();
-
 }  // namespace trireme

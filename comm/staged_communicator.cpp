@@ -21,10 +21,6 @@ bool is_message(Collective kind) {
   return kind == Collective::send || kind == Collective::recv || kind == Collective::exchange;
 }
 
-Communicator::Identity identity_of(const Communicator& comm) {
-  return {.name = comm.name(), .rank = comm.rank(), .hosts = comm.hosts()};
-}
-
 /// A message that has come to host memory, or will.
 struct Arrival {
   Event moved;
@@ -57,7 +53,7 @@ class InTurn final : public Work {
 class StagedCommunicator final : public Communicator {
  public:
   StagedCommunicator(std::shared_ptr<Communicator> base, std::shared_ptr<StagingPort> port, StagingOptions options)
-      : Communicator(identity_of(*base), base->shared_log()),
+      : Communicator(base->identity(), base->shared_log()),
         base_(std::move(base)),
         port_(std::move(port)),
         options_(options),
@@ -78,7 +74,7 @@ class StagedCommunicator final : public Communicator {
   static std::shared_ptr<Communicator> wrap(std::shared_ptr<Communicator> base, std::shared_ptr<StagingPort> port,
                                             const StagingOptions& options) {
     if (base->size() == 1)
-      return std::make_shared<SelfCommunicator>(identity_of(*base), base->shared_log(), &port->compute());
+      return std::make_shared<SelfCommunicator>(base->identity(), base->shared_log(), &port->compute());
     auto made = std::make_shared<StagedCommunicator>(std::move(base), std::move(port), options);
     made->open();
     return made;

@@ -214,7 +214,7 @@ class Cutout final : public ImageTransform {
 
 using Made = std::shared_ptr<const Transform>;
 
-struct Word {
+struct ListedWord {
   const char* name;
   std::optional<double> usual;  ///< Nothing: the number must be given.
   std::function<Made(double)> make;
@@ -227,8 +227,8 @@ std::int64_t whole(double value) {
   return static_cast<std::int64_t>(value);
 }
 
-const std::vector<Word>& words() {
-  static const std::vector<Word> all{
+const std::vector<ListedWord>& words() {
+  static const std::vector<ListedWord> all{
       {"flip", 0.5, [](double p) { return random_horizontal_flip(p); }},
       {"shift", 2, [](double pixels) { return random_crop({.padding = whole(pixels)}); }},
       {"crop", 0.08, [](double area) { return random_resized_crop(area); }},
@@ -243,7 +243,7 @@ Made transform_of(const std::string& text) {
   const std::size_t equals = std::min(text.find('='), text.size());
   const std::string name = text.substr(0, equals);
   std::vector<std::string> names;
-  for (const Word& word : words()) {
+  for (const ListedWord& word : words()) {
     names.emplace_back(word.name);
     if (name != word.name) continue;
     if (equals == text.size() && word.usual) return word.make(*word.usual);

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/base/checked.hpp"
+#include "core/base/now.hpp"
 #include "core/io/file.hpp"
 #include "core/io/gzip.hpp"
 #include "datasets/progress.hpp"

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/base/checked.hpp"
+#include "core/base/now.hpp"
 #include "core/io/gzip.hpp"
 #include "datasets/progress.hpp"
 #include "datasets/writer.hpp"

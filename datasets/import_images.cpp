@@ -6,6 +6,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/io/file.hpp"
 #include "core/io/hash.hpp"
 #include "core/io/image_decode.hpp"

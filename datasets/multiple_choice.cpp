@@ -10,7 +10,7 @@
 namespace trireme {
 namespace {
 
-constexpr std::size_t largest_file = std::size_t{1} << 30;
+constexpr std::size_t largest_questions = std::size_t{1} << 30;
 constexpr const char* what = "a question with choices";
 
 /// How one of the two forms calls the same things.
@@ -56,7 +56,7 @@ MultipleChoiceItem item_of(const JsonObject& line) {
 }  // namespace
 
 std::vector<MultipleChoiceItem> read_multiple_choice(const std::string& path) {
-  const std::string text = read_file(path, largest_file);
+  const std::string text = read_file(path, largest_questions);
   std::vector<MultipleChoiceItem> items;
   std::string_view rest = text;
   for (std::int64_t number = 1; !rest.empty(); ++number) {

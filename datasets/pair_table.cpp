@@ -12,10 +12,10 @@ namespace {
 constexpr std::size_t few = 96;
 
 /// A pair that may join: where its left token stands, and the two tokens as they were when it was entered.
-struct Candidate {
+struct PairCandidate {
   std::uint32_t rank, at;
   std::int32_t left, right;
-  friend bool operator<(const Candidate& a, const Candidate& b) {
+  friend bool operator<(const PairCandidate& a, const PairCandidate& b) {
     return a.rank != b.rank ? a.rank > b.rank : a.at > b.at;  // the queue gives the greatest first
   }
 };
@@ -66,7 +66,7 @@ void PairTable::join_many(std::vector<std::int32_t>& ids) const {
     next[i] = i + 1 < n ? i + 1 : end;
     before[i] = i > 0 ? i - 1 : end;
   }
-  std::priority_queue<Candidate> queue;
+  std::priority_queue<PairCandidate> queue;
   const auto enter = [&](std::uint32_t at) {
     if (at == end || next[at] == end) return;
     const Entry& entry = find(ids[at], ids[next[at]]);
@@ -74,7 +74,7 @@ void PairTable::join_many(std::vector<std::int32_t>& ids) const {
   };
   for (std::uint32_t i = 0; i < n; ++i) enter(i);
   while (!queue.empty()) {
-    const Candidate best = queue.top();
+    const PairCandidate best = queue.top();
     queue.pop();
     const std::uint32_t right = ids[best.at] == best.left ? next[best.at] : end;
     if (right == end || ids[right] != best.right) continue;  // one of the two has joined another

@@ -19,16 +19,16 @@ namespace {
 inline std::uint64_t product(std::uint64_t x, std::uint64_t y) { return (x & 0xffffffffu) * (y & 0xffffffffu); }
 
 #ifdef __AVX2__
-typedef std::uint64_t Words __attribute__((vector_size(32)));
+typedef std::uint64_t WordPack __attribute__((vector_size(32)));
 
 /// One instruction, of which the compiler would make many.
-inline Words product(Words x, Words y) {
-  return reinterpret_cast<Words>(_mm256_mul_epu32(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(y)));
+inline WordPack product(WordPack x, WordPack y) {
+  return reinterpret_cast<WordPack>(_mm256_mul_epu32(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(y)));
 }
 #else
-using Words = std::uint64_t;
+using WordPack = std::uint64_t;
 #endif
-constexpr std::size_t lanes = sizeof(Words) / sizeof(std::uint64_t);
+constexpr std::size_t lanes = sizeof(WordPack) / sizeof(std::uint64_t);
 
 /// Philox's mixing step on one word: the product's halves folded together.
 template <class Word>
@@ -103,7 +103,7 @@ void Permutation::map_block(std::span<std::int64_t> values) const {
     left[k] = split_left(i);
     right[k] = i - left[k] * b_;
   }
-  std::array<Words, block / lanes> lefts, rights;
+  std::array<WordPack, block / lanes> lefts, rights;
   std::memcpy(lefts.data(), left.data(), sizeof(left));
   std::memcpy(rights.data(), right.data(), sizeof(right));
   for (const RoundKey& key : keys_)

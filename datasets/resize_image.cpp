@@ -40,7 +40,7 @@ std::vector<Taps> taps_of(const Line& line) {
   return out;
 }
 
-std::uint8_t rounded(float value) { return static_cast<std::uint8_t>(std::clamp(value + 0.5f, 0.0f, 255.0f)); }
+std::uint8_t rounded_byte(float value) { return static_cast<std::uint8_t>(std::clamp(value + 0.5f, 0.0f, 255.0f)); }
 
 /// What of the image is taken: begin and length of columns and rows.
 struct Window {
@@ -84,7 +84,7 @@ std::vector<std::uint8_t> resize_image(const ImageView& image, const ResizeTarge
     for (std::size_t k = 0; k < rows[y].weights.size(); ++k)
       for (std::size_t x = 0; x < line.size(); ++x)
         line[x] += rows[y].weights[k] * narrow[(rows[y].first + k - first) * line.size() + x];
-    std::ranges::transform(line, out.begin() + static_cast<std::ptrdiff_t>(y * line.size()), rounded);
+    std::ranges::transform(line, out.begin() + static_cast<std::ptrdiff_t>(y * line.size()), rounded_byte);
   }
   return out;
 }

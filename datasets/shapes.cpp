@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/checked.hpp"
+#include "core/base/now.hpp"
 #include "core/base/random.hpp"
 #include "datasets/progress.hpp"
 #include "datasets/writer.hpp"

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/base/checked.hpp"
+#include "core/base/now.hpp"
 #include "core/base/random.hpp"
 #include "datasets/ordered_work.hpp"
 #include "datasets/permutation.hpp"
@@ -17,7 +18,7 @@
 namespace trireme {
 namespace {
 
-constexpr std::size_t job_bytes = std::size_t{1} << 20;
+constexpr std::size_t text_bytes = std::size_t{1} << 20;
 constexpr std::int64_t most_u16 = 65536;
 
 enum class Side : std::uint8_t { train, validation };
@@ -69,7 +70,7 @@ class Division {
 };
 
 /// Some pieces that one thread encodes.
-struct Job {
+struct TextJob {
   struct Piece {
     std::size_t bytes;
     bool ends;
@@ -80,7 +81,7 @@ struct Job {
   std::vector<std::size_t> counts;  // ids of each piece
 };
 
-void encode(TokenEncoder& encoder, Job& job) {
+void encode(TokenEncoder& encoder, TextJob& job) {
   std::string_view rest = job.text;
   for (const auto& piece : job.pieces) {
     const std::size_t before = job.ids.size();
@@ -95,7 +96,7 @@ class DocumentWriter {
  public:
   DocumentWriter(DatasetWriter& writer, const TokenSetEntry& set) : writer_(writer), set_(set) {}
 
-  void add(const Job& job) {
+  void add(const TextJob& job) {
     std::span<const std::int32_t> rest = job.ids;
     for (std::size_t i = 0; i < job.pieces.size(); ++i) {
       write(rest.first(job.counts[i]));
@@ -193,21 +194,21 @@ class Tokenization {
   void write_split(const std::string& name, Side side, DatasetWriter& writer) {
     writer.begin_split(name);
     DocumentWriter documents(writer, set_);
-    std::vector<OrderedWork<Job>::Work> works;
+    std::vector<OrderedWork<TextJob>::Work> works;
     for (std::int64_t i = 0; i < options_.threads; ++i) {
       auto encoder = std::make_shared<TokenEncoder>(tokenizer_);
-      works.emplace_back([encoder](Job& job) { encode(*encoder, job); });
+      works.emplace_back([encoder](TextJob& job) { encode(*encoder, job); });
     }
-    OrderedWork<Job> work(std::move(works), [&](Job& job) { documents.add(job); });
+    OrderedWork<TextJob> work(std::move(works), [&](TextJob& job) { documents.add(job); });
     TextReader reader(input_);
     Progress progress("tokenizing " + name, reader.stored_bytes(), "bytes");
     std::int64_t shown = 0;
-    Job job;
+    TextJob job;
     for (TextPiece piece; reader.next(piece); show(reader, progress, shown)) {
       if (!division_.take(side, piece)) continue;
       job.text += piece.text;
       job.pieces.push_back({piece.text.size(), piece.ends});
-      if (job.text.size() >= job_bytes) work.give(std::exchange(job, {}));
+      if (job.text.size() >= text_bytes) work.give(std::exchange(job, {}));
     }
     check_text(reader);
     work.give(std::move(job));

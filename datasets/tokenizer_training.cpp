@@ -14,7 +14,7 @@
 namespace trireme {
 namespace {
 
-constexpr std::size_t job_bytes = std::size_t{1} << 20;
+constexpr std::size_t part_bytes = std::size_t{1} << 20;
 
 struct TextHash {
   using is_transparent = void;
@@ -22,12 +22,12 @@ struct TextHash {
 };
 using WordCounts = std::unordered_map<std::string, std::int64_t, TextHash, std::equal_to<>>;
 
-struct Job {
+struct CountJob {
   std::string text;
   std::vector<std::size_t> pieces;  // bytes of each
 };
 
-void count_words(const Job& job, WordPattern pattern, WordCounts& counts) {
+void count_words(const CountJob& job, WordPattern pattern, WordCounts& counts) {
   std::string_view rest = job.text;
   for (const std::size_t bytes : job.pieces) {
     for (std::string_view piece = rest.substr(0, bytes); !piece.empty();) {
@@ -62,18 +62,18 @@ std::vector<CountedWord> counted_words(const TokenizerTraining& training) {
   input.cut = [pattern = training.pattern](std::string_view text) { return safe_cut(text, pattern); };
   std::vector<std::shared_ptr<WordCounts>> counts;
   {
-    std::vector<OrderedWork<Job>::Work> works;
+    std::vector<OrderedWork<CountJob>::Work> works;
     for (std::int64_t i = 0; i < training.threads; ++i) {
       counts.push_back(std::make_shared<WordCounts>());
       works.emplace_back(
-          [mine = counts.back(), pattern = training.pattern](Job& job) { count_words(job, pattern, *mine); });
+          [mine = counts.back(), pattern = training.pattern](CountJob& job) { count_words(job, pattern, *mine); });
     }
-    OrderedWork<Job> work(std::move(works), [](Job&) {});
-    Job job;
+    OrderedWork<CountJob> work(std::move(works), [](CountJob&) {});
+    CountJob job;
     read_all(input, [&](const std::string& text) {
       job.text += text;
       job.pieces.push_back(text.size());
-      if (job.text.size() >= job_bytes) work.give(std::exchange(job, {}));
+      if (job.text.size() >= part_bytes) work.give(std::exchange(job, {}));
     });
     work.give(std::move(job));
     work.finish();

@@ -1,7 +1,6 @@
 #include "datasets/writer.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <filesystem>
 
 #include "core/base/checked.hpp"
@@ -16,7 +15,7 @@ namespace trireme {
 namespace {
 
 constexpr std::int64_t default_shard_bytes = std::int64_t{256} << 20;
-constexpr std::int64_t copy_bytes = std::int64_t{4} << 20;
+constexpr std::int64_t copied_bytes = std::int64_t{4} << 20;
 
 /// (count, row dims...).
 Shape with_rows(std::int64_t count, const Shape& row) {
@@ -105,7 +104,7 @@ class DatasetWriter::Shard {
     Column& column = columns_[f];
     const std::int64_t elements = column.offsets.back();
     file_.create_dataset(field.name, field.dtype, with_rows(elements, field.row));
-    const std::int64_t most = std::max<std::int64_t>(1, copy_bytes / field.row_bytes());
+    const std::int64_t most = std::max<std::int64_t>(1, copied_bytes / field.row_bytes());
     std::vector<std::byte> piece;
     for (std::int64_t first = 0; first < elements; first += most) {
       const std::int64_t now = std::min(most, elements - first);
@@ -256,14 +255,6 @@ DatasetIndex DatasetWriter::finish(Json provenance) {
   write_file_atomically(staged_.path() + "/index.json", index_.to_text(), FileAccess::readable);
   staged_.publish();
   return index_;
-}
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
 }
 
 }  // namespace trireme

@@ -77,7 +77,4 @@ class DatasetWriter {
   bool sample_open_ = false;
 };
 
-/// The current time as "2026-01-31T12:00:00Z".
-std::string utc_now();
-
 }  // namespace trireme

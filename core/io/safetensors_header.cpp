@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* metadata_key = "__metadata__";
 constexpr const char* what = "the header of a safetensors file";
-constexpr std::size_t alignment = 8;
+constexpr std::size_t header_alignment = 8;
 
 struct ElementType {
   std::string_view name;
@@ -157,12 +157,12 @@ std::string safetensors_header_bytes(const SafeTensorsHeader& header) {
   } catch (const Json::exception& error) {
     fail(ExitCode::failure, "a name cannot be written to a safetensors file: {}", error.what());
   }
-  text.append((alignment - text.size() % alignment) % alignment, ' ');
+  text.append((header_alignment - text.size() % header_alignment) % header_alignment, ' ');
   require(static_cast<std::int64_t>(text.size()) <= largest_safetensors_header,
           "the header of a safetensors file would have {} bytes, readers take {}", text.size(),
           largest_safetensors_header);
-  std::string out(alignment, '\0');
-  for (std::size_t i = 0; i < alignment; ++i) out[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
+  std::string out(header_alignment, '\0');
+  for (std::size_t i = 0; i < header_alignment; ++i) out[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
   return out + text;
 }
 

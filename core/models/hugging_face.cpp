@@ -11,7 +11,7 @@
 namespace trireme {
 namespace {
 
-constexpr const char* what = "the config.json of a Hugging Face model";
+constexpr const char* config_kind = "the config.json of a Hugging Face model";
 /// Far beyond any model; products of two stay below 2^63.
 constexpr std::int64_t largest_size = std::int64_t{1} << 30;
 constexpr std::int64_t most_layers = 10000;
@@ -290,7 +290,7 @@ Json encode(const LlamaConfig& model) {
 }  // namespace
 
 HuggingFaceConfig parse_hugging_face_config(const std::string& text, const std::string& path) {
-  const Json json = parse_json(text, path, what);
+  const Json json = parse_json(text, path, config_kind);
   Keys keys(json, path);
   HuggingFaceConfig out;
   keys.find("model_type");

@@ -8,7 +8,7 @@
 namespace trireme {
 namespace {
 
-constexpr double deviation = 0.02;
+constexpr double llama_deviation = 0.02;
 
 BlockOptions block_options(const LlamaConfig& config, const LanguageModelOptions& options, std::int64_t layer) {
   return {.norm = Norm::Kind::rms,
@@ -30,10 +30,10 @@ std::int64_t packed_width(const LlamaConfig& config) { return (config.heads + 2 
 LlamaBlock::LlamaBlock(const LlamaConfig& config, const BlockOptions& options)
     : DecoderBlock(options),
       rope_base_(config.rope_base),
-      qkv_proj_({config.width, packed_width(config)}, {.deviation = deviation}),
-      o_proj_({config.heads * config.head_size, config.width}, {.deviation = deviation}),
-      gate_up_proj_({config.width, 2 * config.inner}, {.deviation = deviation}),
-      down_proj_({config.inner, config.width}, {.deviation = deviation}) {}
+      qkv_proj_({config.width, packed_width(config)}, {.deviation = llama_deviation}),
+      o_proj_({config.heads * config.head_size, config.width}, {.deviation = llama_deviation}),
+      gate_up_proj_({config.width, 2 * config.inner}, {.deviation = llama_deviation}),
+      down_proj_({config.inner, config.width}, {.deviation = llama_deviation}) {}
 
 Value LlamaBlock::attention(Context& context, const Value& normed, const BlockPass& pass) {
   const ops::AttentionOptions& sizes = options().attention;
@@ -64,12 +64,12 @@ Llama::Llama(const LlamaConfig& config, const LanguageModelOptions& options)
     : LanguageModel(config),
       sizes_(config),
       dropout_(options.dropout),
-      embed_tokens_({config.vocabulary, config.width}, Initializer::normal(deviation)),
+      embed_tokens_({config.vocabulary, config.width}, Initializer::normal(llama_deviation)),
       norm_(Norm::Kind::rms, config.width, config.epsilon) {
   for (std::int64_t k = 0; k < config.layers; ++k)
     blocks_.push_back(std::make_unique<LlamaBlock>(config, block_options(config, options, k)));
   if (config.head == LlamaConfig::Head::own)
-    lm_head_.emplace(Shape{config.vocabulary, config.width}, Initializer::normal(deviation));
+    lm_head_.emplace(Shape{config.vocabulary, config.width}, Initializer::normal(llama_deviation));
 }
 
 Value Llama::states(Context& context, const BlockPass& pass) {

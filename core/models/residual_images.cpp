@@ -8,7 +8,7 @@
 namespace trireme {
 namespace {
 
-constexpr auto relu = ops::Activation::relu;
+constexpr auto rectified = ops::Activation::relu;
 constexpr auto no_activation = ops::Activation::none;
 
 struct ResNetForm {
@@ -46,7 +46,7 @@ ResidualSum resnet_block(std::int64_t channels, std::int64_t stride, bool first,
   }
   std::optional<ConvNorm> shortcut;
   if (first) shortcut.emplace(outputs, ConvNormOptions{.kernel = 1, .stride = stride, .activation = no_activation});
-  return ResidualSum(std::move(body), std::move(shortcut), relu);
+  return ResidualSum(std::move(body), std::move(shortcut), rectified);
 }
 
 /// The channels of an inception block's four branches.

@@ -3,11 +3,6 @@
 namespace trireme {
 namespace {
 
-/// A layer's parameters are made in its first pass, which must be the shape-only one that plans their place.
-void require_planning(const Context& context, const char* layer) {
-  require(context.on_meta(), "{} was used before plan_arena() saw it: its parameters have no place", layer);
-}
-
 void make_gain_bias(Context& context, std::optional<Parameter>& gain, std::optional<Parameter>& bias,
                     const std::pair<const char*, std::int64_t>& layer_channels) {
   if (gain) return;

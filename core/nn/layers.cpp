@@ -8,11 +8,6 @@
 namespace trireme {
 namespace {
 
-/// A layer's parameters are made in its first pass, which must be the shape-only one that plans their place.
-void require_planning(const Context& context, const char* layer) {
-  require(context.on_meta(), "{} was used before plan_arena() saw it: its parameters have no place", layer);
-}
-
 Value no_value() { return {}; }
 
 }  // namespace

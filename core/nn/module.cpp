@@ -21,6 +21,10 @@ const std::string& Sequential::label(std::size_t layer, const Shape& shape) {
   return label.text;
 }
 
+void require_planning(const Context& context, const char* layer) {
+  require(context.on_meta(), "{} was used before plan_arena() saw it: its parameters have no place", layer);
+}
+
 Value Sequential::forward(Context& context, const Value& x) {
   Value value = x;
   for (std::size_t k = 0; k < layers_.size(); ++k) {

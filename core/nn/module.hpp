@@ -41,6 +41,10 @@ class Module {
   virtual void parts(Visitor&) {}
 };
 
+/// A layer's parameters are made in its first pass, which must be the shape-only one that plans their place; an Error
+/// that names `layer` where it is another.
+void require_planning(const Context& context, const char* layer);
+
 /// Modules applied one after the other. Sequential(Linear(784, 128), Relu(), Linear(128, 10)).
 class Sequential : public Module {
  public:

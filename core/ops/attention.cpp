@@ -85,7 +85,7 @@ void forward(Context& context, const kernels::AttentionForward<T>& call, std::in
   launch_rows(context.stream(), rows_shape(context, batch * in.heads * in.time, in.key_room, in.head_size), call);
 }
 
-struct Kept {
+struct AttentionKept {
   Saved qkv, y;
   Tensor log_sum;
   AttentionOptions options;
@@ -123,7 +123,7 @@ void forward_of(Context& context, const Tensor& qkv, const Outputs& out,
 }
 
 template <class T>
-void gradient(Context& context, const Kept& kept, const Tensor& dy, const Destination& to) {
+void gradient(Context& context, const AttentionKept& kept, const Tensor& dy, const Destination& to) {
   const Tensor delta = context.empty(kept.log_sum.shape(), kept.log_sum.dtype());
   const Tensor& qkv = kept.qkv.get();
   const std::int64_t batch = qkv.shape()[0];
@@ -145,7 +145,7 @@ void gradient(Context& context, const Kept& kept, const Tensor& dy, const Destin
               kernels::AttentionKeyGradient<T>{call});
 }
 
-void gradient_of(Context& context, const Kept& kept, const Tensor& dy, const Destination& to) {
+void gradient_of(Context& context, const AttentionKept& kept, const Tensor& dy, const Destination& to) {
   if (kept.fused)
     return cudnn::attention_gradient(context, {{kept.qkv.get(), kept.options}, kept.y.get(), kept.log_sum, dy, to});
   if (!is_half(dy.dtype()))
@@ -154,12 +154,12 @@ void gradient_of(Context& context, const Kept& kept, const Tensor& dy, const Des
   const Tensor& qkv = kept.qkv.get();
   for_each_part(qkv.shape()[0], qkv.shape().tail().elements() * 4, [&](std::int64_t first, std::int64_t count) {
     const auto part = [&](const Tensor& x) { return widened(context, x.slice(first, count)); };
-    const Kept wide{Saved(Value(part(qkv))),
-                    Saved(Value(part(kept.y.get()))),
-                    kept.log_sum.slice(first, count),
-                    options_of_part(kept.options, first, count),
-                    kept.backend,
-                    false};
+    const AttentionKept wide{Saved(Value(part(qkv))),
+                             Saved(Value(part(kept.y.get()))),
+                             kept.log_sum.slice(first, count),
+                             options_of_part(kept.options, first, count),
+                             kept.backend,
+                             false};
     const Tensor place = to.tensor.slice(first, count), dqkv = context.empty(place.shape(), DType::f32);
     gradient<float>(context, wide, part(dy), {dqkv, Write::overwrite});
     write(context.stream(), {dqkv}, {place, to.mode});
@@ -206,7 +206,7 @@ Value attention(Context& context, const Value& qkv, const AttentionOptions& opti
   } else {
     forward_of(context, qkv.tensor(), {y, log_sum}, {options, backend});
   }
-  const Kept kept{Saved(qkv), Saved(Value(y)), log_sum, options, backend, fused};
+  const AttentionKept kept{Saved(qkv), Saved(Value(y)), log_sum, options, backend, fused};
   return context.record({"attention",
                          {&qkv, 1},
                          [kept](Context& c, Gradients& g) {

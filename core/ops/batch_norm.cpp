@@ -49,7 +49,7 @@ NormExtents extents_of(const Context& context, const Shape& x, const BatchNormOp
           .stripe_rows = stripes.rows_each};
 }
 
-struct Kept {
+struct BatchNormKept {
   Saved x, gain;
   std::optional<Saved> y;  ///< With a fused ReLU.
   Tensor moments;          ///< (groups, piece), of the whole batch where it is synchronised.
@@ -79,7 +79,7 @@ Tensor moments_of(Context& context, const Tensor& x, const NormExtents& e, const
 
 /// Statistics are of type A, f32 or f64.
 template <class A>
-void update_running(Context& context, const Kept& kept, const RunningStatistics& running, double momentum) {
+void update_running(Context& context, const BatchNormKept& kept, const RunningStatistics& running, double momentum) {
   const NormExtents& e = kept.extents;
   const Tensor total = context.empty({e.piece()}, DType::f64);
   launch_elements(context.stream(), e.channels,
@@ -92,7 +92,8 @@ void update_running(Context& context, const Kept& kept, const RunningStatistics&
 }
 
 template <class T>
-void batch_statistics(Context& context, Kept& kept, const RunningStatistics& running, const BatchNormOptions& options) {
+void batch_statistics(Context& context, BatchNormKept& kept, const RunningStatistics& running,
+                      const BatchNormOptions& options) {
   using A = Accum<T>;
   const NormExtents& e = kept.extents;
   kept.moments = moments_of<T>(context, kept.x.get(), e, options);
@@ -103,7 +104,7 @@ void batch_statistics(Context& context, Kept& kept, const RunningStatistics& run
 }
 
 template <class T>
-void normalise(Context& context, const Kept& kept, const BatchNormParameters& parameters, const Tensor& y) {
+void normalise(Context& context, const BatchNormKept& kept, const BatchNormParameters& parameters, const Tensor& y) {
   const NormExtents& e = kept.extents;
   launch_rows(context.stream(), {e.groups * e.group_rows, e.channels},
               kernels::BatchNormForward<T>{.x = kept.x.get().template data<T>(),
@@ -119,7 +120,7 @@ void normalise(Context& context, const Kept& kept, const BatchNormParameters& pa
 
 /// Sums of dy and dy * xhat of this part, (groups, 2 * channels).
 template <class T>
-Tensor gradient_sums(Context& context, const Kept& kept, const Tensor& dy) {
+Tensor gradient_sums(Context& context, const BatchNormKept& kept, const Tensor& dy) {
   const NormExtents& e = kept.extents;
   const Tensor sums = context.empty({e.groups * e.stripes, 2 * e.channels}, DType::f64);
   launch_columns(context.stream(), {e.groups * e.stripes, e.channels, pack_width<T>},
@@ -139,7 +140,8 @@ Tensor gradient_sums(Context& context, const Kept& kept, const Tensor& dy) {
 /// Which of the two sums a parameter's gradient is.
 enum class Sum : std::int64_t { of_dy, of_dy_xhat };
 
-void parameter_gradient(Context& context, const Kept& kept, const Tensor& sums, std::pair<Sum, Destination> of) {
+void parameter_gradient(Context& context, const BatchNormKept& kept, const Tensor& sums,
+                        std::pair<Sum, Destination> of) {
   const NormExtents& e = kept.extents;
   with_floating(of.second.tensor.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
@@ -155,7 +157,7 @@ void parameter_gradient(Context& context, const Kept& kept, const Tensor& sums, 
 }
 
 template <class T>
-void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tensor& sums) {
+void input_gradient(Context& context, Gradients& g, const BatchNormKept& kept, const Tensor& sums) {
   using A = Accum<T>;
   const NormExtents& e = kept.extents;
   if (kept.synchronised && context.peers().parts() > 1) context.peers().sum(sums);
@@ -183,7 +185,7 @@ void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tens
 }
 
 template <class T>
-void gradient(Context& context, Gradients& g, const Kept& kept) {
+void gradient(Context& context, Gradients& g, const BatchNormKept& kept) {
   const Tensor sums = gradient_sums<T>(context, kept, g.output());
   // Before the sums of other parts come in: the parameters' gradients are summed over the parts later, like all others.
   if (g.wanted(1)) parameter_gradient(context, kept, sums, {Sum::of_dy_xhat, g.to_stored(1)});
@@ -198,14 +200,14 @@ Value normalise_fixed(Context& context, const Value& x, const BatchNormParameter
   const DType statistics = accum_dtype(x.dtype());
   const Tensor mean = context.empty({channels}, statistics), rstd = context.empty({channels}, statistics);
   const bool relu = options.activation == Activation::relu;
-  const Kept kept{Saved(x),
-                  Saved(parameters.gain),
-                  relu ? std::optional<Saved>(Value(y)) : std::nullopt,
-                  {},
-                  mean,
-                  rstd,
-                  {.groups = 1, .group_rows = rows, .channels = channels, .stripes = 0, .stripe_rows = 0},
-                  false};
+  const BatchNormKept kept{Saved(x),
+                           Saved(parameters.gain),
+                           relu ? std::optional<Saved>(Value(y)) : std::nullopt,
+                           {},
+                           mean,
+                           rstd,
+                           {.groups = 1, .group_rows = rows, .channels = channels, .stripes = 0, .stripe_rows = 0},
+                           false};
   with_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
     using A = Accum<T>;
@@ -222,14 +224,14 @@ Value normalise_batch(Context& context, const Value& x, const BatchNormParameter
   const NormExtents e = extents_of(context, x.shape(), options);
   const Tensor y = context.empty(x.shape(), x.dtype());
   const bool relu = options.activation == Activation::relu;
-  Kept kept{Saved(x),
-            Saved(parameters.gain),
-            relu ? std::optional<Saved>(Value(y)) : std::nullopt,
-            {},
-            context.empty({e.groups, e.channels}, accum_dtype(x.dtype())),
-            context.empty({e.groups, e.channels}, accum_dtype(x.dtype())),
-            e,
-            std::holds_alternative<Synchronised>(options.statistics)};
+  BatchNormKept kept{Saved(x),
+                     Saved(parameters.gain),
+                     relu ? std::optional<Saved>(Value(y)) : std::nullopt,
+                     {},
+                     context.empty({e.groups, e.channels}, accum_dtype(x.dtype())),
+                     context.empty({e.groups, e.channels}, accum_dtype(x.dtype())),
+                     e,
+                     std::holds_alternative<Synchronised>(options.statistics)};
   if (!context.on_meta()) {
     with_floating(x.dtype(), "batch_norm", [&](auto zero) {
       using T = decltype(zero);

@@ -79,7 +79,7 @@ ConvExtents extents_of(const Value& input, const Conv2dParameters& p, const Conv
           .dilation_w = o.dilation.width};
 }
 
-struct Kept {
+struct ConvKept {
   Saved x, filter;
   std::optional<Saved> y;  ///< With a fused ReLU.
   ConvExtents extents;
@@ -158,14 +158,14 @@ void filter_gradient(Context& context, const ConvFilterGradientCall& call, Backe
   if (call.dbias.tensor) column_sum_into(context, call.dy, call.dbias, 1);
 }
 
-void input_gradient(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
+void input_gradient(Context& context, Gradients& g, const ConvKept& kept, const Tensor& dy) {
   static_cast<void>(kept.filter.get());  // throws if a constant filter was changed since
   const ConvDataGradientCall call{kept.extents, dy, kept.filter.value(), g.to(0)};
   if (context.on_meta() || call.dx.tensor.elements() == 0) return;
   data_gradient(context, call, kept.backend);
 }
 
-void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
+void parameter_gradients(Context& context, Gradients& g, const ConvKept& kept, const Tensor& dy) {
   // cuDNN writes the gradient of a filter in the type of the images only.
   const ConvFilterGradientCall call{kept.extents, kept.x.get(), dy,
                                     context.device().is_cuda() ? g.to(1) : g.to_stored(1),
@@ -173,7 +173,7 @@ void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const
   if (!context.on_meta()) filter_gradient(context, call, kept.backend);
 }
 
-void gradient(Context& context, Gradients& g, const Kept& kept) {
+void gradient(Context& context, Gradients& g, const ConvKept& kept) {
   const Tensor dy = kept.y ? gradient_before_relu(context, g, kept.y->get()) : g.output();
   if (g.wanted(0)) input_gradient(context, g, kept, dy);
   if (g.wanted(1)) {
@@ -227,7 +227,7 @@ ConvExtents transpose_extents(const Value& input, const Conv2dParameters& p, con
 }
 
 /// The gradient of a transposed convolution's input is the convolution.
-void transpose_gradient(Context& context, Gradients& g, const Kept& kept) {
+void transpose_gradient(Context& context, Gradients& g, const ConvKept& kept) {
   const Tensor dy = g.output();
   if (g.wanted(0)) {
     static_cast<void>(kept.filter.get());
@@ -259,8 +259,8 @@ Value conv2d(Context& context, const Value& x, const Conv2dParameters& parameter
            .y = y},
           options.backend);
   const Value inputs[] = {x, parameters.filter, parameters.bias};
-  const Kept kept{Saved(x), Saved(parameters.filter), relu ? std::optional<Saved>(Value(y)) : std::nullopt, e,
-                  options.backend};
+  const ConvKept kept{Saved(x), Saved(parameters.filter), relu ? std::optional<Saved>(Value(y)) : std::nullopt, e,
+                      options.backend};
   const Value out = context.record({"conv2d", inputs, [kept](Context& c, Gradients& g) { gradient(c, g, kept); }}, y);
   return relu ? out : activate(context, out, options.activation);
 }
@@ -273,7 +273,7 @@ Value conv_transpose2d(Context& context, const Value& x, const Conv2dParameters&
   if (!context.on_meta() && y.elements() > 0)
     data_gradient(context, {e, x.tensor(), parameters.filter, {y, Write::overwrite}}, backend);
   const Value inputs[] = {x, parameters.filter};
-  const Kept kept{Saved(x), Saved(parameters.filter), std::nullopt, e, backend};
+  const ConvKept kept{Saved(x), Saved(parameters.filter), std::nullopt, e, backend};
   const auto gradient = [kept](Context& c, Gradients& g) { transpose_gradient(c, g, kept); };
   const Value out = context.record({"conv_transpose2d", inputs, gradient}, y);
   const Value sum = parameters.bias.tensor() ? add(context, out, parameters.bias) : out;

@@ -7,7 +7,7 @@
 namespace trireme::ops {
 namespace {
 
-struct Task {
+struct CtcTask {
   Saved x;
   CtcTargets t;
   Tensor alpha, row_totals;
@@ -67,7 +67,7 @@ void check(Context& context, const Shape& x, const CtcTargets& t) {
   for (std::int64_t b = 0; b < x[0]; ++b) check_sample(x, t, static_cast<std::size_t>(b));
 }
 
-void gradient(Context& context, Gradients& g, const Task& task) {
+void gradient(Context& context, Gradients& g, const CtcTask& task) {
   const Tensor dloss = g.output();
   const Destination to = g.to(0);
   const Tensor scratch = context.empty({task.batch(), 3, task.states()}, task.alpha.dtype());
@@ -86,8 +86,8 @@ LossResult ctc_loss(Context& context, const Value& x, const CtcTargets& t) {
   check(context, shape, t);
   const DType wide = accum_dtype(x.dtype());
   const std::int64_t states = 2 * t.labels.shape()[1] + 1;
-  const Task task{Saved(x), t, context.empty({shape[0], shape[1], states}, wide),
-                  context.empty({3, shape[0]}, DType::f64)};
+  const CtcTask task{Saved(x), t, context.empty({shape[0], shape[1], states}, wide),
+                     context.empty({3, shape[0]}, DType::f64)};
   with_floating(x.dtype(), "ctc_loss", [&](auto zero) {
     using T = decltype(zero);
     launch_rows(context.stream(), {shape[0], shape[1] * states},

@@ -128,7 +128,7 @@ Value sum_like(Context& context, const Value& a, const Value& b, double sign) {
 }
 
 /// Keeps both operands, or only the one that the other's gradient needs.
-struct Kept {
+struct KeptOperands {
   std::optional<Saved> a, b;
 };
 
@@ -141,7 +141,7 @@ Value sub(Context& context, const Value& a, const Value& b) { return sum_like<ke
 Value mul(Context& context, const Value& a, const Value& b) {
   const Layout layout = layout_of("mul", a, b);
   const Tensor y = combine<kernels::Multiply>(context, layout, a.tensor(), b.tensor());
-  Kept kept;
+  KeptOperands kept;
   if (b.needs_gradient()) kept.a.emplace(a);
   if (a.needs_gradient()) kept.b.emplace(b);
   const Value inputs[] = {a, b};
@@ -164,7 +164,7 @@ Value mul(Context& context, const Value& a, const Value& b) {
 Value div(Context& context, const Value& a, const Value& b) {
   const Layout layout = layout_of("div", a, b);
   const Tensor y = combine<kernels::Divide>(context, layout, a.tensor(), b.tensor());
-  Kept kept;
+  KeptOperands kept;
   kept.b.emplace(b);
   if (b.needs_gradient()) kept.a.emplace(a);
   const Value inputs[] = {a, b};

@@ -13,7 +13,7 @@ namespace {
 using kernels::TokenIndex;
 
 /// The tokens of one call; holds the indices' memory.
-struct Task {
+struct EmbeddingTask {
   Tensor ids, position_of;
   std::int64_t tokens, time, features, first_position;
 
@@ -126,12 +126,12 @@ Value embedding(Context& context, const Tensor& ids, const EmbeddingParameters& 
   const std::int64_t rows = table.shape()[0], position_rows = has_positions ? positions.shape()[0] : 0;
   check_indices(ids, rows, "id");
   if (has_positions) check_indices(options.position_of, position_rows, "position");
-  const Task task{.ids = ids,
-                  .position_of = options.position_of,
-                  .tokens = ids.elements(),
-                  .time = ids.shape()[1],
-                  .features = table.shape()[1],
-                  .first_position = options.first_position};
+  const EmbeddingTask task{.ids = ids,
+                           .position_of = options.position_of,
+                           .tokens = ids.elements(),
+                           .time = ids.shape()[1],
+                           .features = table.shape()[1],
+                           .first_position = options.first_position};
   const Tensor y = context.empty({ids.shape()[0], task.time, task.features}, table.dtype());
   with_floating(table.dtype(), "embedding", [&](auto zero) {
     using T = decltype(zero);

@@ -6,7 +6,7 @@
 namespace trireme::ops {
 namespace {
 
-struct Kept {
+struct GroupNormKept {
   Saved x, gain;
   Tensor mean, rstd;  ///< (samples * groups).
   kernels::GroupExtents extents;
@@ -18,10 +18,10 @@ const T* data_or_null(const Tensor& tensor) {
   return tensor ? tensor.data<T>() : nullptr;
 }
 
-RowsShape rows_shape(const Kept& kept) { return {kept.mean.elements(), kept.extents.elements()}; }
+RowsShape rows_shape(const GroupNormKept& kept) { return {kept.mean.elements(), kept.extents.elements()}; }
 
 template <class T>
-void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const Destination& to) {
+void input_gradient(Context& context, const Tensor& dy, const GroupNormKept& kept, const Destination& to) {
   launch_rows(context.stream(), rows_shape(kept),
               kernels::GroupNormInputGradient<T>{.x = kept.x.get().template data<T>(),
                                                  .gain = data_or_null<T>(kept.gain.get()),
@@ -34,7 +34,7 @@ void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const 
 }
 
 template <class T>
-void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const Tensor& dy) {
+void parameter_gradients(Context& context, Gradients& g, const GroupNormKept& kept, const Tensor& dy) {
   if (!g.wanted(1) && !g.wanted(2)) return;
   const std::int64_t channels = kept.extents.channels;
   const Stripes stripes = stripes_for(kept.rows);
@@ -59,12 +59,12 @@ Value norm(Context& context, const Value& x, const GainBias& p, const std::pair<
   const Tensor y = context.empty(x.shape(), x.dtype());
   const std::int64_t channels = x.shape()[-1], samples = x.shape()[0];
   const std::int64_t rows = x.elements() / channels, pixels = samples > 0 ? rows / samples : 0;
-  const Kept kept{Saved(x),
-                  Saved(p.gain),
-                  context.empty({samples * options.groups}, accum_dtype(x.dtype())),
-                  context.empty({samples * options.groups}, accum_dtype(x.dtype())),
-                  {pixels, channels, options.groups},
-                  rows};
+  const GroupNormKept kept{Saved(x),
+                           Saved(p.gain),
+                           context.empty({samples * options.groups}, accum_dtype(x.dtype())),
+                           context.empty({samples * options.groups}, accum_dtype(x.dtype())),
+                           {pixels, channels, options.groups},
+                           rows};
   with_floating(x.dtype(), name, [&, &options = options](auto zero) {
     using T = decltype(zero);
     launch_rows(context.stream(), rows_shape(kept),
@@ -89,7 +89,7 @@ Value norm(Context& context, const Value& x, const GainBias& p, const std::pair<
   return context.record({name, inputs, gradient}, y);
 }
 
-void check(const char* op, const Value& x, const GainBias& p) {
+void check_grouped(const char* op, const Value& x, const GainBias& p) {
   check_norm_input(op, x);
   require(x.shape().dims() >= 2, "{}: the input is {}, wanted (batch, ..., channels)", op, x.shape());
   require(static_cast<bool>(p.gain.tensor()) == static_cast<bool>(p.bias.tensor()),
@@ -102,14 +102,14 @@ void check(const char* op, const Value& x, const GainBias& p) {
 }  // namespace
 
 Value group_norm(Context& context, const Value& x, const GainBias& parameters, const GroupNormOptions& options) {
-  check("group_norm", x, parameters);
+  check_grouped("group_norm", x, parameters);
   require(options.groups > 0 && x.shape()[-1] % options.groups == 0,
           "group_norm: {} channels in {} groups; the groups must divide the channels", x.shape()[-1], options.groups);
   return norm(context, x, parameters, {"group_norm", options});
 }
 
 Value instance_norm(Context& context, const Value& x, const GainBias& parameters, double epsilon) {
-  check("instance_norm", x, parameters);
+  check_grouped("instance_norm", x, parameters);
   return norm(context, x, parameters, {"instance_norm", {.groups = x.shape()[-1], .epsilon = epsilon}});
 }
 

@@ -16,7 +16,7 @@ struct Rows {
   std::int64_t rows, features;
 };
 
-Rows rows_of(const char* op, const Shape& shape) {
+Rows table_rows(const char* op, const Shape& shape) {
   require(shape.dims() > 0 && shape[-1] > 0, "{}: {} has no last dim to look along; reshape it to (..., n)", op, shape);
   require(shape[-1] <= INT32_MAX, "{}: a last dim of {} does not fit indices of i32", op, shape[-1]);
   return {shape.elements() / shape[-1], shape[-1]};
@@ -38,12 +38,12 @@ void check_leading(const char* op, const Shape& x, const Shape& index) {
   require(fits, "{}: the indices {} and the input {} differ in more than their last dim", op, index, x);
 }
 
-struct Along {
+struct IndexedDim {
   Tensor index;
   std::int64_t rows, features, count;
 };
 
-void take_into(Context& context, const Tensor& x, const Along& along, const std::pair<Destination, double>& to) {
+void take_into(Context& context, const Tensor& x, const IndexedDim& along, const std::pair<Destination, double>& to) {
   with_floating(x.dtype(), "take_along", [&](auto zero) {
     using T = decltype(zero);
     launch_rows(context.stream(), {along.rows, along.count},
@@ -52,7 +52,7 @@ void take_into(Context& context, const Tensor& x, const Along& along, const std:
   });
 }
 
-void scatter_into(Context& context, const Tensor& x, const Along& along, const Destination& to) {
+void scatter_into(Context& context, const Tensor& x, const IndexedDim& along, const Destination& to) {
   with_floating(x.dtype(), "scatter_along", [&](auto zero) {
     using T = decltype(zero);
     launch_rows(context.stream(), {along.rows, along.features},
@@ -62,7 +62,8 @@ void scatter_into(Context& context, const Tensor& x, const Along& along, const D
 }
 
 /// What taking elements by index leaves on the tape: their gradients are added where they came from.
-Value record_taken(Context& context, const char* name, const std::pair<const Value&, Tensor>& x_y, const Along& along) {
+Value record_taken(Context& context, const char* name, const std::pair<const Value&, Tensor>& x_y,
+                   const IndexedDim& along) {
   const auto gradient = [along](Context& c, Gradients& g) {
     const Tensor dy = g.output();
     scatter_into(c, dy, along, g.to(0));
@@ -73,7 +74,7 @@ Value record_taken(Context& context, const char* name, const std::pair<const Val
 /// The k largest of sign * x.
 Chosen choose(Context& context, const char* op, const Value& x, std::pair<std::int64_t, double> k_sign) {
   const auto [k, sign] = k_sign;
-  const Rows in = rows_of(op, x.shape());
+  const Rows in = table_rows(op, x.shape());
   require(k > 0 && k <= in.features, "{}: {} elements of rows of {}; wanted 1 to {}", op, k, in.features, in.features);
   const Shape shape = x.shape().with(-1, k);
   const Tensor y = context.empty(shape, x.dtype()), index = context.empty(shape, DType::i32);
@@ -156,25 +157,25 @@ Value gather(Context& context, const Value& x, const Tensor& index) {
 }
 
 Value take_along(Context& context, const Value& x, const Tensor& index) {
-  const Rows in = rows_of("take_along", x.shape());
+  const Rows in = table_rows("take_along", x.shape());
   check_leading("take_along", x.shape(), index.shape());
   check_indices("take_along", index, in.features);
   context.require_here("take_along", "indices", index);
   const Tensor y = context.empty(index.shape(), x.dtype());
-  const Along along{index, in.rows, in.features, index.shape()[-1]};
+  const IndexedDim along{index, in.rows, in.features, index.shape()[-1]};
   take_into(context, x.tensor(), along, {{y, Write::overwrite}, NAN});
   return record_taken(context, "take_along", {x, y}, along);
 }
 
 Value scatter_along(Context& context, const Value& x, const Tensor& index, std::int64_t features) {
-  const Rows in = rows_of("scatter_along", x.shape());
+  const Rows in = table_rows("scatter_along", x.shape());
   require(features > 0 && index.shape() == x.shape(),
           "scatter_along: the indices are {} for {} into rows of {}; wanted one shape and a positive number",
           index.shape(), x.shape(), features);
   check_indices("scatter_along", index, features);
   context.require_here("scatter_along", "indices", index);
   const Tensor y = context.empty(x.shape().with(-1, features), x.dtype());
-  const Along along{index, in.rows, features, in.features};
+  const IndexedDim along{index, in.rows, features, in.features};
   scatter_into(context, x.tensor(), along, {y, Write::overwrite});
   const auto gradient = [along](Context& c, Gradients& g) {
     const Tensor dy = g.output();
@@ -199,7 +200,7 @@ Tensor argmin(Context& context, const Tensor& x) {
 }
 
 Value cumulative_sum(Context& context, const Value& x) {
-  static_cast<void>(rows_of("cumulative_sum", x.shape()));
+  static_cast<void>(table_rows("cumulative_sum", x.shape()));
   const Tensor y = context.empty(x.shape(), x.dtype());
   run_sums(context, x.tensor(), {{y, Write::overwrite}, 0u});
   const auto gradient = [](Context& c, Gradients& g) {

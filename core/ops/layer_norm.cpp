@@ -7,14 +7,14 @@ namespace trireme::ops {
 namespace {
 
 /// What the gradient needs: what was normalised, the gain, and two numbers per row.
-struct Kept {
+struct LayerNormKept {
   Saved x, gain;
   Tensor mean, rstd;
   std::int64_t rows, features;
 };
 
 template <class T>
-void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const Destination& to) {
+void input_gradient(Context& context, const Tensor& dy, const LayerNormKept& kept, const Destination& to) {
   launch_rows(context.stream(), {kept.rows, kept.features},
               kernels::LayerNormInputGradient<T>{.x = kept.x.get().template data<T>(),
                                                  .gain = kept.gain.get().template data<T>(),
@@ -28,7 +28,8 @@ void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const 
 
 /// Gradients of gain and bias, inputs number `gain` and gain + 1.
 template <class T>
-void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const std::pair<Tensor, int>& dy_gain) {
+void parameter_gradients(Context& context, Gradients& g, const LayerNormKept& kept,
+                         const std::pair<Tensor, int>& dy_gain) {
   const auto& [dy, gain] = dy_gain;
   if (!g.wanted(gain) && !g.wanted(gain + 1)) return;
   const Stripes stripes = stripes_for(kept.rows);
@@ -48,19 +49,20 @@ void parameter_gradients(Context& context, Gradients& g, const Kept& kept, const
   if (g.wanted(gain + 1)) finish_norm_parameter(context, dbias, g.to_stored(gain + 1));
 }
 
-void check(const char* op, const Value& x, const GainBias& parameters) {
+void check_layer_norm(const char* op, const Value& x, const GainBias& parameters) {
   check_norm_input(op, x);
   check_norm_parameter(op, x, {"gain", parameters.gain});
   check_norm_parameter(op, x, {"bias", parameters.bias});
 }
 
 /// What is read and written: x, or x + residual into sum.
-struct Rows {
+struct LayerNormRows {
   Tensor x, residual, sum, y;
 };
 
 template <class T>
-void forward(Context& context, const Rows& rows, const GainBias& parameters, const std::pair<Kept, double>& kept_eps) {
+void forward(Context& context, const LayerNormRows& rows, const GainBias& parameters,
+             const std::pair<LayerNormKept, double>& kept_eps) {
   const auto& [kept, epsilon] = kept_eps;
   launch_rows(context.stream(), {kept.rows, kept.features},
               kernels::LayerNormForward<T>{.x = rows.x.data<T>(),
@@ -75,7 +77,7 @@ void forward(Context& context, const Rows& rows, const GainBias& parameters, con
                                            .sum = rows.sum ? rows.sum.data<T>() : nullptr});
 }
 
-Kept kept_of(Context& context, const Value& x, const Value& gain) {
+LayerNormKept kept_of(Context& context, const Value& x, const Value& gain) {
   const std::int64_t features = x.shape()[-1], rows = x.elements() / features;
   return {Saved(x),
           Saved(gain),
@@ -88,9 +90,9 @@ Kept kept_of(Context& context, const Value& x, const Value& gain) {
 }  // namespace
 
 Value layer_norm(Context& context, const Value& x, const GainBias& parameters, double epsilon) {
-  check("layer_norm", x, parameters);
+  check_layer_norm("layer_norm", x, parameters);
   const Tensor y = context.empty(x.shape(), x.dtype());
-  const Kept kept = kept_of(context, x, parameters.gain);
+  const LayerNormKept kept = kept_of(context, x, parameters.gain);
   with_floating(x.dtype(), "layer_norm", [&](auto zero) {
     forward<decltype(zero)>(context, {x.tensor(), {}, {}, y}, parameters, {kept, epsilon});
   });
@@ -110,9 +112,9 @@ Value layer_norm(Context& context, const Value& x, const GainBias& parameters, d
 SumNorm add_layer_norm(Context& context, const Summands& summands, const GainBias& parameters, double epsilon) {
   const auto& [x, residual] = summands;
   check_summands("add_layer_norm", x, residual);
-  check("add_layer_norm", x, parameters);
+  check_layer_norm("add_layer_norm", x, parameters);
   const Tensor sum = context.empty(x.shape(), x.dtype()), y = context.empty(x.shape(), x.dtype());
-  const Kept kept = kept_of(context, sum, parameters.gain);
+  const LayerNormKept kept = kept_of(context, sum, parameters.gain);
   with_floating(x.dtype(), "add_layer_norm", [&, &x = x, &residual = residual](auto zero) {
     forward<decltype(zero)>(context, {x.tensor(), residual.tensor(), sum, y}, parameters, {kept, epsilon});
   });

@@ -18,7 +18,7 @@ void check_weights(Context& context, const char* op, const Tensor& weights, std:
 }
 
 /// What a loss leaves on the tape; holds the memory its kernels read.
-struct Task {
+struct LossTask {
   Saved x;
   Tensor targets, weights, row_totals;
   std::int64_t rows, features;
@@ -30,7 +30,7 @@ struct Task {
 };
 
 /// Adds up the rows' totals and records the loss.
-LossResult finish(Context& context, const Task& task, TapeEntry entry) {
+LossResult finish(Context& context, const LossTask& task, TapeEntry entry) {
   const DType wide = accum_dtype(task.x.value().dtype());
   const Tensor loss = context.empty({1}, wide), totals = context.empty({3}, DType::f64);
   with_wide_floating(wide, entry.name, [&](auto zero) {
@@ -56,7 +56,7 @@ LossResult point_loss(Context& context, const Value& x, const PointTargets& t,
   context.require_here(name, "targets", t.targets);
   const std::int64_t rows = x.shape()[0], features = x.shape().elements_from(1);
   check_weights(context, name, t.weights, rows);
-  const Task task{Saved(x), t.targets, t.weights, context.empty({3, rows}, DType::f64), rows, features};
+  const LossTask task{Saved(x), t.targets, t.weights, context.empty({3, rows}, DType::f64), rows, features};
   const double each = counts == Counts::elements ? static_cast<double>(features) : 1;
   with_floating(x.dtype(), name, [&, &numbers = numbers](auto zero) {
     using T = decltype(zero);
@@ -129,7 +129,7 @@ void check_labels(Context& context, const Shape& x, const LabelTargets& t) {
 }
 
 template <class T>
-kernels::MarginLoss<T> margin_kernel(const Task& task, double margin) {
+kernels::MarginLoss<T> margin_kernel(const LossTask& task, double margin) {
   return {task.loss_rows<T>(), task.x.get().template data<T>(), task.targets.data<std::int32_t>(),
           static_cast<Accum<T>>(margin)};
 }
@@ -139,7 +139,7 @@ kernels::MarginLoss<T> margin_kernel(const Task& task, double margin) {
 LossResult multi_class_hinge(Context& context, const Value& x, const LabelTargets& t, double margin) {
   check_labels(context, x.shape(), t);
   const std::int64_t rows = x.shape()[0], classes = x.shape()[1];
-  const Task task{Saved(x), t.labels, t.weights, context.empty({3, rows}, DType::f64), rows, classes};
+  const LossTask task{Saved(x), t.labels, t.weights, context.empty({3, rows}, DType::f64), rows, classes};
   with_floating(x.dtype(), "multi_class_hinge", [&](auto zero) {
     launch_rows(context.stream(), {rows, classes}, margin_kernel<decltype(zero)>(task, margin));
   });

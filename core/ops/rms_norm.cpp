@@ -7,14 +7,14 @@ namespace trireme::ops {
 namespace {
 
 /// What the gradient needs: what was normalised, the gain, and a number per row.
-struct Kept {
+struct RmsNormKept {
   Saved x, gain;
   Tensor rstd;
   std::int64_t rows, features;
 };
 
 template <class T>
-void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const Destination& to) {
+void input_gradient(Context& context, const Tensor& dy, const RmsNormKept& kept, const Destination& to) {
   launch_rows(context.stream(), {kept.rows, kept.features},
               kernels::RmsNormInputGradient<T>{.x = kept.x.get().template data<T>(),
                                                .gain = kept.gain.get().template data<T>(),
@@ -27,7 +27,7 @@ void input_gradient(Context& context, const Tensor& dy, const Kept& kept, const 
 
 /// The gradient of the gain, input number `gain`.
 template <class T>
-void gain_gradient(Context& context, Gradients& g, const Kept& kept, const std::pair<Tensor, int>& dy_gain) {
+void gain_gradient(Context& context, Gradients& g, const RmsNormKept& kept, const std::pair<Tensor, int>& dy_gain) {
   const auto& [dy, gain] = dy_gain;
   if (!g.wanted(gain)) return;
   const Stripes stripes = stripes_for(kept.rows);
@@ -43,18 +43,18 @@ void gain_gradient(Context& context, Gradients& g, const Kept& kept, const std::
   finish_norm_parameter(context, dgain, g.to_stored(gain));
 }
 
-void check(const char* op, const Value& x, const Value& gain) {
+void check_rms_norm(const char* op, const Value& x, const Value& gain) {
   check_norm_input(op, x);
   check_norm_parameter(op, x, {"gain", gain});
 }
 
 /// What is read and written: x, or x + residual into sum.
-struct Rows {
+struct RmsNormRows {
   Tensor x, residual, sum, y;
 };
 
 template <class T>
-void forward(Context& context, const Rows& rows, const Kept& kept, double epsilon) {
+void forward(Context& context, const RmsNormRows& rows, const RmsNormKept& kept, double epsilon) {
   launch_rows(context.stream(), {kept.rows, kept.features},
               kernels::RmsNormForward<T>{.x = rows.x.data<T>(),
                                          .gain = kept.gain.get().template data<T>(),
@@ -66,7 +66,7 @@ void forward(Context& context, const Rows& rows, const Kept& kept, double epsilo
                                          .sum = rows.sum ? rows.sum.data<T>() : nullptr});
 }
 
-Kept kept_of(Context& context, const Value& x, const Value& gain) {
+RmsNormKept kept_of_rms(Context& context, const Value& x, const Value& gain) {
   const std::int64_t features = x.shape()[-1], rows = x.elements() / features;
   return {Saved(x), Saved(gain), context.empty({rows}, accum_dtype(x.dtype())), rows, features};
 }
@@ -74,9 +74,9 @@ Kept kept_of(Context& context, const Value& x, const Value& gain) {
 }  // namespace
 
 Value rms_norm(Context& context, const Value& x, const Value& gain, double epsilon) {
-  check("rms_norm", x, gain);
+  check_rms_norm("rms_norm", x, gain);
   const Tensor y = context.empty(x.shape(), x.dtype());
-  const Kept kept = kept_of(context, x, gain);
+  const RmsNormKept kept = kept_of_rms(context, x, gain);
   with_floating(x.dtype(), "rms_norm", [&](auto zero) {
     forward<decltype(zero)>(context, {x.tensor(), {}, {}, y}, kept, epsilon);
   });
@@ -96,9 +96,9 @@ Value rms_norm(Context& context, const Value& x, const Value& gain, double epsil
 SumNorm add_rms_norm(Context& context, const Summands& summands, const Value& gain, double epsilon) {
   const auto& [x, residual] = summands;
   check_summands("add_rms_norm", x, residual);
-  check("add_rms_norm", x, gain);
+  check_rms_norm("add_rms_norm", x, gain);
   const Tensor sum = context.empty(x.shape(), x.dtype()), y = context.empty(x.shape(), x.dtype());
-  const Kept kept = kept_of(context, sum, gain);
+  const RmsNormKept kept = kept_of_rms(context, sum, gain);
   with_floating(x.dtype(), "add_rms_norm", [&, &x = x, &residual = residual](auto zero) {
     forward<decltype(zero)>(context, {x.tensor(), residual.tensor(), sum, y}, kept, epsilon);
   });

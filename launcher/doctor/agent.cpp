@@ -18,12 +18,12 @@ namespace {
 
 /// Nobody waits for it longer; it must not stay behind where ssh does.
 constexpr unsigned most_seconds = 600;
-constexpr std::size_t most_ports = 256;
+constexpr std::size_t most_ports_asked = 256;
 
 std::vector<std::int64_t> ports_of(const JsonObject& question) {
   std::vector<std::int64_t> out;
   for (const Json& one : question.list("ports")) {
-    const bool good = one.is_number_integer() && one >= 1 && one <= 65535 && out.size() < most_ports;
+    const bool good = one.is_number_integer() && one >= 1 && one <= 65535 && out.size() < most_ports_asked;
     if (!good) question.refuse("ports", "wanted at most 256 ports");
     out.push_back(one.get<std::int64_t>());
   }

@@ -18,7 +18,7 @@
 namespace trireme {
 namespace {
 
-constexpr std::size_t most_bytes = std::size_t{1} << 20;
+constexpr std::size_t most_said = std::size_t{1} << 20;
 
 std::string last_line(const std::string& text) {
   const std::size_t end = text.find_last_not_of("\r\n ");
@@ -87,7 +87,7 @@ void AgentLink::read_some(double seconds) {
     if (got == 0) child_->close_pipe(one.fd);
     if (got <= 0) continue;
     const std::string_view text(bytes, static_cast<std::size_t>(got));
-    if (!output && said_.size() < most_bytes) said_ += text;
+    if (!output && said_.size() < most_said) said_ += text;
     if (!output) continue;
     for (const std::string& line : lines_.feed(text)) take_line(line);
   }

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "core/base/now.hpp"
 #include "core/io/json_object.hpp"
 #include "launcher/job/captured.hpp"
 #include "launcher/job/child.hpp"
@@ -131,9 +132,7 @@ FolderFacts read_folder(const JsonObject& folder) {
 
 MachineFacts gather_facts(const std::vector<std::string>& folders) {
   MachineFacts facts;
-  char name[256] = "";
-  ::gethostname(name, sizeof name - 1);
-  facts.host = name;
+  facts.host = host_name();
   facts.program = fs::read_symlink("/proc/self/exe").string();
   read_versions(facts);
   facts.mpirun = find_program("mpirun");

@@ -13,10 +13,10 @@ namespace {
 /// Behind the token: bytes come back one by one, or are swallowed and acknowledged when no more come.
 constexpr char echo = 'e', swallow = 's';
 /// Without progress; a link that is slower than this has its own finding.
-constexpr double patience_seconds = 10, connect_seconds = 3;
+constexpr double answer_seconds = 10, connect_seconds = 3;
 
 void talk(Descriptor socket, const std::string& token) {
-  limit_waits(socket, patience_seconds);
+  limit_waits(socket, answer_seconds);
   std::string greeting(token.size() + 1, '\0');
   if (!receive_all(socket, greeting.data(), greeting.size()) || !greeting.starts_with(token)) return;
   char byte = 0;
@@ -59,7 +59,7 @@ double median_round_trip(const Descriptor& socket) {
 double send_for(const PeerQuestion& question, const std::string& name, std::int64_t port) {
   const Connection peer = connect_to(name, port, connect_seconds);
   if (!peer.problem.empty() || !send_all(peer.socket, question.token + swallow)) return 0;
-  limit_waits(peer.socket, patience_seconds);
+  limit_waits(peer.socket, answer_seconds);
   const std::vector<char> block(std::size_t{1} << 18);
   const double begin = steady_now();
   double bytes = 0;

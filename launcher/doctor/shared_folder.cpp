@@ -22,7 +22,7 @@ std::string place_in(const std::string& folder, const std::string& token) {
   return folder + "/.trireme-doctor-" + token;
 }
 
-struct flock whole_file() {
+struct flock all_bytes() {
   struct flock lock {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
@@ -58,7 +58,7 @@ SharedFolder::SharedFolder(const std::string& folder, const std::string& token) 
   }
   write_file_atomically(place_ + "/first", token);
   lock_ = Descriptor(::open((place_ + "/first").c_str(), O_RDWR | O_CLOEXEC));
-  struct flock lock = whole_file();
+  struct flock lock = all_bytes();
   ::fcntl(lock_.get(), F_OFD_SETLK, &lock);
 }
 
@@ -79,7 +79,7 @@ SharedAnswer look_into_shared(const std::string& folder, const std::string& toke
   out.seen_after = seconds_until(place + "/first", token, seconds);
   if (out.seen_after < 0) return out;
   const Descriptor file(::open((place + "/first").c_str(), O_RDWR | O_CLOEXEC));
-  struct flock lock = whole_file();
+  struct flock lock = all_bytes();
   out.locked = file && ::fcntl(file.get(), F_OFD_SETLK, &lock) != 0 && (errno == EAGAIN || errno == EACCES);
   try {
     write_file_atomically(place + "/of-" + host, host);

@@ -80,9 +80,9 @@ Json list_json(const CheckpointPlace& place, const std::vector<CheckpointLook>& 
           {"leftovers", place.leftovers}};
 }
 
-enum class Verdict { whole, damaged, removed };
+enum class Soundness { whole, damaged, removed };
 
-Verdict verify_one(const CheckpointStore::Entry& entry) {
+Soundness verify_one(const CheckpointStore::Entry& entry) {
   const CheckpointLook look = look_at(entry);
   std::vector<std::string> problems;
   {
@@ -97,19 +97,19 @@ Verdict verify_one(const CheckpointStore::Entry& entry) {
     const CheckpointManifest& manifest = look.reader->manifest();
     print_out(fmt::format("whole: {}, every byte checked: {} tensors in {} files, {}\n", entry.path,
                           manifest.tensors.size(), manifest.files.size(), bytes_text(total_bytes(manifest))));
-    return Verdict::whole;
+    return Soundness::whole;
   }
   std::error_code ignored;
   if (!std::filesystem::exists(entry.path, ignored)) {
     log::warning("{} was removed meanwhile", entry.path);
-    return Verdict::removed;
+    return Soundness::removed;
   }
   if (problems.empty()) problems.push_back(look.problem);
   for (const std::string& problem : problems) {
     log::error("{}: {}", checkpoint_name(entry.step), harmless(problem));
   }
   log::error("{} is damaged: {} problem{}", entry.path, problems.size(), problems.size() == 1 ? "" : "s");
-  return Verdict::damaged;
+  return Soundness::damaged;
 }
 
 }  // namespace
@@ -150,9 +150,9 @@ int checkpoint_verify_command(std::span<const std::string> args) {
   const CheckpointPlace place = find_checkpoints(name, words->front());
   std::size_t whole = 0, damaged = 0;
   for (std::size_t k = all || place.entries.empty() ? 0 : place.entries.size() - 1; k < place.entries.size(); ++k) {
-    const Verdict verdict = verify_one(place.entries[k]);
-    if (verdict == Verdict::whole) ++whole;
-    if (verdict == Verdict::damaged) ++damaged;
+    const Soundness verdict = verify_one(place.entries[k]);
+    if (verdict == Soundness::whole) ++whole;
+    if (verdict == Soundness::damaged) ++damaged;
   }
   if (whole + damaged == 0) fail(ExitCode::corrupt_input, "{}: there is no checkpoint in '{}'", name, place.folder);
   return damaged > 0 ? none_whole : 0;

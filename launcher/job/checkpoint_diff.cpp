@@ -16,9 +16,9 @@
 namespace trireme {
 namespace {
 
-constexpr const char* command = "trireme checkpoint diff";
+constexpr const char* diff_name = "trireme checkpoint diff";
 
-struct Asked {
+struct DiffAsked {
   double tolerance = 0;
   bool tensors = false;
 };
@@ -108,8 +108,8 @@ class TensorComparison {
 }  // namespace
 
 int checkpoint_diff_command(std::span<const std::string> args) {
-  Asked asked;
-  CommandLine line({.name = command,
+  DiffAsked asked;
+  CommandLine line({.name = diff_name,
                     .summary = "how two checkpoints differ; ends with 0 where they are equal, with 1 where not",
                     .examples = {"trireme checkpoint diff runs/a runs/b --tensors --tolerance 1e-6",
                                  "trireme checkpoint diff runs/a/checkpoints/step_00000100 "
@@ -123,8 +123,8 @@ int checkpoint_diff_command(std::span<const std::string> args) {
       .add("tensors", &asked.tensors, "compare the tensors alone, not step, data and options");
   const auto words = line.parse(args);
   if (!words) return 0;
-  const auto a = open_newest(find_checkpoints(command, words->at(0)));
-  const auto b = open_newest(find_checkpoints(command, words->at(1)));
+  const auto a = open_newest(find_checkpoints(diff_name, words->at(0)));
+  const auto b = open_newest(find_checkpoints(diff_name, words->at(1)));
   const std::string facts = asked.tensors ? "" : differing_facts(a->manifest(), b->manifest());
   const TensorComparison tensors(*a, *b, asked.tolerance);
   const bool equal = facts.empty() && !tensors.differ();

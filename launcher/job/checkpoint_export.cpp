@@ -29,9 +29,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* command = "trireme checkpoint export";
+constexpr const char* export_name = "trireme checkpoint export";
 
-struct Asked {
+struct ExportAsked {
   std::string to;
   DType dtype = DType::f32;
   std::string shard_size = "5GB";
@@ -53,7 +53,7 @@ std::int64_t bytes_asked(const std::string& text) {
     if (count && *count >= 1 && *count <= (bytes == 1 ? most * most : most)) return *count * bytes;
     break;
   }
-  fail(ExitCode::usage, "{}: --shard-size is '{}', wanted a size like 5GB, 500MB or 1GiB", command, text);
+  fail(ExitCode::usage, "{}: --shard-size is '{}', wanted a size like 5GB, 500MB or 1GiB", export_name, text);
 }
 
 /// The folder that has config.json and the tokenizer: that of the run.
@@ -98,7 +98,7 @@ Plan plan_model(const CheckpointReader& reader, const ModelConfig& config, DType
     }
   }
   if (!problems.empty()) {
-    fail(ExitCode::corrupt_input, "{}: the tensors in {} are not those of the run's {}:\n  {}", command,
+    fail(ExitCode::corrupt_input, "{}: the tensors in {} are not those of the run's {}:\n  {}", export_name,
          reader.folder(), model_config_file, fmt::join(problems, "\n  "));
   }
   Plan plan;
@@ -115,7 +115,7 @@ Plan plan_any(const CheckpointReader& reader, DType dtype) {
     if (!trained && tensor.plane != "state") continue;
     if (!names.insert(tensor.name).second) {
       fail(ExitCode::usage, "{}: {} is the name of a parameter and of a state: a safetensors file cannot hold both",
-           command, tensor.name);
+           export_name, tensor.name);
     }
     plan.add(tensor, trained && is_floating(tensor.dtype) ? dtype : tensor.dtype, {{tensor.name, tensor.shape}});
   }
@@ -155,7 +155,7 @@ void write_tensors(const CheckpointReader& reader, const Plan& plan, SafeTensors
 }
 
 /// Makes the folder and fills it; the names of its files.
-std::vector<std::string> write_folder(const CheckpointReader& reader, const std::string& run, const Asked& asked,
+std::vector<std::string> write_folder(const CheckpointReader& reader, const std::string& run, const ExportAsked& asked,
                                       Plan& plan) {
   const std::int64_t shard_bytes = bytes_asked(asked.shard_size);
   std::optional<HuggingFaceConfig> config = read_model_config(run);
@@ -179,8 +179,8 @@ std::vector<std::string> write_folder(const CheckpointReader& reader, const std:
 }  // namespace
 
 int checkpoint_export_command(std::span<const std::string> args) {
-  Asked asked;
-  CommandLine line({.name = command,
+  ExportAsked asked;
+  CommandLine line({.name = export_name,
                     .summary = "writes the weights of a checkpoint as safetensors files; those of a language model as "
                                "a folder that Hugging Face's libraries load",
                     .examples = {"trireme checkpoint export runs/gpt2 --to gpt2-export --dtype bf16",
@@ -195,8 +195,8 @@ int checkpoint_export_command(std::span<const std::string> args) {
       .add("shard-size", &asked.shard_size, "beyond this the weights are cut into several files, with an index");
   const auto words = line.parse(args);
   if (!words) return 0;
-  if (asked.to.empty()) fail(ExitCode::usage, "{}: say where to: --to DIR", command);
-  const CheckpointPlace place = find_checkpoints(command, words->front());
+  if (asked.to.empty()) fail(ExitCode::usage, "{}: say where to: --to DIR", export_name);
+  const CheckpointPlace place = find_checkpoints(export_name, words->front());
   const auto reader = open_newest(place);
   const std::string run = run_around(place);
   Plan plan;

@@ -6,6 +6,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/models/hugging_face_tensors.hpp"
 #include "core/tensor/convert.hpp"
 #include "datasets/progress.hpp"
@@ -22,7 +23,7 @@
 namespace trireme {
 namespace {
 
-constexpr const char* command = "trireme checkpoint import";
+constexpr const char* import_name = "trireme checkpoint import";
 constexpr std::int64_t step = 0;
 /// What parameters are kept in.
 constexpr DType ours = DType::f32;
@@ -137,17 +138,17 @@ void write_checkpoint(const std::string& folder, const SafeTensors& files, const
 
 int checkpoint_import_command(std::span<const std::string> args) {
   std::string to;
-  CommandLine line({.name = command,
+  CommandLine line({.name = import_name,
                     .summary = "makes a checkpoint with weights alone from a Hugging Face model (gpt2, llama, mistral)",
                     .examples = {"trireme checkpoint import models/gpt2 --to imported/gpt2"}},
                    {.words = "DIR", .description = "a folder with config.json and model.safetensors, or its shards"});
   line.options().add("to", &to, "the folder to be made; must be given. It is what --init-from takes");
   const auto words = line.parse(args);
   if (!words) return 0;
-  if (to.empty()) fail(ExitCode::usage, "{}: say where to: --to DIR", command);
+  if (to.empty()) fail(ExitCode::usage, "{}: say where to: --to DIR", import_name);
   const std::string& from = words->front();
   const auto config = read_model_config(from);
-  if (!config) fail(ExitCode::usage, "{}: there is no {} in '{}'", command, model_config_file, from);
+  if (!config) fail(ExitCode::usage, "{}: there is no {} in '{}'", import_name, model_config_file, from);
   const SafeTensors files(from);
   const FoundModel model = find_model(config->model, files);
   check_head(files, model);

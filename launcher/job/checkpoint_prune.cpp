@@ -16,17 +16,17 @@
 namespace trireme {
 namespace {
 
-constexpr const char* command = "trireme checkpoint prune";
+constexpr const char* prune_name = "trireme checkpoint prune";
 
 /// Keeps jobs out of the run while it lives; null where there is no run around the checkpoints.
 std::unique_ptr<RunLock> hold(const std::string& run) {
   if (run.empty()) return nullptr;
   if (const auto owner = run_owner(run)) {
     fail(ExitCode::usage,
-         "{}: the run folder '{}' is in use by {}; wait for its end (it prunes by its own --keep-last)", command, run,
-         *owner);
+         "{}: the run folder '{}' is in use by {}; wait for its end (it prunes by its own --keep-last)", prune_name,
+         run, *owner);
   }
-  return std::make_unique<RunLock>(run, command);
+  return std::make_unique<RunLock>(run, prune_name);
 }
 
 /// As CheckpointStore::prune() wants it, but with the reason.
@@ -38,7 +38,7 @@ void check_newest(const CheckpointStore& store) {
     fail(ExitCode::corrupt_input,
          "{}: nothing is removed while one of the two newest is damaged: {}; remove that one by hand, or let the run "
          "save again",
-         command, look.problem);
+         prune_name, look.problem);
   }
 }
 
@@ -78,7 +78,7 @@ void rehearse(const CheckpointPlace& place, const KeepRule& rule) {
 int checkpoint_prune_command(std::span<const std::string> args) {
   KeepRule rule{.last = 0, .every = 0};
   bool dry_run = false;
-  CommandLine line({.name = command,
+  CommandLine line({.name = prune_name,
                     .summary = "removes old checkpoints, and what killed jobs left, of a run that no job is at",
                     .examples = {"trireme checkpoint prune runs/first --keep-last 3 --dry-run",
                                  "trireme checkpoint prune runs/first --keep-last 2 --keep-every 10000"}},
@@ -89,10 +89,10 @@ int checkpoint_prune_command(std::span<const std::string> args) {
       .add("dry-run", &dry_run, "print what would be removed, remove nothing");
   const auto words = line.parse(args);
   if (!words) return 0;
-  if (rule.last == 0) fail(ExitCode::usage, "{}: say how many of the newest stay: --keep-last N", command);
-  const CheckpointPlace place = find_checkpoints(command, words->front());
+  if (rule.last == 0) fail(ExitCode::usage, "{}: say how many of the newest stay: --keep-last N", prune_name);
+  const CheckpointPlace place = find_checkpoints(prune_name, words->front());
   if (place.kind == CheckpointPlace::Kind::one) {
-    fail(ExitCode::usage, "{}: '{}' is one checkpoint; give the run or its folder of checkpoints", command,
+    fail(ExitCode::usage, "{}: '{}' is one checkpoint; give the run or its folder of checkpoints", prune_name,
          words->front());
   }
   if (dry_run) {

@@ -19,9 +19,9 @@
 namespace trireme {
 namespace {
 
-constexpr const char* command = "trireme checkpoint show";
+constexpr const char* show_name = "trireme checkpoint show";
 
-struct Asked {
+struct ShowAsked {
   bool tensors = false, options = false, json = false;
   std::string values;
 };
@@ -59,7 +59,7 @@ std::vector<const SavedTensor*> chosen(const CheckpointManifest& manifest, const
   }
   if (found.empty()) {
     const std::string nearest = nearest_name(asked, labels);
-    fail(ExitCode::usage, "{}: no tensor is called '{}'{}; --tensors lists them", command, asked,
+    fail(ExitCode::usage, "{}: no tensor is called '{}'{}; --tensors lists them", show_name, asked,
          nearest.empty() ? "" : fmt::format("; did you mean '{}'?", harmless(nearest)));
   }
   return found;
@@ -136,7 +136,7 @@ std::string values_text(const std::vector<NamedNumbers>& values) {
   return "\n" + table.text();
 }
 
-Json json_of(const CheckpointReader& reader, const Asked& asked, const std::vector<NamedNumbers>& values) {
+Json json_of(const CheckpointReader& reader, const ShowAsked& asked, const std::vector<NamedNumbers>& values) {
   const CheckpointManifest& manifest = reader.manifest();
   Json planes = Json::object(), tensors = Json::array(), numbers = Json::object();
   for (const auto& [name, plane] : planes_of(manifest)) {
@@ -168,8 +168,8 @@ Json json_of(const CheckpointReader& reader, const Asked& asked, const std::vect
 }  // namespace
 
 int checkpoint_show_command(std::span<const std::string> args) {
-  Asked asked;
-  CommandLine line({.name = command,
+  ShowAsked asked;
+  CommandLine line({.name = show_name,
                     .summary = "what is in a checkpoint; of a run, in its newest whole one",
                     .examples = {"trireme checkpoint show runs/first --options",
                                  "trireme checkpoint show runs/first --values param/0.weight",
@@ -184,7 +184,7 @@ int checkpoint_show_command(std::span<const std::string> args) {
       .add("json", &asked.json, "print one JSON object");
   const auto words = line.parse(args);
   if (!words) return 0;
-  const auto reader = open_newest(find_checkpoints(command, words->front()));
+  const auto reader = open_newest(find_checkpoints(show_name, words->front()));
   const auto values = numbers_asked(*reader, asked.values);
   if (asked.json) {
     print_json(json_of(*reader, asked, values));

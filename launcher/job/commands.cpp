@@ -29,18 +29,18 @@
 namespace trireme {
 namespace {
 
-using Arguments = std::span<const std::string>;
+using CommandWordSpan = std::span<const std::string>;
 
 struct Command {
   const char* name;
   const char* summary;  // empty: not listed
-  int (*run)(Arguments);
+  int (*run)(CommandWordSpan);
 };
 
-int help_command(Arguments args);
-int version_command(Arguments args);
-int completion_command(Arguments args);
-int man_command(Arguments args);
+int help_command(CommandWordSpan args);
+int version_command(CommandWordSpan args);
+int completion_command(CommandWordSpan args);
+int man_command(CommandWordSpan args);
 
 constexpr Command commands[] = {
     {"launch", "start a program on N ranks: trireme launch -n 2 -- PROGRAM ARGS", launch_command},
@@ -91,7 +91,7 @@ bool has_no_options(const Command& command) {
          command.run == man_command;
 }
 
-int help_command(Arguments args) {
+int help_command(CommandWordSpan args) {
   if (args.empty()) {
     print_out(overview());
     return 0;
@@ -102,10 +102,10 @@ int help_command(Arguments args) {
     return 0;
   }
   const std::string ask[] = {"--help"};
-  return command.run(Arguments(ask, 1));
+  return command.run(CommandWordSpan(ask, 1));
 }
 
-int version_command(Arguments) {
+int version_command(CommandWordSpan) {
   print_out(version_text());
   return 0;
 }
@@ -117,13 +117,13 @@ std::vector<CommandTable> command_tables() {
   for (const Command& one : commands) {
     if (*one.summary == '\0') continue;
     OptionTables tables;
-    if (!has_no_options(one)) one.run(Arguments(ask, 1));
+    if (!has_no_options(one)) one.run(CommandWordSpan(ask, 1));
     out.push_back({.name = one.name, .summary = one.summary, .programs = tables.tables()});
   }
   return out;
 }
 
-int completion_command(Arguments args) {
+int completion_command(CommandWordSpan args) {
   if (args.size() != 1 || args[0] != "bash") {
     fail(ExitCode::usage, "trireme completion: wanted the name of a shell, and knows one: trireme completion bash");
   }
@@ -131,12 +131,12 @@ int completion_command(Arguments args) {
   return 0;
 }
 
-int man_command(Arguments) {
+int man_command(CommandWordSpan) {
   print_out(manual_page(command_tables(), TRIREME_VERSION));
   return 0;
 }
 
-int dispatch(Arguments args) {
+int dispatch(CommandWordSpan args) {
   if (args.empty()) {
     print_out(overview());
     return static_cast<int>(ExitCode::usage);
@@ -148,7 +148,7 @@ int dispatch(Arguments args) {
 
 }  // namespace
 
-int run_trireme(Arguments args) {
+int run_trireme(CommandWordSpan args) {
   ::signal(SIGPIPE, SIG_IGN);
   try {
     return dispatch(args);

@@ -42,10 +42,6 @@ struct Target {
   Existing existing() const { return overwrite ? Existing::replace : Existing::refuse; }
 };
 
-void needed(const char* command, const char* option, const std::string& value) {
-  if (value.empty()) fail(ExitCode::usage, "{} needs --{}; see {} --help", command, option, command);
-}
-
 std::vector<std::string> class_names(const char* command, const std::string& text) {
   std::vector<std::string> names;
   if (text.empty()) return names;
@@ -225,7 +221,7 @@ int import_command(Words args) {
       args);
 }
 
-int generate_command(Words args) {
+int draw_command(Words args) {
   return run_sub_command({.name = "trireme data generate",
                           .summary = "draws a data set",
                           .commands = {{"shapes", "simple shapes in ten classes", generate_shapes_command}}},
@@ -277,7 +273,7 @@ int data_command(std::span<const std::string> args) {
   return run_sub_command({.name = "trireme data",
                           .summary = "data sets, each a folder with an index and HDF5 shards (docs/formats.md)",
                           .commands = {{"import", "make a data set from files of a foreign format", import_command},
-                                       {"generate", "draw a data set", generate_command},
+                                       {"generate", "draw a data set", draw_command},
                                        {"tokenize", "make a token set of texts", tokenize_command},
                                        {"train-tokenizer", "make a tokenizer from texts", train_tokenizer_command},
                                        {"info", "what a data set holds", info_command},

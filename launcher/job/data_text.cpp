@@ -14,7 +14,7 @@
 namespace trireme {
 namespace {
 
-using Words = std::span<const std::string>;
+using TextWords = std::span<const std::string>;
 
 const Operands texts{
     .words = "TEXT...",
@@ -32,10 +32,6 @@ void declare_input(OptionGroup& options, TextInput& input, std::int64_t& threads
       .add("threads", &threads, "threads that work; the result does not depend on them", {.low = 1, .high = 1024});
 }
 
-void needed(const char* command, const char* option, const std::string& value) {
-  if (value.empty()) fail(ExitCode::usage, "{} needs --{}; see {} --help", command, option, command);
-}
-
 std::vector<std::string> special_tokens(const std::string& text) {
   std::vector<std::string> out;
   for (std::size_t begin = 0; begin < text.size();) {
@@ -49,7 +45,11 @@ std::vector<std::string> special_tokens(const std::string& text) {
 
 }  // namespace
 
-int tokenize_command(Words args) {
+void needed(const char* command, const char* option, const std::string& value) {
+  if (value.empty()) fail(ExitCode::usage, "{} needs --{}; see {} --help", command, option, command);
+}
+
+int tokenize_command(TextWords args) {
   constexpr const char* name = "trireme data tokenize";
   TokenizeOptions tokens;
   auto seed = static_cast<std::int64_t>(tokens.seed);
@@ -87,7 +87,7 @@ int tokenize_command(Words args) {
   return 0;
 }
 
-int train_tokenizer_command(Words args) {
+int train_tokenizer_command(TextWords args) {
   constexpr const char* name = "trireme data train-tokenizer";
   using Kind = TokenizerModel::Kind;
   TokenizerTraining training;

@@ -106,7 +106,7 @@ Findings judge(Judged& judged) {
 }
 
 /// null where it is not a number.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json to_json(const Findings& found, const Judged& judged) {
   Json classes = Json::array();
@@ -114,19 +114,19 @@ Json to_json(const Findings& found, const Judged& judged) {
   for (std::size_t c = 0; c < scores.size(); ++c) {
     classes.push_back({{"name", found.confusion.names[c]},
                        {"samples", scores[c].seen},
-                       {"precision", number(scores[c].precision)},
-                       {"recall", number(scores[c].recall)},
-                       {"f1", number(scores[c].f1)},
-                       {"roc_auc", found.areas.empty() ? Json(nullptr) : number(found.areas[c])}});
+                       {"precision", number_or_null(scores[c].precision)},
+                       {"recall", number_or_null(scores[c].recall)},
+                       {"f1", number_or_null(scores[c].f1)},
+                       {"roc_auc", found.areas.empty() ? Json(nullptr) : number_or_null(found.areas[c])}});
   }
   return {{"checkpoint", judged.loaded.weights.checkpoint},
           {"model", judged.run.model},
           {"split", judged.split->name()},
           {"samples", found.samples},
-          {"loss", number(found.loss)},
-          {"accuracy", number(found.accuracy)},
-          {"top5", number(found.top5)},
-          {"roc_auc", number(mean_of_numbers(found.areas))},
+          {"loss", number_or_null(found.loss)},
+          {"accuracy", number_or_null(found.accuracy)},
+          {"top5", number_or_null(found.top5)},
+          {"roc_auc", number_or_null(mean_of_numbers(found.areas))},
           {"classes", classes},
           {"confusion", found.confusion.counts}};
 }
@@ -148,15 +148,15 @@ std::string field(const std::string& text) {
 }
 
 /// A line for each sample: its number, what it is, and the likeliest classes with their probabilities.
-std::string lines_of(const ClassifiedSamples& samples, const std::vector<std::string>& names, std::int64_t& number,
-                     std::size_t top) {
+std::string lines_of(const ClassifiedSamples& samples, const std::vector<std::string>& names,
+                     std::int64_t& number_or_null, std::size_t top) {
   std::string out;
   std::vector<std::size_t> order(names.size());
   for (std::size_t row = 0; row < samples.truth.size(); ++row) {
     const auto probabilities = std::span(samples.probabilities).subspan(row * names.size(), names.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return probabilities[a] > probabilities[b]; });
-    out += fmt::format("{},{}", number++, field(names[static_cast<std::size_t>(samples.truth[row])]));
+    out += fmt::format("{},{}", number_or_null++, field(names[static_cast<std::size_t>(samples.truth[row])]));
     for (std::size_t k = 0; k < top; ++k)
       out += fmt::format(",{},{:.6g}", field(names[order[k]]), probabilities[order[k]]);
     out += '\n';
@@ -214,9 +214,9 @@ int predict_command(std::span<const std::string> args) {
   std::string text = "sample,truth";
   for (std::size_t k = 1; k <= shown; ++k) text += fmt::format(",class_{},probability_{}", k, k);
   text += '\n';
-  std::int64_t number = 0;
+  std::int64_t number_or_null = 0;
   classify(judged.loaded, judged.request, [&](const ClassifiedSamples& samples) {
-    text += lines_of(samples, names, number, shown);
+    text += lines_of(samples, names, number_or_null, shown);
     if (!out.empty()) return;
     print_out(text);
     text.clear();

@@ -16,10 +16,10 @@
 namespace trireme {
 namespace {
 
-constexpr const char* command = "trireme generate";
+constexpr const char* generate_name = "trireme generate";
 constexpr std::size_t largest_prompts = std::size_t{64} << 20;
 
-struct Asked {
+struct GenerateAsked {
   std::string prompt, prompt_file, device = "auto";
   std::int64_t copies = 1, seed = 1;
   bool stream = true, cache = true, show_prompt = true;
@@ -43,9 +43,9 @@ struct Asked {
   }
 };
 
-std::vector<std::string> prompts_of(const Asked& asked) {
+std::vector<std::string> prompts_of(const GenerateAsked& asked) {
   if (asked.prompt_file.empty()) return {asked.prompt};
-  if (!asked.prompt.empty()) fail(ExitCode::usage, "{}: give --prompt or --prompt-file, not both", command);
+  if (!asked.prompt.empty()) fail(ExitCode::usage, "{}: give --prompt or --prompt-file, not both", generate_name);
   const std::string text = read_file(asked.prompt_file, largest_prompts);
   std::vector<std::string> out;
   for (std::size_t begin = 0; begin < text.size();) {
@@ -53,7 +53,8 @@ std::vector<std::string> prompts_of(const Asked& asked) {
     out.push_back(text.substr(begin, end - begin));
     begin = end + 1;
   }
-  if (out.empty()) fail(ExitCode::usage, "{}: {} holds no prompt; write one on each line", command, asked.prompt_file);
+  if (out.empty())
+    fail(ExitCode::usage, "{}: {} holds no prompt; write one on each line", generate_name, asked.prompt_file);
   return out;
 }
 
@@ -62,7 +63,7 @@ std::vector<std::int32_t> ids_of(const Tokenizer& tokenizer, const std::string& 
   if (!ids.empty()) return ids;
   if (const auto end = tokenizer.end_of_text()) return {*end};
   fail(ExitCode::usage, "{}: the prompt is empty, and the model's tokenizer has no end-of-text token to begin with",
-       command);
+       generate_name);
 }
 
 double seconds_now() {
@@ -74,7 +75,7 @@ void report(std::size_t tokens, double seconds) {
   log::info("{} new tokens in {:.2f} s: {:.1f} tokens/s", tokens, seconds, static_cast<double>(tokens) / seconds);
 }
 
-void print_one(LoadedModel& loaded, Context& context, const Asked& asked, const std::string& prompt) {
+void print_one(LoadedModel& loaded, Context& context, const GenerateAsked& asked, const std::string& prompt) {
   TextStream text(*loaded.tokenizer);
   GenerateOptions options = asked.options;
   // The prompt comes with the first token: one that is refused is not printed.
@@ -103,7 +104,8 @@ std::size_t group_of(const LoadedModel& loaded, const std::vector<std::vector<st
   return to_size(std::clamp<std::int64_t>((std::int64_t{1} << 30) / each, 1, 256));
 }
 
-void print_many(LoadedModel& loaded, Context& context, const Asked& asked, const std::vector<std::string>& prompts) {
+void print_many(LoadedModel& loaded, Context& context, const GenerateAsked& asked,
+                const std::vector<std::string>& prompts) {
   std::vector<std::vector<std::int32_t>> ids;
   for (const std::string& prompt : prompts) ids.push_back(ids_of(*loaded.tokenizer, prompt));
   const double started = seconds_now();
@@ -127,8 +129,8 @@ void print_many(LoadedModel& loaded, Context& context, const Asked& asked, const
 }  // namespace
 
 int generate_command(std::span<const std::string> args) {
-  Asked asked;
-  CommandLine line({.name = command,
+  GenerateAsked asked;
+  CommandLine line({.name = generate_name,
                     .summary = "writes on from a prompt with a trained language model",
                     .examples = {"trireme generate runs/austen --prompt \"It was \" --tokens 200 --top-k 40",
                                  "trireme generate runs/austen --prompt-file prompts.txt --temperature 0"}},
@@ -144,7 +146,7 @@ int generate_command(std::span<const std::string> args) {
   const Device device = choose_device(DeviceRequest::parse(asked.device));
   LoadedModel loaded = load_language_model(found->front(), device);
   if (!loaded.tokenizer)
-    fail(ExitCode::usage, "{}: {} has no tokenizer.json; put that of the model there", command, found->front());
+    fail(ExitCode::usage, "{}: {} has no tokenizer.json; put that of the model there", generate_name, found->front());
   asked.options.stops = loaded.stops;
   asked.options.known_tokens = loaded.tokenizer->vocabulary();
   const Stream stream(device);

@@ -167,7 +167,7 @@ int cancel_command(std::span<const std::string> args) {
   folder.ask_to_end();
   const int asked = folder.asked_to_end();
   const bool waits_at_slurm = view.phase == "waiting" && !view.slurm_id.empty();
-  if (waits_at_slurm || view.phase == "lost") {
+  if (waits_at_slurm || view.is_abandoned()) {
     if (waits_at_slurm) cancel_slurm_job(view.slurm_id);
     JobState state = view.state;
     state.phase = JobPhase::cancelled;

@@ -49,7 +49,7 @@ void refuse_network_folder(const std::string& folder, const std::string& path) {
       path, name);
 }
 
-std::vector<std::string> names_of(const std::string& hosts) {
+std::vector<std::string> hosts_of(const std::string& hosts) {
   std::vector<std::string> names;
   for (const HostSlots& host : read_hosts(hosts)) names.push_back(host.name);
   return names;
@@ -267,7 +267,7 @@ QueueView JobDatabase::queue() const {
     if (row.is_null(5)) {
       view.waiting.push_back(std::move(request));
     } else {
-      view.placed.push_back({std::move(request), names_of(row.text(6)), row.real(5)});
+      view.placed.push_back({std::move(request), hosts_of(row.text(6)), row.real(5)});
     }
   }
   return view;

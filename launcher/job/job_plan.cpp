@@ -15,9 +15,9 @@
 namespace trireme {
 namespace {
 
-using Words = std::vector<std::string>;
+using CommandWords = std::vector<std::string>;
 
-void add(Words& words, const char* option, const std::string& value) {
+void add(CommandWords& words, const char* option, const std::string& value) {
   if (!value.empty()) words.push_back(fmt::format("--{}={}", option, value));
 }
 
@@ -33,7 +33,7 @@ std::int64_t minutes(double seconds) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(seconds / 60)));
 }
 
-void add_hosts(Words& words, const JobDescription& job) {
+void add_hosts(CommandWords& words, const JobDescription& job) {
   const SlotRequest request = job.slot_request(0);
   std::vector<HostSlots> hosts;
   std::int64_t slots = 0;
@@ -51,8 +51,8 @@ void add_hosts(Words& words, const JobDescription& job) {
 const char* const batch_script =
     "#!/bin/sh\n# The words of the job are arguments; none is part of this text.\nexec \"$@\"\n";
 
-Words launch_words(const JobDescription& job, const JobPlace& place, std::int64_t start) {
-  Words words = {"launch", "-n", fmt::format("{}", job.ranks())};
+CommandWords launch_words(const JobDescription& job, const JobPlace& place, std::int64_t start) {
+  CommandWords words = {"launch", "-n", fmt::format("{}", job.ranks())};
   add(words, "ranks-per-node", fmt::format("{}", job.ranks_per_node));
   add(words, "log-dir", fmt::format("{}/start-{}", place.folder, start));
   // Slurm's warning leaves time to save and some to end.
@@ -70,10 +70,10 @@ Words launch_words(const JobDescription& job, const JobPlace& place, std::int64_
   return words;
 }
 
-Words runner_words(const JobPlace& place) { return {place.trireme, "job-run", place.folder}; }
+CommandWords runner_words(const JobPlace& place) { return {place.trireme, "job-run", place.folder}; }
 
-Words sbatch_words(const JobDescription& job, const JobPlace& place, const Words& variables) {
-  Words words = {"sbatch", "--parsable", "--requeue", "--open-mode=append"};
+CommandWords sbatch_words(const JobDescription& job, const JobPlace& place, const CommandWords& variables) {
+  CommandWords words = {"sbatch", "--parsable", "--requeue", "--open-mode=append"};
   add(words, "job-name", job.name);
   add(words, "chdir", job.directory);
   add(words, "output", as_file_pattern(place.folder + "/runner.log"));
@@ -96,15 +96,15 @@ Words sbatch_words(const JobDescription& job, const JobPlace& place, const Words
   return words;
 }
 
-Words visible_variables(const JobDescription& job, const char* const* environment) {
+CommandWords visible_variables(const JobDescription& job, const char* const* environment) {
   constexpr std::string_view usual[] = {"HOME",           "PATH",   "USER",          "LOGNAME",   "SHELL",
                                         "LANG",           "LC_ALL", "LC_CTYPE",      "TZ",        "LD_LIBRARY_PATH",
                                         "XDG_STATE_HOME", "TMPDIR", "SSH_AUTH_SOCK", "KRB5CCNAME"};
   constexpr std::string_view families[] = {"OMP_",  "OMPI_", "PMIX_MCA_", "UCX_",
                                            "NCCL_", "CUDA_", "TRIREME_",  "SLURM_CONF"};
-  const Words named = job.variable_names();
+  const CommandWords named = job.variable_names();
   const auto values = job.variable_values();
-  Words out;
+  CommandWords out;
   for (; *environment != nullptr; ++environment) {
     const std::string_view entry = *environment;
     const std::string name(entry.substr(0, entry.find('=')));
@@ -119,7 +119,7 @@ Words visible_variables(const JobDescription& job, const char* const* environmen
   return out;
 }
 
-std::string preview(const JobDescription& job, const JobPlace& place, const Words& variables) {
+std::string preview(const JobDescription& job, const JobPlace& place, const CommandWords& variables) {
   const auto words = launch_words(job, place, 1);
   const std::string ranks = shell_quoted(launched_command(std::span(words).subspan(1)));
   const std::string folder = fmt::format("cd {}\n", shell_quoted({job.directory}));

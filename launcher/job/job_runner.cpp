@@ -19,8 +19,10 @@
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
+#include "launcher/job/hang_report.hpp"
 #include "launcher/job/job_agent.hpp"
 #include "launcher/job/job_database.hpp"
 #include "launcher/job/job_plan.hpp"
@@ -42,12 +44,6 @@ constexpr int seconds_between_looks = 5;
 constexpr int tries_to_record = 60;
 /// Ranks that were asked to save get a minute, and mpirun some seconds (supervise.cpp).
 constexpr double patience_seconds = 90;
-
-std::string host_name() {
-  char host[256] = {};
-  ::gethostname(host, sizeof host - 1);
-  return host;
-}
 
 std::string date_and_time() {
   const std::time_t now = std::time(nullptr);
@@ -296,7 +292,14 @@ class JobRunner {
       state_.code = next.code;
       return finish(JobPhase::failed, next.reason);
     }
+    // No start in this place can go on: one of its hosts is gone, and Slurm gives another instead of it.
+    if (at_slurm() && lost_a_host()) return requeue(fmt::format("a host was lost: {}", saved));
     return pause(next);
+  }
+
+  bool lost_a_host() const {
+    const auto verdict = read_verdict(fmt::format("{}/start-{}", folder_.path(), state_.starts));
+    return verdict && verdict->kind == Verdict::Kind::lost;
   }
 
   bool pause(const Decision& next) {
@@ -320,12 +323,18 @@ class JobRunner {
     return finish(JobPhase::cancelled, asked_ == Ask::out_of_time ? fmt::format("its time limit, {}", when) : when);
   }
 
-  /// Slurm ends this start for its time or for another job; asked to, it starts the job again later. One that its user
-  /// cancelled there stays so.
+  /// Slurm ends this start for its time or for another job, or it has lost a host; asked to, it starts the job again
+  /// later. Where Slurm has ended it already, for a node that went down or without a warning, whether it starts again
+  /// is Slurm's to say: one that its user cancelled there does not.
   bool requeue(const std::string& saved) {
     const char* id = std::getenv("SLURM_JOB_ID");
     if (id == nullptr) return finish(JobPhase::cancelled, "a signal to its runner: " + saved);
-    if (!warned_ && ask_slurm(id).state != "RUNNING") return finish(JobPhase::cancelled, "Slurm ended it: " + saved);
+    const bool told_to_end = asked_ == Ask::moved && !warned_;
+    if (told_to_end && ask_slurm(id).state != "RUNNING") {
+      write_phase(JobPhase::requeued, "Slurm ended it: " + saved);
+      note(state_.reason);
+      return false;
+    }
     write_phase(JobPhase::requeued, saved);
     note("requeued: " + saved);
     try {

@@ -24,7 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A runner that was started a moment ago may not hold the lock yet.
-constexpr double start_seconds = 20;
+constexpr double fresh_seconds = 20;
 constexpr std::size_t steps_for_rate = 20;
 
 std::string local_time(double seconds) {
@@ -93,6 +93,9 @@ void look_at_slurm(JobView& view) {
   const SlurmView slurm = ask_slurm(view.slurm_id);
   if (!slurm.problem.empty()) {
     view.reason = "Slurm does not answer: " + slurm.problem;
+  } else if (slurm.state.empty() && view.state.phase == JobPhase::requeued) {
+    view.phase = to_text(JobPhase::cancelled);
+    view.reason += "; Slurm has not queued it again; trireme resume goes on";
   } else if (slurm.state.empty()) {
     view.phase = "lost";
     view.reason = "Slurm does not know the job any more (ended there, or forgotten); trireme resume goes on";
@@ -170,7 +173,7 @@ JobView look_at_job(const JobFolder& folder) {
   if (view.job.backend == Backend::hosts) look_at_queue(view, folder);
   if (view.job.backend == Backend::slurm) {
     look_at_slurm(view);
-  } else if (!runner && seconds_since_1970() > std::max(view.state.submitted, view.state.started) + start_seconds) {
+  } else if (!runner && seconds_since_1970() > std::max(view.state.submitted, view.state.started) + fresh_seconds) {
     view.phase = "lost";
     view.reason =
         "nobody runs it any more (killed, or its host went down), and a variable that it names is not set here, or its "

@@ -27,13 +27,17 @@ std::optional<RunProgress> read_progress(const std::string& run_folder);
 struct JobView {
   JobDescription job;
   JobState state;
-  std::string phase;   // of the state, or "waiting" (for Slurm or the queue), or "lost" where nobody runs it any more
+  std::string phase;   // of the state, or "waiting" (for Slurm or the queue), "lost" where nobody runs it any more, or
+                       // "cancelled" where Slurm ended it and has not queued it again
   std::string reason;  // why it waits or ended
   std::string place;   // who runs it, where that is known
   std::string slurm_id = {};
   std::string hosts = {};  // of a list, where the queue has placed it: "a, b"
   std::optional<RunProgress> progress = {};
   std::optional<double> effective = {};  // part of the time in which the run got on
+
+  /// Nobody runs it, and nobody will unless it is resumed.
+  bool is_abandoned() const { return phase == "lost" || phase == to_text(JobPhase::cancelled); }
 };
 
 JobView look_at_job(const JobFolder& folder);

@@ -23,6 +23,7 @@
 #include <optional>
 
 #include "core/base/error.hpp"
+#include "core/base/now.hpp"
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
 #include "launcher/job/frames.hpp"
@@ -123,9 +124,7 @@ class RankWrapper {
         shows_status_(terminal_columns(STDOUT_FILENO) > 0),
         sender_(static_cast<std::size_t>(settings.frame_bytes)) {
     end_.rank = rank_;
-    char host[256] = {};
-    ::gethostname(host, sizeof host - 1);
-    end_.host = host;
+    end_.host = host_name();
   }
 
   int run() {

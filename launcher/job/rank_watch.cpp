@@ -22,9 +22,9 @@
 namespace trireme {
 namespace {
 
-constexpr double patience_seconds = 1.5;
+constexpr double last_words_seconds = 1.5;
 
-std::string first_line(const std::string& path) {
+std::string first_line_of(const std::string& path) {
   std::ifstream file(path);
   std::string line;
   std::getline(file, line);
@@ -38,7 +38,7 @@ struct ProcessFacts {
 };
 
 ProcessFacts facts_of(const std::string& folder) {
-  const std::string line = first_line(folder + "/stat");
+  const std::string line = first_line_of(folder + "/stat");
   const std::size_t name_end = line.rfind(')');
   if (name_end == std::string::npos) return {};
   std::istringstream fields(line.substr(name_end + 1));
@@ -157,7 +157,7 @@ void RankWatch::ask_for_stacks(pid_t process) const {
   if (facts_of(fmt::format("/proc/{}", process)).state == 'T') ::kill(process, SIGCONT);
   const std::int64_t begin = monotonic_ns();
   while (page_->stacks.load(std::memory_order_acquire) < before + asked &&
-         seconds(begin, monotonic_ns()) < patience_seconds)
+         seconds(begin, monotonic_ns()) < last_words_seconds)
     ::usleep(2000);
 }
 
@@ -176,9 +176,9 @@ Json RankWatch::threads(pid_t process, const std::string& stacks) const {
   for (const pid_t thread : threads_of(process)) {
     const std::string folder = fmt::format("/proc/{}/task/{}", process, thread);
     Json one{{"thread", thread},
-             {"name", first_line(folder + "/comm")},
+             {"name", first_line_of(folder + "/comm")},
              {"state", std::string(1, facts_of(folder).state)},
-             {"kernel", first_line(folder + "/wchan")}};
+             {"kernel", first_line_of(folder + "/wchan")}};
     const auto known = frames.find(thread);
     one["stack"] = known == frames.end() ? std::vector<std::string>{} : known->second;
     out.push_back(std::move(one));

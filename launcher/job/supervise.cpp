@@ -20,6 +20,7 @@
 #include <optional>
 
 #include "core/base/error.hpp"
+#include "core/base/now.hpp"
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
 #include "launcher/job/frames.hpp"
@@ -31,7 +32,7 @@ namespace trireme {
 namespace {
 
 /// mpirun cleans up in a few seconds or not at all.
-constexpr double patience_seconds = 15;
+constexpr double end_patience_seconds = 15;
 /// mpirun's own words wait this long, so that the root cause can be named before them.
 constexpr double hold_seconds = 5;
 /// After a verdict: for the ranks' calls and stacks, and then for mpirun, which may wait for a host that is gone.
@@ -40,26 +41,18 @@ constexpr double verdict_patience_seconds = 2.5;
 /// `timeout` and some schedulers send a signal to the process and to its group: two at once are one request.
 constexpr double same_request_seconds = 0.5;
 
-std::string own_host() {
-  char host[256] = {};
-  ::gethostname(host, sizeof host - 1);
-  return host;
-}
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 class Supervisor {
  public:
   explicit Supervisor(const JobSettings& settings)
       : settings_(settings),
         output_({.ranks = settings.ranks, .terminal_columns = settings.terminal_columns}),
-        watchdog_({.ranks = settings.ranks, .own_host = own_host(), .limits = settings.limits}) {}
+        watchdog_({.ranks = settings.ranks, .own_host = host_name(), .limits = settings.limits}) {}
 
   int run() {
     prepare_folder();
     const int signals = open_signals();
     Child child({.command = settings_.command, .group = ChildGroup::own, .death_signal = SIGTERM});
-    started_ = now();
+    started_ = steady_seconds();
     while (child.poll_status() == -1) turn(child, signals);
     while (take(child.output(), splitters_[0]) > 0) continue;
     while (take(child.error(), splitters_[1]) > 0) continue;
@@ -108,7 +101,7 @@ class Supervisor {
   }
 
   void check_clock(Child& child) {
-    const double time = now();
+    const double time = steady_seconds();
     if (settings_.timeout_seconds > 0 && stop_ == Stop::none && time > started_ + settings_.timeout_seconds) {
       timed_out_ = true;
       ask(child);
@@ -117,7 +110,7 @@ class Supervisor {
       output_.say(fmt::format("trireme launch: the ranks did not end within {} s (--grace)", settings_.grace_seconds));
       order(child);
     }
-    const double patience = hang_ ? verdict_patience_seconds : patience_seconds;
+    const double patience = hang_ ? verdict_patience_seconds : end_patience_seconds;
     if (stop_ == Stop::ordered && time > stop_since_ + patience) ::kill(-child.id(), SIGKILL);
     watch(child);
     while (!held_.empty() && time > held_.front().time + hold_seconds) {
@@ -129,17 +122,17 @@ class Supervisor {
   /// Names who hangs at once; ends the job when the ranks' reports are there, or will not come.
   void watch(Child& child) {
     if (!hang_) {
-      const auto verdict = stop_ == Stop::ordered ? std::nullopt : watchdog_.judge(now());
+      const auto verdict = stop_ == Stop::ordered ? std::nullopt : watchdog_.judge(steady_seconds());
       if (!verdict) return;
       output_.say("trireme launch: root cause: " + verdict->text);
       hang_.emplace(*verdict);
-      verdict_at_ = now();
+      verdict_at_ = steady_seconds();
       ::kill(child.id(), SIGALRM);
     }
     const bool gathered = hang_->reports() + static_cast<int>(output_.ends().size()) >= settings_.ranks;
     // A host that is gone sends nothing; the others need no second.
     const double most = hang_->verdict().kind == Verdict::Kind::lost ? 1 : report_seconds;
-    if (stop_ == Stop::ordered || (!gathered && now() < verdict_at_ + most)) return;
+    if (stop_ == Stop::ordered || (!gathered && steady_seconds() < verdict_at_ + most)) return;
     order(child);
   }
 
@@ -159,7 +152,7 @@ class Supervisor {
 
   void enter(Stop stop) {
     stop_ = stop;
-    stop_since_ = now();
+    stop_since_ = steady_seconds();
   }
 
   void on_signal(Child& child, int signal) {
@@ -168,7 +161,7 @@ class Supervisor {
       ::kill(child.id(), signal);
       return;
     }
-    const double time = now();
+    const double time = steady_seconds();
     if (time < last_request_ + same_request_seconds) return;
     last_request_ = time;
     if (stopped_by_ == 0) stopped_by_ = signal;
@@ -195,12 +188,12 @@ class Supervisor {
   void on_line(const std::string& line) {
     if (const auto frame = decode(line)) return take_frame(*frame);
     mpirun_words_ += line + "\n";
-    held_.push_back({now(), line});
+    held_.push_back({steady_seconds(), line});
   }
 
   void take_frame(const Frame& frame) {
     if (frame.kind == FrameKind::watch) {
-      if (const auto sample = sample_from_text(frame.text)) watchdog_.heard(frame.rank, *sample, now());
+      if (const auto sample = sample_from_text(frame.text)) watchdog_.heard(frame.rank, *sample, steady_seconds());
     } else if (frame.kind == FrameKind::report || frame.kind == FrameKind::report_part) {
       if (!hang_) return;
       frame.kind == FrameKind::report ? hang_->whole(frame.rank, frame.text) : hang_->part(frame.rank, frame.text);

@@ -9,13 +9,12 @@
 #include "comm/parallel/pieces.hpp"
 #include "core/base/checked.hpp"
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/base/profile.hpp"
 #include "core/device/pinned.hpp"
 
 namespace trireme {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// What a rank's work came to, as the others are told: 'y' and a text, or 'n' and what went wrong.
 std::string answer_of(const std::function<std::string()>& work) {
@@ -131,7 +130,7 @@ std::optional<SaveReport> Checkpointer::begin(CheckpointManifest head, const std
   require(!busy(), "a checkpoint was begun while the one of step {} is being written", head_.step);
   const ProfileSpan span("checkpoint", ProfileSpan::Kind::phase);
   ranks_->log().set_phase("checkpoint");
-  began_ = now();
+  began_ = steady_seconds();
   report_ = {};
   report_.step = head.step;
   head_ = std::move(head);
@@ -145,30 +144,30 @@ std::optional<SaveReport> Checkpointer::begin(CheckpointManifest head, const std
   });
   phase_ = Phase::writing;
   if (settings_.writing == Writing::at_once) return wait();
-  report_.stalled_seconds += now() - began_;
+  report_.stalled_seconds += steady_seconds() - began_;
   return std::nullopt;
 }
 
 std::optional<SaveReport> Checkpointer::poll() {
   if (!busy()) return std::nullopt;
   const double mine[] = {worker_ == nullptr || worker_->done() ? 1.0 : 0.0};
-  const double started = now();
+  const double started = steady_seconds();
   if (ranks_->all_reduce_values(mine)[0] < ranks_->size()) return std::nullopt;
   std::optional<SaveReport> report = advance();
   if (report) {
-    report->stalled_seconds += now() - started;
+    report->stalled_seconds += steady_seconds() - started;
   } else {
-    report_.stalled_seconds += now() - started;
+    report_.stalled_seconds += steady_seconds() - started;
   }
   return report;
 }
 
 std::optional<SaveReport> Checkpointer::wait() {
-  const double started = now();
+  const double started = steady_seconds();
   if (busy()) ranks_->log().set_phase("checkpoint");
   std::optional<SaveReport> report;
   while (busy() && !report) report = advance();
-  if (report) report->stalled_seconds += now() - started;
+  if (report) report->stalled_seconds += steady_seconds() - started;
   return report;
 }
 
@@ -220,7 +219,7 @@ SaveReport Checkpointer::end(std::string error) {
   if (!error.empty() && leads()) store_.abandon(head_.step);
   phase_ = Phase::idle;
   report_.error = std::move(error);
-  report_.seconds = now() - began_;
+  report_.seconds = steady_seconds() - began_;
   return report_;
 }
 

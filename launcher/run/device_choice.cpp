@@ -19,13 +19,13 @@ using Sharing = DeviceRequest::Sharing;
 constexpr char separator = '\n';
 
 /// A rank's place among those of its host that see the same GPUs.
-struct Place {
+struct DevicePlace {
   int turn = 0, rivals = 0;
 };
 
-std::vector<Place> places_of(const std::vector<RankView>& ranks) {
+std::vector<DevicePlace> places_of(const std::vector<RankView>& ranks) {
   std::map<std::pair<std::string, std::vector<std::string>>, int> seen;
-  std::vector<Place> out;
+  std::vector<DevicePlace> out;
   for (const RankView& one : ranks) out.push_back({.turn = seen[{one.host, one.gpus}]++});
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) out[rank].rivals = seen[{ranks[rank].host, ranks[rank].gpus}];
   return out;
@@ -63,7 +63,7 @@ void check_apart(const std::vector<RankView>& ranks, const std::vector<Device>& 
 }
 
 DeviceChoice all_on_gpus(const DeviceRequest& request, const std::vector<RankView>& ranks,
-                         const std::vector<Place>& places) {
+                         const std::vector<DevicePlace>& places) {
   DeviceChoice out;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
     const int gpus = narrow<int>(ranks[rank].gpus.size());
@@ -116,7 +116,7 @@ RankView RankView::from_text(const std::string& text) {
 
 DeviceChoice choose_devices(const DeviceRequest& request, const std::vector<RankView>& ranks) {
   if (request.kind == Kind::cpu) return all_on_cpu(ranks.size(), "");
-  const std::vector<Place> places = places_of(ranks);
+  const std::vector<DevicePlace> places = places_of(ranks);
   std::string first_short;
   std::size_t with = ranks.size(), shorts = 0;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {

@@ -51,7 +51,7 @@ class BucketTable {
   std::vector<std::size_t> below_;  // for each slot: positive edges below its lowest value
 };
 
-const BucketTable& table() {
+const BucketTable& bucket_table() {
   static const BucketTable the_table;
   return the_table;
 }
@@ -60,11 +60,11 @@ const BucketTable& table() {
 
 Histogram::Histogram() : counts_(edges().size(), 0) {}
 
-const std::vector<double>& Histogram::edges() { return table().edges(); }
+const std::vector<double>& Histogram::edges() { return bucket_table().edges(); }
 
 template <class T>
 void Histogram::add_values(std::span<const T> values, double scale) {
-  const BucketTable& buckets = table();
+  const BucketTable& buckets = bucket_table();
   for (const T element : values) {
     const double value = scale * static_cast<double>(element);
     if (!std::isfinite(value)) {

@@ -17,6 +17,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/io/file.hpp"
 #include "launcher/run/prometheus.hpp"
 
@@ -40,8 +41,6 @@ std::unique_ptr<PrometheusFile> open_prometheus(const MetricsSettings& settings)
                          .elapsed_before = settings.elapsed_before,
                          .resumes = resumes});
 }
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
@@ -73,13 +72,13 @@ void MetricsWriter::record(const std::string& json) {
   } else {
     ++lost_;
   }
-  if (failing_ && now() < next_try_) return;
+  if (failing_ && steady_seconds() < next_try_) return;
   try {
     write_waiting();
   } catch (const Error& error) {
-    next_try_ = now() + seconds_between_tries;
-    if (now() < next_warning_) return;
-    next_warning_ = now() + seconds_between_warnings;
+    next_try_ = steady_seconds() + seconds_between_tries;
+    if (steady_seconds() < next_warning_) return;
+    next_warning_ = steady_seconds() + seconds_between_warnings;
     warn(error.what());
   }
 }

@@ -19,7 +19,7 @@ namespace trireme {
 namespace {
 
 /// JSON has no words for these; a text keeps the line valid and the fact visible.
-Json number(double value) {
+Json finite_number(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
   return value;
@@ -100,16 +100,16 @@ std::string to_json_line(const StepRecord& one) {
   Json json{{"kind", "step"},
             {"step", one.step},
             {"epoch", one.epoch},
-            {"loss", number(one.loss)},
-            {"samples_per_second", number(one.samples_per_second)},
-            {"learning_rate", number(one.learning_rate)},
-            {"gradient_norm", number(one.gradient_norm)},
-            {"waiting_percent", number(one.waiting_percent)},
-            {"communication_percent", number(one.communication_percent)},
-            {"elapsed_seconds", number(one.elapsed_seconds)}};
-  if (one.tokens_per_second) json["tokens_per_second"] = number(*one.tokens_per_second);
-  if (one.utilisation) json["utilisation"] = number(*one.utilisation);
-  if (one.loss_scale) json["loss_scale"] = number(*one.loss_scale);
+            {"loss", finite_number(one.loss)},
+            {"samples_per_second", finite_number(one.samples_per_second)},
+            {"learning_rate", finite_number(one.learning_rate)},
+            {"gradient_norm", finite_number(one.gradient_norm)},
+            {"waiting_percent", finite_number(one.waiting_percent)},
+            {"communication_percent", finite_number(one.communication_percent)},
+            {"elapsed_seconds", finite_number(one.elapsed_seconds)}};
+  if (one.tokens_per_second) json["tokens_per_second"] = finite_number(*one.tokens_per_second);
+  if (one.utilisation) json["utilisation"] = finite_number(*one.utilisation);
+  if (one.loss_scale) json["loss_scale"] = finite_number(*one.loss_scale);
   return json.dump();
 }
 
@@ -117,10 +117,10 @@ std::string to_json_line(const ValidationRecord& one) {
   Json json{{"kind", "validation"},
             {"step", one.step},
             {"epoch", one.epoch},
-            {"loss", number(one.loss)},
-            {"accuracy", number(one.accuracy)},
-            {"elapsed_seconds", number(one.elapsed_seconds)}};
-  if (one.perplexity) json["perplexity"] = number(*one.perplexity);
+            {"loss", finite_number(one.loss)},
+            {"accuracy", finite_number(one.accuracy)},
+            {"elapsed_seconds", finite_number(one.elapsed_seconds)}};
+  if (one.perplexity) json["perplexity"] = finite_number(*one.perplexity);
   return json.dump();
 }
 
@@ -132,7 +132,7 @@ std::string to_json_line(const EventRecord& one) {
 
 std::string to_json_line(const Summary& summary) {
   Json values = Json::object();
-  for (const auto& [name, value] : summary) values[name] = number(value);
+  for (const auto& [name, value] : summary) values[name] = finite_number(value);
   return Json{{"kind", "summary"}, {"values", values}}.dump();
 }
 
@@ -164,13 +164,14 @@ void trim_metrics(const std::string& path, std::int64_t last_step) {
   if (!file) fail(ExitCode::storage, "cannot open '{}' for reading: {}", path, std::strerror(errno));
   constexpr std::int64_t named = 5;
   std::size_t whole = 0;
-  std::int64_t number = 0, damaged = 0;
+  std::int64_t finite_number = 0, damaged = 0;
   bool gap = false;
   std::string later;
   for (std::string line; std::getline(file, line);) {
-    ++number;
+    ++finite_number;
     const Fate fate = file.eof() ? Fate::removed : fate_of(line, last_step);
-    if (fate == Fate::damaged && ++damaged <= named) log::warning("{}:{}: no metrics record; removed", path, number);
+    if (fate == Fate::damaged && ++damaged <= named)
+      log::warning("{}:{}: no metrics record; removed", path, finite_number);
     gap = gap || fate != Fate::kept;
     if (!gap) whole += line.size() + 1;
     if (gap && fate == Fate::kept) later += line + "\n";

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 
 namespace trireme {
 namespace {
@@ -44,15 +45,11 @@ constexpr Metric metrics[] = {
 
 constexpr double seconds_between_writes = 1;
 
-double steady_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 double unix_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-std::string number(double value) {
+std::string prometheus_number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
   return fmt::format("{}", value);
@@ -124,7 +121,7 @@ std::string PrometheusFile::text() const {
     const auto value = values_.find(name);
     if (!now && value == values_.end()) continue;
     out += fmt::format("# HELP {} {}\n# TYPE {} gauge\n{}{{run=\"{}\"}} {}\n", name, help, name, name,
-                       label(settings_.run), number(now ? unix_seconds() : value->second));
+                       label(settings_.run), prometheus_number(now ? unix_seconds() : value->second));
   }
   return out;
 }

@@ -6,20 +6,11 @@
 #include <set>
 
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "launcher/run/run_folder.hpp"
 
 namespace trireme {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-std::string utc_now() {
-  const std::time_t time = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&time, &parts);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
-}
 
 std::string name_of_data(const Trainer& trainer) {
   return fmt::format("{}, {} samples", trainer.training_data().fingerprint(), trainer.training_data().count());
@@ -34,7 +25,7 @@ bool only_carries_out(const std::string& group) {
 }  // namespace
 
 RunCheckpoints::RunCheckpoints(Session& session, const OptionSet& options, const CheckpointOptions& wanted)
-    : session_(session), options_(options), wanted_(wanted), started_(now()) {
+    : session_(session), options_(options), wanted_(wanted), started_(steady_seconds()) {
   wanted.interval();
   wanted.time_limit();  // mistakes are said before the data is read
   signals_.emplace();
@@ -151,7 +142,7 @@ void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, Metr
   trainer_ = &trainer;
   run_folder_ = run_folder;
   metrics_ = metrics;
-  last_step_at_ = now();
+  last_step_at_ = steady_seconds();
   std::int64_t bytes = 0;
   for (const NamedTensor& one : trainer.tensors()) bytes += static_cast<std::int64_t>(one.tensor.bytes());
   clock_ = std::make_unique<SaveClock>(
@@ -176,18 +167,18 @@ void RunCheckpoints::start(Trainer& trainer, const std::string& run_folder, Metr
 
 Wishes RunCheckpoints::wishes_to_leave() const {
   return {.stop = signals_ && stop_signal() != 0 ? 1.0 : 0.0,
-          .time = session_.leads() && clock_->out_of_time(now()) ? 1.0 : 0.0};
+          .time = session_.leads() && clock_->out_of_time(steady_seconds()) ? 1.0 : 0.0};
 }
 
 Wishes RunCheckpoints::wishes(std::int64_t step) {
   Wishes out = wishes_to_leave();
   if (!session_.leads()) return out;
-  if (!checkpointer_ || !clock_->due(step, now())) return out;
+  if (!checkpointer_ || !clock_->due(step, steady_seconds())) return out;
   if (!checkpointer_->busy()) {
     out.save = 1;
   } else {
     log::warning("no checkpoint of step {}: the one before is still being written; save less often", step);
-    clock_->began(now());
+    clock_->began(steady_seconds());
   }
   return out;
 }
@@ -209,7 +200,7 @@ CheckpointManifest RunCheckpoints::head() const {
 }
 
 void RunCheckpoints::save() {
-  clock_->began(now());
+  clock_->began(steady_seconds());
   hear(checkpointer_->begin(head(), trainer_->tensors()));
 }
 
@@ -269,13 +260,13 @@ void RunCheckpoints::save_and_leave(const Wishes& wishes) {
 }
 
 void RunCheckpoints::after_step(const Wishes& wishes) {
-  const double time = now();
+  const double time = steady_seconds();
   clock_->stepped(time - last_step_at_);
   if (checkpointer_ && checkpointer_->busy()) hear(checkpointer_->poll());
   const bool last = trainer_->steps_done() == trainer_->total_steps() && !trainer_->state().validation_due;
   if (!last && (wishes.stop > 0 || wishes.time > 0)) save_and_leave(wishes);
   if (!last && wishes.save > 0 && !checkpointer_->busy()) save();
-  last_step_at_ = now();
+  last_step_at_ = steady_seconds();
 }
 
 void RunCheckpoints::finish() {

@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string date_and_time() {
+std::string folder_stamp() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
   ::localtime_r(&now, &parts);
@@ -47,29 +47,29 @@ void make_folder(const std::string& path) {
   fail(ExitCode::storage, "cannot make the folder '{}': {}", path, std::strerror(error));
 }
 
-void make_folders(const fs::path& path) {
+void make_run_folders(const fs::path& path) {
   std::error_code ignored;
   if (path.empty() || fs::is_directory(path, ignored)) return;
-  make_folders(path.parent_path());
+  make_run_folders(path.parent_path());
   make_folder(path.string());
 }
 
 std::string make_named_folder(const RunFolderSettings& settings) {
   if (!settings.path.empty()) {
-    make_folders(settings.path);
+    make_run_folders(settings.path);
     return settings.path;
   }
   if (settings.name.find('/') != std::string::npos || settings.name == "." || settings.name == "..") {
     fail(ExitCode::usage, "'{}' is no name of a run: it would leave '{}'; give a path by --run-dir instead",
          settings.name, settings.parent);
   }
-  make_folders(settings.parent);
+  make_run_folders(settings.parent);
   if (!settings.name.empty()) {
     make_folder(settings.parent + "/" + settings.name);
     return settings.parent + "/" + settings.name;
   }
   // Two runs started in the same second both get a folder of their own.
-  const std::string stem = settings.parent + "/" + date_and_time();
+  const std::string stem = settings.parent + "/" + folder_stamp();
   std::string path = stem;
   for (int copy = 2; ::mkdir(path.c_str(), 0700) != 0; ++copy) {
     if (errno != EEXIST) fail(ExitCode::storage, "cannot make the folder '{}': {}", path, std::strerror(errno));

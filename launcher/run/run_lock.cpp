@@ -14,6 +14,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/io/json.hpp"
 
 namespace trireme {
@@ -30,20 +31,6 @@ struct flock whole_file() {
 
 /// What file systems without locks answer (NFS without its lock service, Lustre mounted without -o flock).
 bool has_no_locks(int error) { return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL; }
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char text[32];
-  return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts));
-}
-
-std::string host_name() {
-  char host[256] = {};
-  ::gethostname(host, sizeof host - 1);
-  return host;
-}
 
 std::string user_name() {
   for (const char* variable : {"USER", "LOGNAME"}) {

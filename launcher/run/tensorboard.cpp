@@ -13,6 +13,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/io/file.hpp"
 #include "launcher/run/event_file.hpp"
 
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::system_clock;
 
 template <class T>
-void append_raw(std::string& out, T value) {
+void append_bytes_of(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
@@ -37,12 +38,12 @@ class Message {
   }
   Message& real(int field, double value) {
     key(field, 1);
-    append_raw(text_, value);
+    append_bytes_of(text_, value);
     return *this;
   }
   Message& real32(int field, double value) {
     key(field, 5);
-    append_raw(text_, static_cast<float>(value));
+    append_bytes_of(text_, static_cast<float>(value));
     return *this;
   }
   Message& bytes(int field, std::string_view value) {
@@ -74,11 +75,6 @@ Message event_at(std::int64_t step) {
 
 void add_scalar(Message& summary, std::string_view tag, double value) {
   summary.bytes(1, Message().bytes(1, tag).real32(2, value).text());
-}
-
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 && name[0] != '\0' ? name : "localhost";
 }
 
 /// TensorBoard reads the files of a folder in the order of their names. So ours comes last even where the clock of this

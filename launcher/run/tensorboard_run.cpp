@@ -88,7 +88,7 @@ struct Strip {
 };
 
 /// Markdown and HTML see no signs of theirs in it.
-std::string escaped(const std::string& text) {
+std::string escaped_cell(const std::string& text) {
   std::string out;
   for (const char c : text) {
     if (c == '<') {
@@ -158,10 +158,11 @@ std::string options_table(const std::vector<ResolvedOption>& options) {
   for (const ResolvedOption& option : options) {
     if (out.empty() || option.group != group) {
       out += fmt::format("{}### {}\n\n| option | value | from |\n|---|---|---|\n", out.empty() ? "" : "\n",
-                         escaped(option.group));
+                         escaped_cell(option.group));
       group = option.group;
     }
-    out += fmt::format("| {} | {} | {} |\n", escaped(option.name), escaped(option.value), escaped(option.origin));
+    out += fmt::format("| {} | {} | {} |\n", escaped_cell(option.name), escaped_cell(option.value),
+                       escaped_cell(option.origin));
   }
   return out;
 }

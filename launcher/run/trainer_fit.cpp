@@ -2,20 +2,17 @@
 #include <chrono>
 
 #include "core/base/log.hpp"
+#include "core/base/now.hpp"
 #include "core/base/profile.hpp"
 #include "launcher/run/peak_flops.hpp"
 #include "launcher/run/trainer.hpp"
 
 namespace trireme {
-namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-}  // namespace
+namespace {}  // namespace
 
 /// What has to be remembered between two reports.
 struct Trainer::Progress {
-  double started = now(), last_time = now(), last_waited = 0, exposed = 0;
+  double started = steady_seconds(), last_time = steady_seconds(), last_waited = 0, exposed = 0;
   std::int64_t last_step = 0;
 };
 
@@ -54,7 +51,7 @@ bool Trainer::validates_now(std::int64_t epoch_before) const {
 void Trainer::report(Progress& progress) {
   progress.exposed += parallel_->timing().exposed_seconds;
   if (!hooks_.metrics || !report_due()) return;
-  const double time = now(), waited = loader_->waited_seconds(), passed = time - progress.last_time;
+  const double time = steady_seconds(), waited = loader_->waited_seconds(), passed = time - progress.last_time;
   const auto done = static_cast<double>(counts_.steps - progress.last_step);
   StepRecord record{.step = counts_.steps,
                     .epoch = epoch(),
@@ -89,7 +86,7 @@ void Trainer::show_sample() {
 }
 
 void Trainer::validate(Progress& progress) {
-  const double paused = now();
+  const double paused = steady_seconds();
   const std::optional<Task::Evaluation> found = evaluate_unless_stopped(data_.validation);
   if (!found) return;
   const Task::Evaluation& result = *found;
@@ -101,12 +98,12 @@ void Trainer::validate(Progress& progress) {
                                 .loss = result.loss,
                                 .accuracy = result.accuracy,
                                 .perplexity = result.perplexity,
-                                .elapsed_seconds = now() - progress.started};
+                                .elapsed_seconds = steady_seconds() - progress.started};
   if (hooks_.metrics) hooks_.metrics->validation(record);
   if (hooks_.board) hooks_.board->validation(record);
   show_sample();
   judge(result.loss);
-  progress.last_time += now() - paused;  // rates are those of training
+  progress.last_time += steady_seconds() - paused;  // rates are those of training
 }
 
 void Trainer::fit(const Hooks& hooks) {
@@ -129,16 +126,16 @@ void Trainer::fit(const Hooks& hooks) {
   }
   while (counts_.steps < total_) {
     const std::int64_t epoch_before = epoch();
-    const double started = now();
+    const double started = steady_seconds();
     Wishes wishes = take_step();
     counts_.validation_due = validates_now(epoch_before);
     if (report_due() || counts_.validation_due || wishes.any()) settle();
-    counts_.training_seconds += now() - started;
+    counts_.training_seconds += steady_seconds() - started;
     report(progress);
     if (counts_.validation_due) validate(progress);
     if (counts_.validation_due) wishes = cut_off_;
     // Last: a checkpoint of this step means that all its records are written.
-    counts_.elapsed_seconds = elapsed_before + now() - progress.started;
+    counts_.elapsed_seconds = elapsed_before + steady_seconds() - progress.started;
     if (hooks_.after_step) hooks_.after_step(wishes);
   }
   if (total_ <= 40) watch_profile();

@@ -29,10 +29,10 @@ class GpuCommunicatorTest : public test::CollectiveTest {
   }
 };
 
-const std::vector<std::int64_t> counts{0, 1, 7, 1000, 4097, 100003};
+const std::vector<std::int64_t> gpu_counts{0, 1, 7, 1000, 4097, 100003};
 const std::vector<DType> added(test::all_types.begin(), test::all_types.end() - 1);  // all but u16
 
-TEST_P(GpuCommunicatorTest, AllReduceOfEveryTypeSizeAndOperation) { check_all_reduce({added, counts}); }
+TEST_P(GpuCommunicatorTest, AllReduceOfEveryTypeSizeAndOperation) { check_all_reduce({added, gpu_counts}); }
 
 /// 256 + 1 + 1 is 256 where every step is rounded to bf16, and 258 in f32.
 TEST_P(GpuCommunicatorTest, SumsOfBf16AreRoundedOnce) {
@@ -49,9 +49,9 @@ TEST_P(GpuCommunicatorTest, SumsOfBf16AreRoundedOnce) {
   EXPECT_EQ(wrong(total, rank_ == size_ - 1 ? std::function<float(std::int64_t)>(want) : mine), 0);
 }
 
-TEST_P(GpuCommunicatorTest, GathersScattersAndBroadcasts) { check_gathers({test::all_types, counts}); }
+TEST_P(GpuCommunicatorTest, GathersScattersAndBroadcasts) { check_gathers({test::all_types, gpu_counts}); }
 
-TEST_P(GpuCommunicatorTest, ReduceScatterReduceAndAllToAll) { check_reduce_scatter({added, counts}); }
+TEST_P(GpuCommunicatorTest, ReduceScatterReduceAndAllToAll) { check_reduce_scatter({added, gpu_counts}); }
 
 TEST_P(GpuCommunicatorTest, APieceMayBeGatheredWhereItLies) {
   const std::int64_t n = 3000;

@@ -9,6 +9,7 @@
 
 #include "tests/support/devices.hpp"
 #include "tests/support/gradient_check.hpp"
+#include "tests/support/messages.hpp"
 #include "tests/support/thread_peers.hpp"
 
 namespace trireme {
@@ -155,15 +156,6 @@ TEST(BatchNorm, GhostGroupsDoNotDependOnTheParts) {
   const Batch batch = draw_batch({12, 3, 5, 7});
   EXPECT_EQ(expect_parts_agree(batch, {6, 6}, {.statistics = ops::GhostGroups{2}}), 1) << "running statistics only";
   expect_parts_agree(batch, {3, 3, 6}, {.statistics = ops::GhostGroups{3}, .activation = ops::Activation::relu});
-}
-
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(BatchNorm, GhostGroupsMustBeWhole) {

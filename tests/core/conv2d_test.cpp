@@ -21,7 +21,7 @@ GradientCase conv(const char* variant, std::vector<Shape> shapes, const ops::Con
           }};
 }
 
-const std::vector<GradientCase> cases{
+const std::vector<GradientCase> conv_cases{
     conv("", {{2, 5, 4, 3}, {4, 3, 3, 3}, {4}}),
     conv("padded", {{2, 5, 4, 3}, {4, 3, 3, 3}, {4}}, {.padding = {1, 1}}),
     conv("strided", {{2, 7, 6, 2}, {3, 3, 2, 2}, {3}}, {.stride = {2, 3}, .padding = {1, 0}}),
@@ -41,7 +41,7 @@ const std::vector<GradientCase> cases{
     conv("gelu", {{1, 4, 4, 2}, {2, 3, 3, 2}, {2}}, {.activation = ops::Activation::gelu}),
     conv("many_channels", {{1, 3, 3, 19}, {17, 2, 2, 19}, {17}}),
 };
-const GradientCases rows(cases);
+const GradientCases conv_rows(conv_cases);
 
 GradientCase by_reference(const GradientCase& row, const ops::Conv2dOptions& options) {
   ops::Conv2dOptions plain = options;

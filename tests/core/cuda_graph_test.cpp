@@ -34,7 +34,7 @@ TRIREME_FOR_EACH_DEVICE(StreamOrder);
 
 constexpr std::int64_t many = 1 << 18;
 
-std::string message_of(const std::function<void()>& action) {
+std::string error_of(const std::function<void()>& action) {
   try {
     action();
   } catch (const Error& error) {
@@ -43,7 +43,7 @@ std::string message_of(const std::function<void()>& action) {
   return {};
 }
 
-bool all_are(const std::vector<float>& values, float wanted) {
+bool all_equal(const std::vector<float>& values, float wanted) {
   return !values.empty() && std::all_of(values.begin(), values.end(), [&](float v) { return v == wanted; });
 }
 
@@ -57,8 +57,8 @@ TEST_P(StreamOrder, CopiesAndZerosTakeTheirTurn) {
   out.copy_from(there, stream);
   there.fill_zero(stream);
   stream.synchronize();
-  EXPECT_TRUE(all_are({out.span<float>().begin(), out.span<float>().end()}, 4));
-  EXPECT_TRUE(all_are(there.to_vector<float>(), 0));
+  EXPECT_TRUE(all_equal({out.span<float>().begin(), out.span<float>().end()}, 4));
+  EXPECT_TRUE(all_equal(there.to_vector<float>(), 0));
 }
 
 TEST_P(StreamOrder, StagedMemoryIsOfTheHostAndOfAnySize) {
@@ -93,8 +93,8 @@ TEST_P(StreamOrder, KernelsFindTheStepsNumbersOnTheirDevice) {
 TEST(CudaGraph, IsOfGpusAlone) {
   const Stream stream;
   CudaGraph graph;
-  EXPECT_NE(message_of([&] { graph.record(stream, [] {}); }).find("on cpu"), std::string::npos);
-  EXPECT_NE(message_of([&] { graph.launch(stream); }).find("not recorded"), std::string::npos);
+  EXPECT_NE(error_of([&] { graph.record(stream, [] {}); }).find("on cpu"), std::string::npos);
+  EXPECT_NE(error_of([&] { graph.launch(stream); }).find("not recorded"), std::string::npos);
 }
 
 class CudaRecorded : public testing::Test {
@@ -119,16 +119,16 @@ TEST_F(CudaRecorded, WorkRunsWhenItIsLaunchedAndOnlyThen) {
     scale(stream, y, 2);
   });
   stream.synchronize();
-  EXPECT_TRUE(all_are(y.to_vector<float>(), 1));
+  EXPECT_TRUE(all_equal(y.to_vector<float>(), 1));
   for (int k = 0; k < 3; ++k) graph.launch(stream);
-  EXPECT_TRUE(all_are(y.to_vector<float>(), 64)) << "a blocking copy waits for launched graphs";
+  EXPECT_TRUE(all_equal(y.to_vector<float>(), 64)) << "a blocking copy waits for launched graphs";
   graph.record(stream, [&] {
     scale(stream, y, 0.5F);
     scale(stream, y, 1);
   });
   EXPECT_EQ(graph.built(), 1) << "the same sequence takes new arguments";
   graph.launch(stream);
-  EXPECT_TRUE(all_are(y.to_vector<float>(), 32));
+  EXPECT_TRUE(all_equal(y.to_vector<float>(), 32));
 }
 
 TEST_F(CudaRecorded, StreamsJoinThroughEvents) {
@@ -142,8 +142,8 @@ TEST_F(CudaRecorded, StreamsJoinThroughEvents) {
     stream.wait(other.record());
   });
   graph.launch(stream);
-  EXPECT_TRUE(all_are(y.to_vector<float>(), 3));
-  EXPECT_TRUE(all_are(z.to_vector<float>(), 5));
+  EXPECT_TRUE(all_equal(y.to_vector<float>(), 3));
+  EXPECT_TRUE(all_equal(z.to_vector<float>(), 5));
 }
 
 TEST_F(CudaRecorded, MemoryIsRefusedByNameAndTheRecordingSurvivesIt) {
@@ -152,16 +152,16 @@ TEST_F(CudaRecorded, MemoryIsRefusedByNameAndTheRecordingSurvivesIt) {
   const Tensor y = filled(1);
   CudaGraph graph;
   const auto allocating = [&] { graph.record(stream, [&] { memory.allocate(1 << 20); }); };
-  EXPECT_NE(message_of(allocating).find("while this thread records a CUDA graph"), std::string::npos);
+  EXPECT_NE(error_of(allocating).find("while this thread records a CUDA graph"), std::string::npos);
   const auto copying = [&] { graph.record(stream, [&] { y.to_vector<float>(); }); };
-  EXPECT_NE(message_of(copying).find("while this thread records a CUDA graph"), std::string::npos);
+  EXPECT_NE(error_of(copying).find("while this thread records a CUDA graph"), std::string::npos);
   memory.allocate(1 << 20);  // now the allocator holds such a block
   graph.record(stream, [&] {
     memory.allocate(1 << 20);
     scale(stream, y, 2);
   });
   graph.launch(stream);
-  EXPECT_TRUE(all_are(y.to_vector<float>(), 2));
+  EXPECT_TRUE(all_equal(y.to_vector<float>(), 2));
 }
 
 TEST_F(CudaRecorded, OtherThreadsGoOnWhileOneRecords) {
@@ -172,13 +172,13 @@ TEST_F(CudaRecorded, OtherThreadsGoOnWhileOneRecords) {
     scale(stream, y, 2);
     std::thread([] {
       Tensor x = filled(4);
-      EXPECT_TRUE(all_are(x.clone().to_vector<float>(), 4));
+      EXPECT_TRUE(all_equal(x.clone().to_vector<float>(), 4));
       x = Tensor();
     }).join();
     scale(stream, y, 2);
   });
   graph.launch(stream);
-  EXPECT_TRUE(all_are(y.to_vector<float>(), 4));
+  EXPECT_TRUE(all_equal(y.to_vector<float>(), 4));
 }
 
 TEST(StepMemory, KeptBlocksGoBeforeTheSystemsRefusalIsFinal) {
@@ -187,7 +187,7 @@ TEST(StepMemory, KeptBlocksGoBeforeTheSystemsRefusalIsFinal) {
   const auto live = memory.allocate(4096);
   memory.allocate(1 << 20);  // given back at once: kept
   EXPECT_GT(memory.bytes_reserved(), memory.bytes_in_use());
-  const std::string text = message_of([&] { memory.allocate(std::size_t{1} << 60); });
+  const std::string text = error_of([&] { memory.allocate(std::size_t{1} << 60); });
   for (const char* part : {"1152921504606846976 bytes", "in use on cpu: 4096 bytes", "4096 bytes  block 3"})
     EXPECT_NE(text.find(part), std::string::npos) << text;
   EXPECT_EQ(memory.bytes_reserved(), memory.bytes_in_use());

@@ -102,11 +102,11 @@ TEST_P(KernelsOnDevice, LayerNorm) {
 }
 
 /// What the gradients of one layer norm are in f64, and the statistics the forward pass kept.
-struct Gradients {
+struct KernelGradients {
   Values dx, dgain, dbias, mean, rstd;
 };
-Gradients gradients_of(const Values& x, const Values& gain, const Values& dy, const Size& size) {
-  Gradients out;
+KernelGradients gradients_of(const Values& x, const Values& gain, const Values& dy, const Size& size) {
+  KernelGradients out;
   out.dgain = out.dbias = Values(gain.size());
   const auto n = static_cast<double>(size.features);
   for (std::int64_t r = 0; r < size.rows; ++r) {
@@ -144,7 +144,7 @@ void KernelsOnDevice::layer_norm_gradients(const Size& size, double tolerance) c
   SCOPED_TRACE(describe(dtype_of<T>, size));
   const std::int64_t n = size.rows * size.features;
   const auto x = test::normal<T>(n, 1), gain = test::normal<T>(size.features, 2), dy = test::normal<T>(n, 4);
-  const Gradients wanted = gradients_of(test::as_double(x), test::as_double(gain), test::as_double(dy), size);
+  const KernelGradients wanted = gradients_of(test::as_double(x), test::as_double(gain), test::as_double(dy), size);
   const Tensor in = there(x), gains = there(gain), gradient = there(dy), dx = nothing<T>(n);
   const Tensor mean = there(std::vector<A>(wanted.mean.begin(), wanted.mean.end()));
   const Tensor rstd = there(std::vector<A>(wanted.rstd.begin(), wanted.rstd.end()));

@@ -14,20 +14,20 @@ using test::expect_near;
 using test::unset;
 using test::Values;
 
-constexpr std::int64_t rows = 10;
+constexpr std::int64_t token_rows = 10;
 
 class LanguageKernels : public testing::TestWithParam<test::LanesAndWidth> {
  protected:
   int lanes = GetParam().lanes;
   std::int64_t features = GetParam().features;
-  Values x = test::normal_values(rows * features, 1, 2), dy = test::normal_values(rows * features, 2);
-  Values gain = test::normal_values(features, 3), more = test::normal_values(rows * features, 4);
+  Values x = test::normal_values(token_rows * features, 1, 2), dy = test::normal_values(token_rows * features, 2);
+  Values gain = test::normal_values(features, 3), more = test::normal_values(token_rows * features, 4);
 
   std::size_t at(std::int64_t r, std::int64_t c) const { return static_cast<std::size_t>(r * features + c); }
   template <class F>
   Values table(F f) const {
     Values out;
-    for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t r = 0; r < token_rows; ++r)
       for (std::int64_t c = 0; c < features; ++c) out.push_back(f(r, c));
     return out;
   }
@@ -53,7 +53,8 @@ void LanguageKernels::check_embedding(double tolerance) const {
   // there
   const std::vector<std::int32_t> ids{3, 2, 0, 9, 2, 0, 10, 0}, places{1, 0, 1, 2, 3, 0, 2, 1};
   const auto tokens = static_cast<std::int64_t>(ids.size());
-  const kernels::TokenIndex id{ids.data(), 4, 0, rows}, place{places.data(), 4, 0, rows}, counted{nullptr, 4, 2, rows};
+  const kernels::TokenIndex id{ids.data(), 4, 0, token_rows}, place{places.data(), 4, 0, token_rows},
+      counted{nullptr, 4, 2, token_rows};
   EXPECT_EQ(counted.at(6), 4);
   const auto in = as<T>(x), positions = as<T>(more), gradient = as<T>(dy);
   auto y = unset<T>(tokens * features);
@@ -91,14 +92,14 @@ template <class T>
 void LanguageKernels::check_rms_norm(double tolerance) const {
   const auto in = as<T>(x), r = as<T>(more), g = as<T>(gain), gradient = as<T>(dy);
   using A = Accum<T>;
-  auto y = unset<T>(rows * features), sum = y, dx = as<T>(x);
-  auto rstd = unset<A>(rows), dgain = unset<A>(features);
+  auto y = unset<T>(token_rows * features), sum = y, dx = as<T>(x);
+  auto rstd = unset<A>(token_rows), dgain = unset<A>(features);
   test::run_rows(
-      lanes, rows,
+      lanes, token_rows,
       kernels::RmsNormForward<T>{in.data(), g.data(), y.data(), rstd.data(), features, A(1e-5), r.data(), sum.data()});
   const Values s = table([&](auto i, auto c) { return x[at(i, c)] + more[at(i, c)]; });
   Values scale, along;
-  for (std::int64_t i = 0; i < rows; ++i) {
+  for (std::int64_t i = 0; i < token_rows; ++i) {
     double squares = 0, dot = 0;
     for (std::int64_t c = 0; c < features; ++c) squares += s[at(i, c)] * s[at(i, c)] / static_cast<double>(features);
     scale.push_back(1 / std::sqrt(squares + 1e-5));
@@ -110,18 +111,18 @@ void LanguageKernels::check_rms_norm(double tolerance) const {
   expect_near(sum, s, tolerance, "sum");
   expect_near(y, table([&](auto i, auto c) { return s[at(i, c)] * scale[row(i)] * gain[row(c)]; }), tolerance, "norm");
   test::run_rows(
-      lanes, rows,
+      lanes, token_rows,
       kernels::RmsNormInputGradient<T>{sum.data(), g.data(), gradient.data(), rstd.data(), dx.data(), features, 1});
   expect_near(dx, table([&](auto i, auto c) {
                 return x[at(i, c)] +
                        scale[row(i)] * (dy[at(i, c)] * gain[row(c)] - s[at(i, c)] * scale[row(i)] * along[row(i)]);
               }),
               10 * tolerance, "added gradient");
-  test::run_columns(
-      lanes, 1, features,
-      kernels::RmsNormGainGradient<T>{sum.data(), gradient.data(), rstd.data(), dgain.data(), rows, features, rows});
+  test::run_columns(lanes, 1, features,
+                    kernels::RmsNormGainGradient<T>{sum.data(), gradient.data(), rstd.data(), dgain.data(), token_rows,
+                                                    features, token_rows});
   Values want(row(features), 0);
-  for (std::int64_t i = 0; i < rows; ++i)
+  for (std::int64_t i = 0; i < token_rows; ++i)
     for (std::int64_t c = 0; c < features; ++c) want[row(c)] += dy[at(i, c)] * s[at(i, c)] * scale[row(i)];
   expect_near(dgain, want, 10 * tolerance, "gradient of gain");
 }
@@ -130,13 +131,13 @@ template <class T>
 void LanguageKernels::check_residual_layer_norm(double tolerance) const {
   const auto in = as<T>(x), r = as<T>(more), g = as<T>(gain);
   using A = Accum<T>;
-  auto y = unset<T>(rows * features), sum = y, plain = y;
-  auto mean = unset<A>(rows), rstd = mean;
-  test::run_rows(lanes, rows,
+  auto y = unset<T>(token_rows * features), sum = y, plain = y;
+  auto mean = unset<A>(token_rows), rstd = mean;
+  test::run_rows(lanes, token_rows,
                  kernels::LayerNormForward<T>{in.data(), g.data(), g.data(), y.data(), mean.data(), rstd.data(),
                                               features, A(1e-5), r.data(), sum.data()});
   expect_near(sum, table([&](auto i, auto c) { return x[at(i, c)] + more[at(i, c)]; }), tolerance, "sum");
-  test::run_rows(lanes, rows,
+  test::run_rows(lanes, token_rows,
                  kernels::LayerNormForward<T>{sum.data(), g.data(), g.data(), plain.data(), mean.data(), rstd.data(),
                                               features, A(1e-5)});
   EXPECT_EQ(std::memcmp(y.data(), plain.data(), y.size() * sizeof(T)), 0)
@@ -145,7 +146,7 @@ void LanguageKernels::check_residual_layer_norm(double tolerance) const {
 
 template <class T>
 void LanguageKernels::check_gated(double tolerance) const {
-  const std::int64_t half = rows / 2;  // a row of gate and up is two rows of x
+  const std::int64_t half = token_rows / 2;  // a row of gate and up is two rows of x
   const auto in = as<T>(x), gradient = as<T>(dy);
   auto y = unset<T>(half * features), dx = as<T>(more);
   test::run_rows(lanes, half, kernels::GatedSilu<T>{in.data(), y.data(), features});

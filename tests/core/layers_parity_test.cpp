@@ -51,9 +51,9 @@ LayerCase recurrent(const std::string& name, ops::Cell cell, RecurrentLayerOptio
           }};
 }
 
-using Over = MultiHeadAttention::Over;
+using AttentionOver = MultiHeadAttention::Over;
 
-LayerCase attention(const std::string& name, Over over, const MultiHeadAttentionOptions& options) {
+LayerCase attention(const std::string& name, AttentionOver over, const MultiHeadAttentionOptions& options) {
   return {name, [=] { return std::make_unique<MultiHeadAttention>(2, over, options); },
           [](Context& c, Module& module, const Given& g) {
             MultiHeadAttention::Keys keys;
@@ -74,7 +74,7 @@ LayerCase encoder(const std::string& name, TransformerOptions::Norms norms) {
           }};
 }
 
-std::vector<LayerCase> cases() {
+std::vector<LayerCase> layer_cases() {
   using D = RecurrentLayerOptions::Directions;
   using N = TransformerOptions::Norms;
   return {
@@ -82,11 +82,11 @@ std::vector<LayerCase> cases() {
       recurrent("lstm_both", ops::Cell::lstm, D::both),
       recurrent("gru", ops::Cell::gru, D::forward),
       recurrent("gru_both", ops::Cell::gru, D::both),
-      attention("attention", Over::itself, {}),
-      attention("attention_causal", Over::itself, {.mask = MultiHeadAttentionOptions::Mask::causal}),
-      attention("attention_lengths", Over::itself, {}),
-      attention("attention_relative", Over::itself, {.relative_distance = 2}),
-      attention("attention_cross", Over::memory, {}),
+      attention("attention", AttentionOver::itself, {}),
+      attention("attention_causal", AttentionOver::itself, {.mask = MultiHeadAttentionOptions::Mask::causal}),
+      attention("attention_lengths", AttentionOver::itself, {}),
+      attention("attention_relative", AttentionOver::itself, {.relative_distance = 2}),
+      attention("attention_cross", AttentionOver::memory, {}),
       encoder("encoder_block", N::after),
       encoder("encoder_block_before", N::before),
       {"transformer",
@@ -202,7 +202,7 @@ TEST(TrainingParity, TenStepsOfAnLstmAreThoseOfPyTorch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers, LayerParity, testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Layers, LayerParity, testing::ValuesIn(layer_cases()),
                          [](const auto& one) { return one.param.name; });
 
 }  // namespace

@@ -34,7 +34,7 @@ GradientCase dense(const char* variant, std::vector<Shape> shapes, ops::Activati
 constexpr ops::MatmulOptions left{.transpose_a = Transpose::yes}, right{.transpose_b = Transpose::yes},
     both{.transpose_a = Transpose::yes, .transpose_b = Transpose::yes};
 
-const GradientCases rows({
+const GradientCases matmul_rows({
     product("", {{5, 7}, {7, 3}}),
     product("left", {{7, 5}, {7, 3}}, left),
     product("right", {{5, 7}, {3, 7}}, right),
@@ -63,7 +63,7 @@ const GradientCases rows({
     dense("vector", {{5}, {3, 5}, {3}}, ops::Activation::none),
 });
 
-Tensor draw(const Shape& shape, unsigned seed) {
+Tensor draw_uniform(const Shape& shape, unsigned seed) {
   return Tensor::from(test::normal<float>(shape.elements(), seed), shape);
 }
 
@@ -73,7 +73,7 @@ void expect_same_product(const ops::Product& p, Write mode) {
   StepAllocator memory(Device::cpu());
   Context context(stream, memory);
   const Shape shape{p.batches, p.m, p.n};
-  const Tensor found = draw(shape, 9), wanted = found.clone();
+  const Tensor found = draw_uniform(shape, 9), wanted = found.clone();
   ops::product_into(context, p, {found, mode});
   ops::product_into(context, p, {wanted, mode}, ops::Backend::reference);
   const auto reference = test::as_double(wanted.to_vector<float>());
@@ -90,8 +90,8 @@ TEST(Matmul, LibraryAgreesWithTheTextInEveryForm) {
           SCOPED_TRACE(fmt::format("batches {} m {} n {} k {} transposes {} {} {}", batches, m, n, k,
                                    static_cast<int>(ta), static_cast<int>(tb),
                                    mode == Write::accumulate ? "added" : "written"));
-          expect_same_product({.a = draw({batches, m, k}, 1),
-                               .b = draw({batches, k, n}, 2),
+          expect_same_product({.a = draw_uniform({batches, m, k}, 1),
+                               .b = draw_uniform({batches, k, n}, 2),
                                .m = m,
                                .n = n,
                                .k = k,
@@ -105,13 +105,13 @@ TEST(Matmul, LibraryAgreesWithTheTextInEveryForm) {
 TEST(Matmul, LibraryAgreesWithTheTextOnBiasAndRelu) {
   for (const bool bias : {false, true})
     for (const auto finish : {ops::Product::Finish::none, ops::Product::Finish::relu})
-      expect_same_product({.a = draw({13, 21}, 1),
-                           .b = draw({10, 21}, 2),
+      expect_same_product({.a = draw_uniform({13, 21}, 1),
+                           .b = draw_uniform({10, 21}, 2),
                            .m = 13,
                            .n = 10,
                            .k = 21,
                            .transpose_b = Transpose::yes,
-                           .bias = bias ? draw({10}, 3) : Tensor(),
+                           .bias = bias ? draw_uniform({10}, 3) : Tensor(),
                            .finish = finish},
                           Write::overwrite);
 }
@@ -127,7 +127,7 @@ TEST(Matmul, AnEmptyInnerDimGivesZeros) {
   EXPECT_EQ(none.shape(), (Shape{0, 3}));
 }
 
-std::string message_of(const std::function<void(Context&)>& f) {
+std::string refusal_of(const std::function<void(Context&)>& f) {
   const Stream stream;
   StepAllocator memory(Device::cpu());
   Context context(stream, memory);
@@ -141,16 +141,16 @@ std::string message_of(const std::function<void(Context&)>& f) {
 
 TEST(Matmul, WrongShapesAreNamed) {
   const auto of = [](const Shape& a, const Shape& b) {
-    return message_of([&](Context& c) { ops::matmul(c, Tensor::zeros(a, DType::f32), Tensor::zeros(b, DType::f32)); });
+    return refusal_of([&](Context& c) { ops::matmul(c, Tensor::zeros(a, DType::f32), Tensor::zeros(b, DType::f32)); });
   };
   EXPECT_NE(of({2, 3}, {4, 5}).find("inner extents 3 and 4 differ"), std::string::npos) << of({2, 3}, {4, 5});
   EXPECT_NE(of({2, 2, 3}, {4, 3, 5}).find("leading dims"), std::string::npos);
   EXPECT_NE(of({3}, {3, 5}).find("at least 2 dims"), std::string::npos);
-  const std::string types = message_of([](Context& c) {
+  const std::string types = refusal_of([](Context& c) {
     ops::matmul(c, Tensor::zeros({2, 2}, DType::f32), Tensor::zeros({2, 2}, DType::f64));
   });
   EXPECT_NE(types.find("f32 and f64"), std::string::npos) << types;
-  const std::string integers = message_of([](Context& c) {
+  const std::string integers = refusal_of([](Context& c) {
     ops::matmul(c, Tensor::zeros({2, 2}, DType::i32), Tensor::zeros({2, 2}, DType::i32));
   });
   EXPECT_NE(integers.find("i32"), std::string::npos) << integers;
@@ -158,7 +158,7 @@ TEST(Matmul, WrongShapesAreNamed) {
 
 TEST(Linear, WrongShapesAreNamed) {
   const auto of = [](const Shape& x, const Shape& weight, const Shape& bias) {
-    return message_of([&](Context& c) {
+    return refusal_of([&](Context& c) {
       ops::linear(c, Tensor::zeros(x, DType::f32),
                   {.weight = Tensor::zeros(weight, DType::f32), .bias = Tensor::zeros(bias, DType::f32)});
     });

@@ -19,7 +19,7 @@ const LlamaConfig small_llama{
 class Models : public testing::TestWithParam<ModelConfig> {};
 
 /// A model with its memory.
-struct Built {
+struct BuiltModel {
   Stream stream;
   StepAllocator memory{Device::cpu()};
   Context context{stream, memory};
@@ -27,7 +27,7 @@ struct Built {
   ArenaLayout layout;
   Planes planes;
 
-  explicit Built(const ModelConfig& config, const LanguageModelOptions& options = {}, DType dtype = DType::f32)
+  explicit BuiltModel(const ModelConfig& config, const LanguageModelOptions& options = {}, DType dtype = DType::f32)
       : model(make_language_model(config, options)) {
     layout = plan_arena(*model, {.dtype = dtype}, [&](Context& c) {
       model->hidden(c, {.ids = Tensor::empty({2, 8}, DType::i32, Device::meta())});
@@ -50,7 +50,7 @@ struct Pass {
 };
 
 Pass train_once(const ModelConfig& config, const LanguageModelOptions& options) {
-  Built built(config, options, DType::f64);
+  BuiltModel built(config, options, DType::f64);
   PlaneGradients store(built.layout, built.planes.grad);
   Tape tape(store);
   const StepState state{.step = 2, .random_seed = 11};
@@ -79,7 +79,7 @@ TEST_P(Models, RecomputationChangesNoBit) {
 
 TEST_P(Models, GradientsAreThoseOfTheLoss) {
   // One direction through all parameters: the slope of the loss along it is the product with the gradient.
-  Built built(GetParam(), {}, DType::f64);
+  BuiltModel built(GetParam(), {}, DType::f64);
   const auto loss_at = [&](double step) {
     const auto span = built.planes.param.span<double>();
     for (std::size_t k = 0; k < span.size(); ++k) span[k] += step * std::sin(static_cast<double>(k));
@@ -100,7 +100,7 @@ TEST_P(Models, GradientsAreThoseOfTheLoss) {
 }
 
 TEST_P(Models, CachedDecodingSaysWhatAFullPassSays) {
-  Built built(GetParam());
+  BuiltModel built(GetParam());
   built.context.begin_eval();
   const Tensor ids = some_ids(2, 12);
   const auto all = built.model->forward(built.context, ids).tensor().to_vector<float>();
@@ -125,7 +125,7 @@ TEST_P(Models, CachedDecodingSaysWhatAFullPassSays) {
 }
 
 TEST_P(Models, GreedyTextIsTheSameWithAndWithoutCacheAndInBatches) {
-  Built built(GetParam());
+  BuiltModel built(GetParam());
   const std::vector<std::vector<std::int32_t>> prompts{{3, 9, 27}, {1}, {60, 2, 2, 2, 8, 11, 40}};
   GenerateOptions options{.sampling = {.temperature = 0}, .new_tokens = 14};
   const auto cached = generate(*built.model, built.context, prompts, options);
@@ -146,7 +146,7 @@ TEST_P(Models, GreedyTextIsTheSameWithAndWithoutCacheAndInBatches) {
 }
 
 TEST_P(Models, TextEndsWhereTheContextIsFull) {
-  Built built(GetParam());
+  BuiltModel built(GetParam());
   const std::vector<std::vector<std::int32_t>> prompts{std::vector<std::int32_t>(20, 4), {5}};
   const auto out = generate(*built.model, built.context, prompts, {.new_tokens = 1000});
   EXPECT_EQ(out[0].size(), 4u);
@@ -162,14 +162,14 @@ INSTANTIATE_TEST_SUITE_P(Forms, Models, testing::Values(ModelConfig(small_gpt), 
                          [](const auto& one) { return one.param.index() == 0 ? "gpt2" : "llama"; });
 
 TEST(ModelNames, AreThoseOfThePublishedForm) {
-  Built gpt{ModelConfig(small_gpt)};
+  BuiltModel gpt{ModelConfig(small_gpt)};
   std::vector<std::string> names;
   for (const ArenaEntry& entry : gpt.layout.entries()) names.push_back(entry.name);
   EXPECT_EQ(names[0], "transformer.wte.weight");
   EXPECT_EQ(names[4], "transformer.h.0.attn.c_attn.weight");
   EXPECT_EQ(gpt.layout.entries()[4].parameter->shape(), (Shape{24, 72}));
   EXPECT_EQ(names.back(), "transformer.ln_f.bias");
-  Built llama{ModelConfig(small_llama)};
+  BuiltModel llama{ModelConfig(small_llama)};
   EXPECT_EQ(llama.layout.entries()[2].name, "model.layers.0.self_attn.qkv_proj.weight");
   EXPECT_EQ(llama.layout.entries()[2].parameter->shape(), (Shape{48, 24}));
   EXPECT_EQ(llama.layout.entries().back().name, "lm_head.weight");

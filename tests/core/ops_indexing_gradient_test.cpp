@@ -29,7 +29,7 @@ GradientCase positive(GradientCase one) {
   return one;
 }
 
-const GradientCases numbers({
+const GradientCases indexing_numbers({
     row("leaky_relu", "", {3, 7}, [](Context& c, const Value& x) { return ops::leaky_relu(c, x, 0.2); }),
     row("softplus", "", {3, 7}, [](Context& c, const Value& x) { return ops::softplus(c, x); }),
     positive(row("power", "", {3, 7}, [](Context& c, const Value& x) { return ops::power(c, x, 1.7); })),

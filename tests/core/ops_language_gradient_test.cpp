@@ -33,20 +33,22 @@ const GradientCases embeddings({
 });
 
 /// Sum and norm as one value, so that both outputs have a gradient.
-Value both(Context& c, const ops::SumNorm& out) { return ops::concat(c, Inputs{out.sum, out.normed}, 0); }
+Value both_results(Context& c, const ops::SumNorm& out) { return ops::concat(c, Inputs{out.sum, out.normed}, 0); }
 Value rms(Context& c, const Inputs& x) { return ops::rms_norm(c, x[0], x[1]); }
-Value sum_rms(Context& c, const Inputs& x) { return both(c, ops::add_rms_norm(c, {x[0], x[1]}, x[2])); }
+Value sum_rms(Context& c, const Inputs& x) { return both_results(c, ops::add_rms_norm(c, {x[0], x[1]}, x[2])); }
 Value norm_of_sum_rms(Context& c, const Inputs& x) { return ops::add_rms_norm(c, {x[0], x[1]}, x[2]).normed; }
-Value sum_layer(Context& c, const Inputs& x) { return both(c, ops::add_layer_norm(c, {x[0], x[1]}, {x[2], x[3]})); }
+Value sum_layer(Context& c, const Inputs& x) {
+  return both_results(c, ops::add_layer_norm(c, {x[0], x[1]}, {x[2], x[3]}));
+}
 Value norm_of_sum_layer(Context& c, const Inputs& x) {
   return ops::add_layer_norm(c, {x[0], x[1]}, {x[2], x[3]}).normed;
 }
 /// Two blocks: the gradient of the first sum is shared, then changed.
 Value two_blocks(Context& c, const Inputs& x) {
   const ops::SumNorm one = ops::add_layer_norm(c, {x[0], x[1]}, {x[2], x[3]});
-  return both(c, ops::add_layer_norm(c, {one.normed, one.sum}, {x[2], x[3]}));
+  return both_results(c, ops::add_layer_norm(c, {one.normed, one.sum}, {x[2], x[3]}));
 }
-const GradientCases norms({
+const GradientCases norm_cases({
     {.op = "rms_norm", .variant = "", .shapes = {{4, 8}, {8}}, .function = rms},
     {.op = "rms_norm", .variant = "odd", .shapes = {{2, 3, 21}, {21}}, .function = rms},
     {.op = "add_rms_norm", .variant = "", .shapes = {{3, 21}, {3, 21}, {21}}, .function = sum_rms},

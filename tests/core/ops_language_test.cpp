@@ -13,6 +13,7 @@
 #include "core/ops/rms_norm.hpp"
 #include "core/ops/rotary.hpp"
 #include "tests/support/devices.hpp"
+#include "tests/support/messages.hpp"
 
 namespace trireme {
 namespace {
@@ -45,15 +46,6 @@ class LanguageOps : public testing::Test {
     return f32(test::normal<float>(shape.elements(), seed), shape);
   }
 };
-
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST_F(LanguageOps, MessagesNameTheOpAndWhatIsWrong) {
   const auto expect = [](const std::string& text, const std::function<void()>& call) {

@@ -12,7 +12,7 @@ namespace trireme {
 namespace {
 
 template <class T>
-Tensor constant(Context& context, const std::vector<T>& values, const Shape& shape) {
+Tensor constant_value(Context& context, const std::vector<T>& values, const Shape& shape) {
   if (context.on_meta()) return Tensor::empty(shape, dtype_of<T>, Device::meta());
   return Tensor::from(values, shape, context.device());
 }
@@ -36,7 +36,7 @@ using PointLoss = ops::LossResult (*)(Context&, const Value&, const ops::PointTa
 
 GradientCase point(const std::string& op, PointLoss loss, double (*targets)(int)) {
   return {.op = op, .variant = "", .shapes = {{3, 2, 5}}, .function = [=](Context& c, const Inputs& x) {
-            const Tensor weights = constant<float>(c, {1, 0, 0.5f}, {3});
+            const Tensor weights = constant_value<float>(c, {1, 0, 0.5f}, {3});
             return loss(c, x[0], {like(c, x[0], targets), weights}).loss;
           }};
 }
@@ -57,14 +57,14 @@ const GradientCases points({
     point("kl_divergence", ops::kl_divergence, probability),
 });
 
-const GradientCases rows({
+const GradientCases loss_rows({
     {.op = "multi_class_hinge",
      .variant = "",
      .shapes = {{4, 6}},
      .function =
          [](Context& c, const Inputs& x) {
-           const Tensor labels = constant<std::int32_t>(c, {5, 0, 2, 2}, {4});
-           return ops::multi_class_hinge(c, x[0], {labels, constant<float>(c, {1, 2, 0, 1}, {4})}, 0.8).loss;
+           const Tensor labels = constant_value<std::int32_t>(c, {5, 0, 2, 2}, {4});
+           return ops::multi_class_hinge(c, x[0], {labels, constant_value<float>(c, {1, 2, 0, 1}, {4})}, 0.8).loss;
          }},
     {.op = "ctc_loss",
      .variant = "",
@@ -72,9 +72,9 @@ const GradientCases rows({
      .function =
          [](Context& c, const Inputs& x) {
            return ops::ctc_loss(c, x[0],
-                                {.labels = constant<std::int32_t>(c, {0, 0, 3, 1, 0, 0, 9, 9, 9}, {3, 3}),
-                                 .frames = constant<std::int32_t>(c, {6, 4, 2}, {3}),
-                                 .lengths = constant<std::int32_t>(c, {3, 2, 0}, {3}),
+                                {.labels = constant_value<std::int32_t>(c, {0, 0, 3, 1, 0, 0, 9, 9, 9}, {3, 3}),
+                                 .frames = constant_value<std::int32_t>(c, {6, 4, 2}, {3}),
+                                 .lengths = constant_value<std::int32_t>(c, {3, 2, 0}, {3}),
                                  .blank = 2})
                .loss;
          },

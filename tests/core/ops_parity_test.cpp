@@ -20,7 +20,7 @@ using ops::Interpolation;
 using ops::PadMode;
 
 /// What a case is given: differentiable inputs and constants.
-struct Given {
+struct GivenTensors {
   std::vector<Value> x;
   std::vector<Tensor> i;
   Tensor alike(std::size_t k) const {  ///< A constant in the type of the inputs.
@@ -30,58 +30,59 @@ struct Given {
 
 struct ParityCase {
   std::string name;
-  std::function<Value(Context&, const Given&)> function;
+  std::function<Value(Context&, const GivenTensors&)> function;
   friend std::ostream& operator<<(std::ostream& out, const ParityCase& c) { return out << c.name; }
 };
 
 using Unary = Value (*)(Context&, const Value&);
-ParityCase unary(const std::string& name, Unary function) {
-  return {name, [function](Context& c, const Given& g) { return function(c, g.x[0]); }};
+ParityCase unary_case(const std::string& name, Unary function) {
+  return {name, [function](Context& c, const GivenTensors& g) { return function(c, g.x[0]); }};
 }
 
 std::vector<ParityCase> elements() {
   return {
-      unary("leaky_relu", [](Context& c, const Value& x) { return ops::leaky_relu(c, x, 0.2); }),
-      unary("silu", ops::silu),
-      unary("softplus", ops::softplus),
-      unary("log_softmax", ops::log_softmax),
-      unary("exp", ops::exp),
-      unary("log", ops::log),
-      unary("sqrt", ops::sqrt),
-      unary("power", [](Context& c, const Value& x) { return ops::power(c, x, 1.7); }),
-      unary("clamp", [](Context& c, const Value& x) { return ops::clamp(c, x, -0.5, 0.8); }),
+      unary_case("leaky_relu", [](Context& c, const Value& x) { return ops::leaky_relu(c, x, 0.2); }),
+      unary_case("silu", ops::silu),
+      unary_case("softplus", ops::softplus),
+      unary_case("log_softmax", ops::log_softmax),
+      unary_case("exp", ops::exp),
+      unary_case("log", ops::log),
+      unary_case("sqrt", ops::sqrt),
+      unary_case("power", [](Context& c, const Value& x) { return ops::power(c, x, 1.7); }),
+      unary_case("clamp", [](Context& c, const Value& x) { return ops::clamp(c, x, -0.5, 0.8); }),
       {"where",
-       [](Context& c, const Given& g) {
+       [](Context& c, const GivenTensors& g) {
          return ops::where(c, g.i[0], {g.x[0], g.x[1]});
        }},
-      {"gather", [](Context& c, const Given& g) { return ops::gather(c, g.x[0], g.i[0]); }},
-      {"take_along", [](Context& c, const Given& g) { return ops::take_along(c, g.x[0], g.i[0]); }},
-      {"scatter_along", [](Context& c, const Given& g) { return ops::scatter_along(c, g.x[0], g.i[0], 9); }},
-      unary("top_k", [](Context& c, const Value& x) { return ops::top_k(c, x, 3).values; }),
-      unary("max_along", ops::max_along),
-      unary("min_along", ops::min_along),
-      unary("cumulative_sum", ops::cumulative_sum),
+      {"gather", [](Context& c, const GivenTensors& g) { return ops::gather(c, g.x[0], g.i[0]); }},
+      {"take_along", [](Context& c, const GivenTensors& g) { return ops::take_along(c, g.x[0], g.i[0]); }},
+      {"scatter_along", [](Context& c, const GivenTensors& g) { return ops::scatter_along(c, g.x[0], g.i[0], 9); }},
+      unary_case("top_k", [](Context& c, const Value& x) { return ops::top_k(c, x, 3).values; }),
+      unary_case("max_along", ops::max_along),
+      unary_case("min_along", ops::min_along),
+      unary_case("cumulative_sum", ops::cumulative_sum),
   };
 }
 
 ParityCase padded(const std::string& mode, PadMode which) {
-  return {"pad_" + mode, [which](Context& c, const Given& g) {
+  return {"pad_" + mode, [which](Context& c, const GivenTensors& g) {
             return ops::pad(c, g.x[0], {.top = 1, .bottom = 3, .left = 2, .right = 1, .mode = which, .value = 0.5});
           }};
 }
 
 ParityCase resized(const std::string& name, const ops::InterpolateOptions& options) {
-  return {"resize_" + name, [options](Context& c, const Given& g) { return ops::interpolate(c, g.x[0], options); }};
+  return {"resize_" + name,
+          [options](Context& c, const GivenTensors& g) { return ops::interpolate(c, g.x[0], options); }};
 }
 
 ParityCase convolved(const std::string& name, const ops::Conv2dOptions& options) {
-  return {name, [options](Context& c, const Given& g) {
+  return {name, [options](Context& c, const GivenTensors& g) {
             return ops::conv2d(c, g.x[0], {.filter = g.x[1], .bias = g.x[2]}, options);
           }};
 }
 
 ParityCase transposed(const std::string& name, const ops::ConvTranspose2dOptions& options) {
-  return {name, [options](Context& c, const Given& g) {
+  return {name, [options](Context& c, const GivenTensors& g) {
             const Value bias = g.x.size() > 2 ? g.x[2] : Value();
             return ops::conv_transpose2d(c, g.x[0], {.filter = g.x[1], .bias = bias}, options);
           }};
@@ -99,14 +100,14 @@ std::vector<ParityCase> images() {
       resized("bicubic", {.height = 7, .width = 3, .mode = I::bicubic}),
       resized("bilinear_corners", {.height = 3, .width = 8, .alignment = Alignment::corners}),
       resized("bicubic_corners", {.height = 3, .width = 8, .mode = I::bicubic, .alignment = Alignment::corners}),
-      unary("pixel_shuffle", [](Context& c, const Value& x) { return ops::pixel_shuffle(c, x, 2); }),
-      unary("pixel_unshuffle", [](Context& c, const Value& x) { return ops::pixel_unshuffle(c, x, 2); }),
+      unary_case("pixel_shuffle", [](Context& c, const Value& x) { return ops::pixel_shuffle(c, x, 2); }),
+      unary_case("pixel_unshuffle", [](Context& c, const Value& x) { return ops::pixel_unshuffle(c, x, 2); }),
       {"group_norm",
-       [](Context& c, const Given& g) {
+       [](Context& c, const GivenTensors& g) {
          return ops::group_norm(c, g.x[0], {g.x[1], g.x[2]}, {.groups = 3});
        }},
       {"instance_norm",
-       [](Context& c, const Given& g) {
+       [](Context& c, const GivenTensors& g) {
          return ops::instance_norm(c, g.x[0], {g.x[1], g.x[2]});
        }},
       convolved("conv_dilated", {.stride = {1, 2}, .padding = {2, 1}, .dilation = {2, 3}}),
@@ -119,7 +120,7 @@ std::vector<ParityCase> images() {
 
 using PointLoss = ops::LossResult (*)(Context&, const Value&, const ops::PointTargets&);
 ParityCase point(const std::string& name, PointLoss loss) {
-  return {name, [loss](Context& c, const Given& g) { return loss(c, g.x[0], {g.alike(0)}).loss; }};
+  return {name, [loss](Context& c, const GivenTensors& g) { return loss(c, g.x[0], {g.alike(0)}).loss; }};
 }
 
 std::vector<ParityCase> losses() {
@@ -135,14 +136,14 @@ std::vector<ParityCase> losses() {
       point("kl_divergence", [](Context& c, const Value& x,
                                 const PointTargets& t) { return ops::kl_divergence(c, ops::log_softmax(c, x), t); }),
       {"multi_class_hinge",
-       [](Context& c, const Given& g) { return ops::multi_class_hinge(c, g.x[0], {g.i[0]}, 0.8).loss; }},
+       [](Context& c, const GivenTensors& g) { return ops::multi_class_hinge(c, g.x[0], {g.i[0]}, 0.8).loss; }},
       {"ctc_loss",
-       [](Context& c, const Given& g) {
+       [](Context& c, const GivenTensors& g) {
          return ops::ctc_loss(c, ops::log_softmax(c, g.x[0]), {.labels = g.i[0], .frames = g.i[1], .lengths = g.i[2]})
              .loss;
        }},
       {"contrastive_loss",
-       [](Context& c, const Given& g) {
+       [](Context& c, const GivenTensors& g) {
          return ops::contrastive_loss(c, {g.x[0], g.x[1]}, 0.2).loss;
        }},
   };
@@ -162,7 +163,7 @@ TEST_P(OpsParity, OutputAndGradientsAreThoseOfPyTorch) {
     Tape tape(store);
     const StepState state;
     context.begin_training({.tape = &tape, .state = &state});
-    Given given;
+    GivenTensors given;
     for (int k = 0; golden.has(base + "x" + std::to_string(k)); ++k)
       given.x.push_back(tape.watch(golden.tensor(base + "x" + std::to_string(k), dtype)));
     for (int k = 0; golden.has(base + "i" + std::to_string(k)); ++k)

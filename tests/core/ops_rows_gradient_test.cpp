@@ -45,7 +45,7 @@ const GradientCases softmaxes({
 });
 
 Value normalised(Context& c, const Inputs& x) { return ops::layer_norm(c, x[0], {x[1], x[2]}); }
-const GradientCases norms({
+const GradientCases row_norms({
     {.op = "layer_norm", .variant = "", .shapes = {{4, 8}, {8}, {8}}, .function = normalised},
     {.op = "layer_norm", .variant = "odd", .shapes = {{2, 3, 21}, {21}, {21}}, .function = normalised},
 });
@@ -75,8 +75,9 @@ GradientCase loss(const std::string& variant, const ops::CrossEntropyOptions& op
             return ops::cross_entropy(c, x[0], labels, here).loss;
           }};
 }
-const GradientCases losses({loss("", {}), loss("smoothed", {.smoothing = 0.1}), loss("ignoring", {.ignore = 10}),
-                            loss("weighted", {.smoothing = 0.2, .weights = Tensor::from<float>({1, 0, 0.5, 2}, {4})})});
+const GradientCases row_losses({loss("", {}), loss("smoothed", {.smoothing = 0.1}), loss("ignoring", {.ignore = 10}),
+                                loss("weighted",
+                                     {.smoothing = 0.2, .weights = Tensor::from<float>({1, 0, 0.5, 2}, {4})})});
 
 GradientCase permutation(const std::string& variant, const Shape& shape, std::vector<int> order) {
   return {.op = "permute", .variant = variant, .shapes = {shape}, .function = [order](Context& c, const Inputs& x) {

@@ -60,7 +60,7 @@ const GradientCases recurrents({
      .half_tolerance = 12},
 });
 
-const GradientCases attentions({
+const GradientCases sequence_attentions({
     {.op = "cross_attention",
      .variant = "lengths_bias",
      .shapes = {{2, 3, 4}, {2, 2, 4}, {2, 2, 4}, {2, 3, 2}},

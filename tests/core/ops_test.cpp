@@ -13,6 +13,7 @@
 #include "core/ops/reduce.hpp"
 #include "core/ops/shape_ops.hpp"
 #include "core/ops/softmax.hpp"
+#include "tests/support/messages.hpp"
 
 namespace trireme {
 namespace {
@@ -39,15 +40,6 @@ class OpsTest : public testing::Test {
     return Tensor::from(values, {static_cast<std::int64_t>(values.size())});
   }
 };
-
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST_F(OpsTest, MessagesNameTheOpAndTheShapes) {
   const Value a = f32({1, 2, 3, 4, 5, 6}, {2, 3}), b = f32({1, 2, 3, 4}, {2, 2});

@@ -9,7 +9,7 @@ namespace {
 
 using O = OptimizerOptions;
 
-struct Net : Module {
+struct ParityNet : Module {
   Parameter wide{{4, 6}, Initializer::zeros()}, tall{{7, 3}, Initializer::zeros()}, vector{{5}, Initializer::zeros()};
   Value forward(Context&, const Value& x) override { return x; }
   void parts(Visitor& visit) override {
@@ -19,8 +19,8 @@ struct Net : Module {
   }
 };
 
-struct Planned {
-  explicit Planned(DType dtype)
+struct PlannedParity {
+  explicit PlannedParity(DType dtype)
       : layout(plan_arena(net, {.dtype = dtype}, [](Context&) {})),
         planes(allocate_planes(layout, Device::cpu(), system_allocator(Device::cpu()))) {
     materialize(net, layout, planes, 1);
@@ -34,7 +34,7 @@ struct Planned {
   }
 
   const Golden golden{"optimizers"};
-  Net net;
+  ParityNet net;
   ArenaLayout layout;
   Planes planes;
   Stream stream;
@@ -50,7 +50,7 @@ class OptimizerParity : public testing::TestWithParam<OptimizerCase> {};
 
 TEST_P(OptimizerParity, TwentyStepsAreThoseOfTheReference) {
   for (const DType dtype : {DType::f32, DType::f64}) {
-    Planned s(dtype);
+    PlannedParity s(dtype);
     Optimizer optimizer(GetParam().options, s.layout, s.planes);
     for (std::int64_t step = 0; step < 20; ++step) {
       s.set_gradients(step);

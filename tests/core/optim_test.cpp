@@ -10,7 +10,7 @@
 namespace trireme {
 namespace {
 
-struct Net : Module {
+struct OptimNet : Module {
   Parameter weight{{7, 3}, Initializer::normal(1)};
   Parameter bias{{5}, Initializer::normal(1), Decay::no};
   Parameter last{{40}, Initializer::normal(1)};
@@ -22,12 +22,12 @@ struct Net : Module {
   }
 };
 
-struct Planned {
-  Net net;
+struct PlannedOptim {
+  OptimNet net;
   ArenaLayout layout = plan_arena(net, {.dtype = DType::f64}, [](Context&) {});
   Planes planes = allocate_planes(layout, Device::cpu(), system_allocator(Device::cpu()));
   Stream stream;
-  Planned() { materialize(net, layout, planes, 3); }
+  PlannedOptim() { materialize(net, layout, planes, 3); }
   void set_gradient(int step) {
     for (const ArenaEntry& entry : layout.entries())
       for (std::int64_t k = 0; k < entry.count; ++k)
@@ -63,7 +63,7 @@ struct Scalar {
 class Optimizers : public testing::TestWithParam<OptimizerOptions> {};
 
 TEST_P(Optimizers, FollowTheirFormula) {
-  Planned s;
+  PlannedOptim s;
   const OptimizerOptions o = GetParam();
   Optimizer optimizer(o, s.layout, s.planes);
   std::vector<Scalar> scalars;
@@ -97,7 +97,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Optimizers,
                                          O{.kind = O::Kind::adamw, .weight_decay = 0.1}));
 
 TEST(Optimizer, RangesTogetherAreTheWhole) {
-  Planned whole, parts;
+  PlannedOptim whole, parts;
   const OptimizerOptions o{.kind = O::Kind::adamw, .weight_decay = 0.1};
   Optimizer a(o, whole.layout, whole.planes), b(o, parts.layout, parts.planes);
   whole.set_gradient(1);
@@ -111,7 +111,7 @@ TEST(Optimizer, RangesTogetherAreTheWhole) {
 }
 
 TEST(Optimizer, ASkippedStepLeavesEverythingAsItIs) {
-  Planned s;
+  PlannedOptim s;
   Optimizer optimizer({}, s.layout, s.planes);
   const auto before = s.planes.param.to_vector<double>();
   s.planes.grad.span<double>()[0] = std::numeric_limits<double>::quiet_NaN();
@@ -126,7 +126,7 @@ TEST(Optimizer, ASkippedStepLeavesEverythingAsItIs) {
 TEST(Optimizer, MastersMoveAsParametersOfF32Do) {
   for (const DType half : {DType::bf16, DType::f16}) {
     for (const DType gradients : {DType::f32, half}) {
-      Net plain, mixed;
+      OptimNet plain, mixed;
       const ArenaLayout wide = plan_arena(plain, {.dtype = DType::f32}, [](Context&) {});
       const ArenaLayout narrow = plan_arena(mixed, {.dtype = half, .gradient_dtype = gradients}, [](Context&) {});
       Planes a = allocate_planes(wide, Device::cpu(), system_allocator(Device::cpu()));

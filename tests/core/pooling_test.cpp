@@ -19,7 +19,7 @@ GradientCase pool(const char* op, const char* variant, const Shape& shape, const
           }};
 }
 
-std::vector<GradientCase> cases() {
+std::vector<GradientCase> pooling_cases() {
   std::vector<GradientCase> out;
   for (const char* op : {"max_pool2d", "average_pool2d"}) {
     out.push_back(pool(op, "", {2, 4, 6, 3}, {}));
@@ -41,7 +41,7 @@ std::vector<GradientCase> cases() {
                  .function = [](Context& c, const Inputs& x) { return ops::global_average_pool(c, x[0]); }});
   return out;
 }
-const GradientCases rows(cases());
+const GradientCases pooling_rows(pooling_cases());
 
 std::vector<double> values(const std::function<Value(Context&, const Value&)>& op, const Tensor& x) {
   const Stream stream;

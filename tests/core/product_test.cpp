@@ -16,11 +16,11 @@ namespace {
 using ops::Product;
 using ops::Transpose;
 
-struct Sizes {
+struct ProductSizes {
   std::int64_t m, n, k, batches = 1;
 };
-constexpr Sizes sizes[] = {{1, 1, 1},    {7, 5, 3},     {64, 32, 16}, {33, 64, 128},
-                           {128, 8, 31}, {5, 16, 8, 3}, {3, 7, 5, 4}};
+constexpr ProductSizes product_sizes[] = {{1, 1, 1},    {7, 5, 3},     {64, 32, 16}, {33, 64, 128},
+                                          {128, 8, 31}, {5, 16, 8, 3}, {3, 7, 5, 4}};
 
 class ProductOnDevice : public test::DeviceTest {
  protected:
@@ -43,7 +43,7 @@ class ProductOnDevice : public test::DeviceTest {
     return test::as_double(c.to_vector<T>());
   }
   template <class T>
-  Product product(const Sizes& s, std::int64_t first = 0) const {
+  Product product(const ProductSizes& s, std::int64_t first = 0) const {
     return {.a = matrix<T>(s.batches * s.m * s.k, 1, first),
             .b = matrix<T>(s.batches * s.k * s.n, 2, first),
             .m = s.m,
@@ -63,7 +63,7 @@ testing::Message describe(const Product& p, Write mode) {
 }
 
 TEST_P(ProductOnDevice, EveryTranspositionBatchAndModeAgreesWithTheText) {
-  const auto check = [&](auto zero, const Sizes& s, double tolerance) {
+  const auto check = [&](auto zero, const ProductSizes& s, double tolerance) {
     using T = decltype(zero);
     for (const std::int64_t first : {0, 1})
       for (const Transpose ta : {Transpose::no, Transpose::yes})
@@ -76,7 +76,7 @@ TEST_P(ProductOnDevice, EveryTranspositionBatchAndModeAgreesWithTheText) {
                         tolerance);
           }
   };
-  for (const Sizes& s : sizes) {
+  for (const ProductSizes& s : product_sizes) {
     check(float{}, s, 1e-5);
     check(double{}, s, 1e-13);
   }
@@ -86,7 +86,7 @@ TEST_P(ProductOnDevice, SixteenBitOperandsAreSummedInF32) {
   if (!device().is_cuda()) GTEST_SKIP() << "skipped: products of 16-bit numbers are a GPU's";
   const auto check = [&](auto zero, double tolerance) {
     using T = decltype(zero);
-    for (const Sizes& s : sizes) {
+    for (const ProductSizes& s : product_sizes) {
       const Product p = product<T>(s);
       SCOPED_TRACE(describe(p, Write::overwrite));
       Product wide = p;
@@ -104,7 +104,7 @@ TEST_P(ProductOnDevice, SixteenBitOperandsAreSummedInF32) {
 double gelu(double x) { return x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2; }
 
 TEST_P(ProductOnDevice, EpiloguesAreWhatTheyAreCalled) {
-  for (const Sizes& s : {Sizes{6, 24, 5}, Sizes{6, 7, 5}}) {
+  for (const ProductSizes& s : {ProductSizes{6, 24, 5}, ProductSizes{6, 7, 5}}) {
     const Product plain = product<float>(s);
     const std::vector<double> sum = result<float>(plain, Write::overwrite, ops::Backend::reference);
     const auto bias = test::normal<float>(s.n, 3);
@@ -135,7 +135,7 @@ TEST_P(ProductOnDevice, SumsOverTheRowsComeWithTheProduct) {
   const Stream stream(device());
   test::PoisonedMemory memory(device());
   Context context(stream, memory);
-  const Sizes s{16, 24, 9};
+  const ProductSizes s{16, 24, 9};
   for (const Write mode : {Write::overwrite, Write::accumulate})
     for (const bool of_a : {true, false}) {
       Product p = product<float>(s);
@@ -157,7 +157,7 @@ TEST_P(ProductOnDevice, SumsOverTheRowsComeWithTheProduct) {
 }
 
 TEST_P(ProductOnDevice, TimedChoicesChangeNothingThatCounts) {
-  const Sizes s{48, 40, 56};
+  const ProductSizes s{48, 40, 56};
   const Product p = product<float>(s);
   const auto want = result<float>(p, Write::accumulate, ops::Backend::reference);
   ops::set_product_search(ops::ProductSearch::timed);

@@ -13,7 +13,7 @@ namespace trireme {
 namespace {
 
 /// Two residual layers with dropout, whose inner part may be recomputed.
-struct Net : Module {
+struct RecomputedNet : Module {
   Linear first{16, {.activation = ops::Activation::gelu}}, second{16};
   bool again = false;
   bool declared = true;
@@ -55,7 +55,7 @@ Result run(bool again, bool declared = true) {
   const Stream stream;
   StepAllocator memory{Device::cpu()};
   Context context{stream, memory};
-  Net net;
+  RecomputedNet net;
   net.declared = declared;
   const ArenaLayout layout = plan_arena(net, {.dtype = DType::f64}, [&](Context& c) {
     net.forward(c, Tensor::empty({5, 16}, DType::f64, Device::meta()));

@@ -16,17 +16,17 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// Squares of 0, 1, 2 ... over several pieces of the norm, and a rest.
-constexpr std::int64_t elements = 3 * 65536 + 17;
+constexpr std::int64_t element_count = 3 * 65536 + 17;
 
 class StepControlTest : public test::DeviceTest {
  protected:
   Stream stream() const { return Stream(device()); }
   Tensor number(double value) const { return Tensor::from(std::vector<double>{value}, {1}, device()); }
   Tensor plane(float last) const {
-    std::vector<float> values(elements);
+    std::vector<float> values(element_count);
     for (std::size_t k = 0; k < values.size(); ++k) values[k] = static_cast<float>(k % 7) - 2.0f;
     values.back() = last;
-    return Tensor::from(values, {elements}, device());
+    return Tensor::from(values, {element_count}, device());
   }
   StepState state_of(const StepControl& control) const {
     StepState out;
@@ -54,7 +54,7 @@ TRIREME_FOR_EACH_DEVICE(StepControlTest);
 
 double norm_of_plane() {
   double squares = 1;
-  for (std::int64_t k = 0; k + 1 < elements; ++k) {
+  for (std::int64_t k = 0; k + 1 < element_count; ++k) {
     const double x = static_cast<double>(k % 7) - 2;
     squares += x * x;
   }

@@ -43,7 +43,7 @@ Value sum(Context& context, const Value& a, const Value& b) {
                         y);
 }
 
-struct Net : Module {
+struct TapeNet : Module {
   Parameter a{{2}, Initializer::normal(1)};
   Parameter b{{3}, Initializer::kaiming_uniform(3)};
   Parameter unused{{4}, Initializer::ones()};
@@ -63,7 +63,7 @@ class TapeTest : public testing::Test {
   Stream stream;
   StepAllocator memory{Device::cpu()};
   Context context{stream, memory};
-  Net net;
+  TapeNet net;
   ArenaLayout layout = plan_arena(net, {.dtype = DType::f64}, [&](Context& c) {
     c.use(net.a);
     c.use(net.b);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/base/checked.hpp"
+#include "core/base/now.hpp"
 #include "datasets/dataset.hpp"
 #include "datasets/transform.hpp"
 #include "datasets/writer.hpp"

@@ -28,15 +28,15 @@ class LoaderTest : public testing::Test {
 TransformList augmentation() { return {random_crop({2, 0, 0}), random_horizontal_flip(), normalise({})}; }
 
 /// Everything one batch holds.
-struct Copy {
+struct BatchCopy {
   std::vector<std::int64_t> ids;
   std::vector<std::int32_t> labels;
   std::vector<float> images, weights;
   std::uint64_t first = 0;
-  friend bool operator==(const Copy&, const Copy&) = default;
+  friend bool operator==(const BatchCopy&, const BatchCopy&) = default;
 };
 
-Copy copy_of(const Batch& batch) {
+BatchCopy batch_copy(const Batch& batch) {
   return {batch.field("id").to_vector<std::int64_t>(), batch.field("label").to_vector<std::int32_t>(),
           batch.field("image").to_vector<float>(), batch.weight().to_vector<float>(), batch.first_position()};
 }
@@ -46,9 +46,9 @@ LoaderOptions with_images(LoaderOptions options) {
   return options;
 }
 
-std::vector<Copy> take(Loader& loader, int count) {
-  std::vector<Copy> out;
-  for (int i = 0; i < count; ++i) out.push_back(copy_of(loader.next()));
+std::vector<BatchCopy> take(Loader& loader, int count) {
+  std::vector<BatchCopy> out;
+  for (int i = 0; i < count; ++i) out.push_back(batch_copy(loader.next()));
   return out;
 }
 
@@ -88,7 +88,7 @@ TEST_F(LoaderTest, ThePartsTogetherAreTheWhole) {
   Loader whole(view(), with_images({.batch = batch, .seed = 6, .threads = 1}));
   const auto want = take(whole, 20);
   for (int parts = 2; parts <= 7; ++parts) {
-    std::vector<Copy> merged(20);
+    std::vector<BatchCopy> merged(20);
     for (int part = 0; part < parts; ++part) {
       Loader loader(view(),
                     with_images({.batch = batch, .part = part, .parts = parts, .seed = 6, .threads = part % 3}));
@@ -112,7 +112,7 @@ TEST_F(LoaderTest, ResumesAtAnyPosition) {
     Loader first(view(), with_images({.batch = 7, .seed = 2, .threads = 3}));
     take(first, done);
     Loader rest(view(), with_images({.batch = 7, .seed = 2, .threads = 1, .start = first.position()}));
-    EXPECT_EQ(take(rest, 30 - done), std::vector<Copy>(want.begin() + done, want.end())) << done;
+    EXPECT_EQ(take(rest, 30 - done), std::vector<BatchCopy>(want.begin() + done, want.end())) << done;
   }
 }
 
@@ -196,22 +196,22 @@ TEST_F(LoaderTest, StopsAtAnyMoment) {
 
 TEST_F(LoaderTest, ABatchOutlivesItsLoader) {
   std::optional<Batch> kept;
-  Copy content;
+  BatchCopy content;
   {
     Loader loader(view(), with_images({.batch = 4, .threads = 2}));
     kept.emplace(loader.next());
-    content = copy_of(*kept);
+    content = batch_copy(*kept);
   }
-  EXPECT_EQ(copy_of(*kept), content);
+  EXPECT_EQ(batch_copy(*kept), content);
 }
 
 TEST_F(LoaderTest, HeldBatchesKeepTheirContentAndAreLimited) {
   for (const int threads : {0, 2}) {
     Loader loader(view(), with_images({.batch = 4, .threads = threads, .depth = 2, .held = 2}));
     const Batch first = loader.next();
-    const Copy content = copy_of(first);
+    const BatchCopy content = batch_copy(first);
     for (int i = 0; i < 20; ++i) loader.next();
-    EXPECT_EQ(copy_of(first), content);
+    EXPECT_EQ(batch_copy(first), content);
     const Batch second = loader.next();
     expect_error(ExitCode::failure, {"2 batches", "held"}, [&] { loader.next(); });
   }

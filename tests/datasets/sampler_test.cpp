@@ -13,7 +13,7 @@
 namespace trireme {
 namespace {
 
-std::vector<std::int64_t> stream(const Sampler& sampler, std::uint64_t first, std::size_t count) {
+std::vector<std::int64_t> sampled(const Sampler& sampler, std::uint64_t first, std::size_t count) {
   std::vector<std::int64_t> out(count);
   sampler.fill(first, out);
   return out;
@@ -32,11 +32,11 @@ TEST(Sampler, EveryEpochIsAPermutation) {
   for (std::int64_t n = 1; n <= 300; ++n) {
     const Sampler sampler(n, 5);
     for (std::uint64_t epoch : {0U, 1U, 7U}) {
-      EXPECT_TRUE(is_permutation_of_range(stream(sampler, epoch * static_cast<std::uint64_t>(n), to_size(n)))) << n;
+      EXPECT_TRUE(is_permutation_of_range(sampled(sampler, epoch * static_cast<std::uint64_t>(n), to_size(n)))) << n;
     }
   }
   for (const std::int64_t n : {1000, 4095, 4096, 4097, 50'000, 60'000, 65'536, 99'999, 1'000'003}) {
-    EXPECT_TRUE(is_permutation_of_range(stream(Sampler(n, 1), 0, to_size(n)))) << n;
+    EXPECT_TRUE(is_permutation_of_range(sampled(Sampler(n, 1), 0, to_size(n)))) << n;
   }
 }
 
@@ -44,24 +44,24 @@ TEST(Sampler, HugeSizesStayInRangeAndDoNotCollide) {
   for (const std::int64_t n : {std::int64_t{1} << 33, (std::int64_t{1} << 62) + 12345, INT64_MAX}) {
     const Sampler sampler(n, 3);
     std::set<std::int64_t> seen;
-    for (const std::int64_t v : stream(sampler, static_cast<std::uint64_t>(n) - 5000, 5000)) {
+    for (const std::int64_t v : sampled(sampler, static_cast<std::uint64_t>(n) - 5000, 5000)) {
       EXPECT_TRUE(v >= 0 && v < n && seen.insert(v).second) << v;
     }
   }
 }
 
 TEST(Sampler, EpochsAndSeedsDiffer) {
-  const auto first = stream(Sampler(1000, 1), 0, 1000);
-  EXPECT_EQ(stream(Sampler(1000, 1), 0, 1000), first);
-  EXPECT_NE(stream(Sampler(1000, 1), 1000, 1000), first);
-  EXPECT_NE(stream(Sampler(1000, 2), 0, 1000), first);
+  const auto first = sampled(Sampler(1000, 1), 0, 1000);
+  EXPECT_EQ(sampled(Sampler(1000, 1), 0, 1000), first);
+  EXPECT_NE(sampled(Sampler(1000, 1), 1000, 1000), first);
+  EXPECT_NE(sampled(Sampler(1000, 2), 0, 1000), first);
 }
 
 TEST(Sampler, AnyPieceOfTheStreamIsThatPiece) {
   const Sampler sampler(37, 9);
-  const auto whole = stream(sampler, 0, 200);
+  const auto whole = sampled(sampler, 0, 200);
   for (std::size_t first = 0; first < 150; first += 11) {
-    EXPECT_EQ(stream(sampler, first, 50),
+    EXPECT_EQ(sampled(sampler, first, 50),
               std::vector<std::int64_t>(whole.begin() + static_cast<std::ptrdiff_t>(first),
                                         whole.begin() + static_cast<std::ptrdiff_t>(first) + 50));
     EXPECT_EQ(sampler.at(first), whole[first]);
@@ -82,7 +82,7 @@ TEST(Sampler, EverySampleOfAnEpochIsSeenOnceByTheParts) {
         EXPECT_EQ(mine.first, rows);
         rows += mine.count;
         const auto first = static_cast<std::uint64_t>(b * batch + mine.first);
-        const auto samples = stream(sampler, first, to_size(mine.count));
+        const auto samples = sampled(sampler, first, to_size(mine.count));
         for (std::size_t i = 0; i < samples.size(); ++i) {
           const auto epoch = static_cast<int>((first + i) / static_cast<std::uint64_t>(n));
           EXPECT_EQ(seen[to_size(samples[i])]++ > epoch, false)
@@ -97,7 +97,7 @@ TEST(Sampler, EverySampleOfAnEpochIsSeenOnceByTheParts) {
 
 TEST(Sampler, SequentialKeepsTheOrder) {
   const Sampler sampler(4, 1, Order::sequential);
-  EXPECT_EQ(stream(sampler, 2, 6), (std::vector<std::int64_t>{2, 3, 0, 1, 2, 3}));
+  EXPECT_EQ(sampled(sampler, 2, 6), (std::vector<std::int64_t>{2, 3, 0, 1, 2, 3}));
 }
 
 TEST(Sampler, RefusesWhatCannotWork) {
@@ -123,8 +123,9 @@ TEST(Permutation, ManyAtOnceGoWhereEachAloneGoes) {
 
 // A run that was begun by an older version is resumed with the same samples, so the stream may never change.
 TEST(Sampler, TheStreamIsTheOneOfEarlierVersions) {
-  EXPECT_EQ(stream(Sampler(60'000, 7), 0, 4), (std::vector<std::int64_t>{17119, 43793, 21492, 52422}));
-  EXPECT_EQ(stream(Sampler(INT64_MAX, 7), 0, 2), (std::vector<std::int64_t>{6039471727570394379, 8564232984115696526}));
+  EXPECT_EQ(sampled(Sampler(60'000, 7), 0, 4), (std::vector<std::int64_t>{17119, 43793, 21492, 52422}));
+  EXPECT_EQ(sampled(Sampler(INT64_MAX, 7), 0, 2),
+            (std::vector<std::int64_t>{6039471727570394379, 8564232984115696526}));
 }
 
 // All 24 orders of 4 samples, and all places of the first sample of 60, come equally often over seeds.
@@ -134,8 +135,8 @@ TEST(Permutation, IsFair) {
   std::vector<int> places(60, 0);
   int neighbours = 0;
   for (int seed = 0; seed < draws; ++seed) {
-    ++orders[stream(Sampler(4, static_cast<std::uint64_t>(seed)), 0, 4)];
-    const auto sixty = stream(Sampler(60, static_cast<std::uint64_t>(seed)), 0, 60);
+    ++orders[sampled(Sampler(4, static_cast<std::uint64_t>(seed)), 0, 4)];
+    const auto sixty = sampled(Sampler(60, static_cast<std::uint64_t>(seed)), 0, 60);
     ++places[to_size(sixty[0])];
     for (std::size_t i = 0; i + 1 < 60; ++i) neighbours += sixty[i + 1] == sixty[i] + 1;
   }
@@ -152,7 +153,7 @@ TEST(Permutation, IsFair) {
 
 TEST(Permutation, NeighboursInTheStreamAreFarApart) {
   const std::int64_t n = 60'000;
-  const auto order = stream(Sampler(n, 11), 0, to_size(n));
+  const auto order = sampled(Sampler(n, 11), 0, to_size(n));
   double distance = 0;
   for (std::size_t i = 0; i + 1 < order.size(); ++i) distance += std::abs(static_cast<double>(order[i + 1] - order[i]));
   EXPECT_NEAR(distance / static_cast<double>(n - 1), static_cast<double>(n) / 3, static_cast<double>(n) / 100);

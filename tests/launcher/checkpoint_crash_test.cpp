@@ -149,9 +149,9 @@ TEST_P(CheckpointError, at_every_operation) {
   fmt::print("{} failures\n", failures);
 }
 
-std::string name_of(const testing::TestParamInfo<SaveCase>& info) { return info.param.name; }
-INSTANTIATE_TEST_SUITE_P(Save, CheckpointCrash, testing::ValuesIn(save_cases()), name_of);
-INSTANTIATE_TEST_SUITE_P(Save, CheckpointError, testing::ValuesIn(save_cases()), name_of);
+std::string crash_name(const testing::TestParamInfo<SaveCase>& info) { return info.param.name; }
+INSTANTIATE_TEST_SUITE_P(Save, CheckpointCrash, testing::ValuesIn(save_cases()), crash_name);
+INSTANTIATE_TEST_SUITE_P(Save, CheckpointError, testing::ValuesIn(save_cases()), crash_name);
 
 }  // namespace
 }  // namespace trireme

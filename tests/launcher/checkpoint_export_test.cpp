@@ -5,7 +5,7 @@
 namespace trireme {
 namespace {
 
-constexpr int damaged = static_cast<int>(ExitCode::corrupt_input), usage = static_cast<int>(ExitCode::usage);
+constexpr int damaged_code = static_cast<int>(ExitCode::corrupt_input), usage_code = static_cast<int>(ExitCode::usage);
 
 class CheckpointExport : public testing::Test {
  protected:
@@ -123,7 +123,7 @@ TEST_F(CheckpointExport, ADamagedPieceLeavesNothing) {
   const CheckpointReader reader(one);
   const SavedPiece piece = reader.find("param", "transformer.h.1.mlp.c_fc.weight")->pieces.at(1);
   flip_byte(one + "/" + piece.file, piece.offset + 2);
-  expect_refused(exported(), damaged, {"h.1.mlp.c_fc.weight", piece.file, "checksum differs"});
+  expect_refused(exported(), damaged_code, {"h.1.mlp.c_fc.weight", piece.file, "checksum differs"});
 }
 
 TEST_F(CheckpointExport, WhatDoesNotFitTheConfigIsNamed) {
@@ -132,10 +132,10 @@ TEST_F(CheckpointExport, WhatDoesNotFitTheConfigIsNamed) {
   other.context = 7;
   other.layers = 3;
   write_text(run_ + "/config.json", hugging_face_config_text({.model = other}));
-  expect_refused(exported(), damaged,
+  expect_refused(exported(), damaged_code,
                  {"\"transformer.wpe.weight\" is (6, 8), wanted (7, 8)", "\"transformer.h.2.ln_1.weight\" is missing"});
   write_text(run_ + "/config.json", "{");
-  expect_refused(exported(), damaged, {"config.json"});
+  expect_refused(exported(), damaged_code, {"config.json"});
 }
 
 TEST_F(CheckpointExport, MistakesOnTheCommandLine) {
@@ -143,15 +143,15 @@ TEST_F(CheckpointExport, MistakesOnTheCommandLine) {
   for (const char* size : {"", "5", "0GB", "-1GB", "5PB", "GB", "5 GB", "1e9"}) {
     const bool fine = std::string(size) == "5";
     const Answer answer = exported({"--shard-size", size});
-    EXPECT_EQ(answer.code, fine ? 0 : usage) << size << answer;
+    EXPECT_EQ(answer.code, fine ? 0 : usage_code) << size << answer;
     if (fine) std::filesystem::remove_all(to_);
   }
-  expect_refused(checkpoint({"export", run_}), usage, {"--to DIR"});
-  expect_refused(exported({"--dtype", "f64"}), usage, {"dtype", "bf16"});
-  EXPECT_EQ(checkpoint({"export", dir_ / "none", "--to", to_}).code, usage);
+  expect_refused(checkpoint({"export", run_}), usage_code, {"--to DIR"});
+  expect_refused(exported({"--dtype", "f64"}), usage_code, {"dtype", "bf16"});
+  EXPECT_EQ(checkpoint({"export", dir_ / "none", "--to", to_}).code, usage_code);
   std::filesystem::create_directory(to_);
   write_text(to_ + "/mine", "x");
-  EXPECT_EQ(exported().code, usage);
+  EXPECT_EQ(exported().code, usage_code);
   expect_only(to_, {"mine"});
 }
 

@@ -7,7 +7,7 @@
 namespace trireme {
 namespace {
 
-constexpr int damaged = static_cast<int>(ExitCode::corrupt_input), usage = static_cast<int>(ExitCode::usage);
+constexpr int corrupt_code = static_cast<int>(ExitCode::corrupt_input), misuse_code = static_cast<int>(ExitCode::usage);
 
 class CheckpointImport : public testing::Test {
  protected:
@@ -119,7 +119,7 @@ TEST_F(CheckpointImport, LeavesOutMasksAndAnEqualHead) {
   std::filesystem::remove_all(to_);
   elements[wte + 2 * table - 1] ^= 1;
   write();
-  expect_refused(damaged, {"lm_head.weight", "differs from", "wte.weight", "must be equal"});
+  expect_refused(corrupt_code, {"lm_head.weight", "differs from", "wte.weight", "must be equal"});
 }
 
 TEST_F(CheckpointImport, WhatDoesNotFitIsNamedAndNothingIsMade) {
@@ -127,25 +127,25 @@ TEST_F(CheckpointImport, WhatDoesNotFitIsNamedAndNothingIsMade) {
   specs[3].name = "transformer.h.0.ln_0.bias";
   specs[1].shape = {8, 6};
   write_model(from_, {.model = tiny_gpt2()}, specs);
-  expect_refused(damaged, {"\"transformer.h.0.ln_1.bias\" is missing, wanted with (8)", "h.0.ln_0.bias\" with (8)",
-                           "\"transformer.wpe.weight\" is (8, 6), wanted (6, 8)", "model.safetensors"});
+  expect_refused(corrupt_code, {"\"transformer.h.0.ln_1.bias\" is missing, wanted with (8)", "h.0.ln_0.bias\" with (8)",
+                                "\"transformer.wpe.weight\" is (8, 6), wanted (6, 8)", "model.safetensors"});
   std::filesystem::resize_file(from_ + "/model.safetensors", 4000);
-  expect_refused(damaged, {"model.safetensors", "cut off"});
+  expect_refused(corrupt_code, {"model.safetensors", "cut off"});
   std::filesystem::remove(from_ + "/model.safetensors");
-  expect_refused(damaged, {"neither model.safetensors nor"});
+  expect_refused(corrupt_code, {"neither model.safetensors nor"});
   write_text(from_ + "/config.json", R"({"model_type":"bert"})");
-  expect_refused(damaged, {"config.json", "model_type is \"bert\""});
+  expect_refused(corrupt_code, {"config.json", "model_type is \"bert\""});
   std::filesystem::remove(from_ + "/config.json");
-  expect_refused(usage, {"there is no config.json"});
+  expect_refused(misuse_code, {"there is no config.json"});
 }
 
 TEST_F(CheckpointImport, ATargetThatIsInUseIsLeftAlone) {
   write_model(from_, {.model = tiny_gpt2()}, foreign_specs(tiny_gpt2()));
-  EXPECT_EQ(checkpoint({"import", from_}).code, usage);
+  EXPECT_EQ(checkpoint({"import", from_}).code, misuse_code);
   std::filesystem::create_directory(to_);
   write_text(to_ + "/mine", "x");
   const Answer answer = import();
-  EXPECT_EQ(answer.code, usage) << answer;
+  EXPECT_EQ(answer.code, misuse_code) << answer;
   EXPECT_TRUE(answer.complains("not a new or empty folder: choose another --to")) << answer;
   expect_only(to_, {"mine"});
   std::filesystem::remove(to_ + "/mine");

@@ -24,7 +24,7 @@ using Change = DiskModel::Change;
 using ChangeKind = DiskModel::ChangeKind;
 using Fate = DiskModel::Fate;
 
-std::int64_t number_from(const char* name, std::int64_t otherwise) {
+std::int64_t power_number(const char* name, std::int64_t otherwise) {
   const char* const text = std::getenv(name);
   return text == nullptr ? otherwise : std::atoll(text);
 }
@@ -126,8 +126,8 @@ class CheckpointPower : public testing::TestWithParam<SaveCase> {
 TEST_P(CheckpointPower, cut_at_any_instant_leaves_old_or_new) {
   const SaveStage stage(GetParam());
   const auto operations = stage.peaceful_journal();
-  const auto states = static_cast<std::size_t>(number_from("TRIREME_POWER_STATES", 500));
-  const std::int64_t seed = number_from("TRIREME_POWER_SEED", std::random_device{}());
+  const auto states = static_cast<std::size_t>(power_number("TRIREME_POWER_STATES", 500));
+  const std::int64_t seed = power_number("TRIREME_POWER_SEED", std::random_device{}());
   SCOPED_TRACE(fmt::format("again: TRIREME_POWER_SEED={} TRIREME_POWER_STATES={}", seed, states));
   std::mt19937_64 random(static_cast<std::uint64_t>(seed));
   Seen seen;
@@ -221,10 +221,10 @@ TEST_P(CheckpointFirstSync, is_made_up_for_by_the_next_process) {
   EXPECT_NE(broken_without(stage, both, static_cast<std::size_t>(sync - both.begin())), "");
 }
 
-std::string name_of(const testing::TestParamInfo<SaveCase>& info) { return info.param.name; }
-INSTANTIATE_TEST_SUITE_P(Save, CheckpointPower, testing::ValuesIn(save_cases()), name_of);
-INSTANTIATE_TEST_SUITE_P(Save, CheckpointSync, testing::ValuesIn(cases_without_leftovers()), name_of);
-INSTANTIATE_TEST_SUITE_P(Save, CheckpointFirstSync, testing::Values(save_cases().front()), name_of);
+std::string power_name(const testing::TestParamInfo<SaveCase>& info) { return info.param.name; }
+INSTANTIATE_TEST_SUITE_P(Save, CheckpointPower, testing::ValuesIn(save_cases()), power_name);
+INSTANTIATE_TEST_SUITE_P(Save, CheckpointSync, testing::ValuesIn(cases_without_leftovers()), power_name);
+INSTANTIATE_TEST_SUITE_P(Save, CheckpointFirstSync, testing::Values(save_cases().front()), power_name);
 
 }  // namespace
 }  // namespace trireme

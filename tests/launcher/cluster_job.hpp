@@ -22,13 +22,8 @@ namespace trireme {
 inline const std::string cluster_folder = TRIREME_BINARY_DIR "/job_cluster_test-" + std::to_string(::getpid());
 inline const std::string probe = TRIREME_BINARY_DIR "/tests/resume_probe";
 
-/// The steps of the whole training, and from which on it may be disturbed.
-inline constexpr std::int64_t steps = 900, early = 60;
-
-inline std::string training() {
-  return "--data " + cluster_folder + "/shapes --epochs 100 --max-steps " + std::to_string(steps) +
-         " --threads 1 --binding none --keep-last 1000";
-}
+/// From this step on it may be disturbed.
+inline constexpr std::int64_t early = 60;
 
 class ClusterJob : public testing::Test {
  protected:
@@ -47,33 +42,37 @@ class ClusterJob : public testing::Test {
     if (!HasFailure()) std::filesystem::remove_all(cluster_folder);
   }
 
+  std::string training() const {
+    return "--data " + cluster_folder + "/shapes --epochs 1000 --max-steps " + std::to_string(steps_) +
+           " --threads 1 --binding none --keep-last 1000";
+  }
   std::string description(const std::string& more, int checkpoint_every = 50) const {
-    return "program = " + probe + "\narguments = " + training() + "\ndirectory = " + cluster_folder +
-           "\ncheckpoint-every = " + std::to_string(checkpoint_every) + "\ncores-per-rank = 1\nrestart-delay = 0.5s\n" +
-           more;
+    return "program = " + probe + "\narguments = " + training() + " --slow " + std::to_string(slow_) +
+           "\ndirectory = " + cluster_folder + "\ncheckpoint-every = " + std::to_string(checkpoint_every) +
+           "\ncores-per-rank = 1\nrestart-delay = 0.5s\n" + more;
   }
   /// Two ranks of this machine, undisturbed.
-  void train_alone() const {
+  void train_alone(int checkpoint_every) const {
     if (std::filesystem::exists(cluster_folder + "/alone")) return;
     const std::string out = cluster_folder + "/alone.log";
     const std::string trireme = TRIREME_BINARY_DIR "/launcher/trireme";
     const std::string command = trireme + " launch -n 2 --threads 1 --log-dir " + cluster_folder + "/alone-logs -- " +
-                                probe + " " + training() + " --checkpoint-every 50 --run-dir " + cluster_folder +
-                                "/alone >" + out + " 2>&1";
+                                probe + " " + training() + " --checkpoint-every " + std::to_string(checkpoint_every) +
+                                " --run-dir " + cluster_folder + "/alone >" + out + " 2>&1";
     ASSERT_EQ(std::system(command.c_str()), 0) << read_file(out);
   }
   int difference(const std::string& a, const std::string& b) const {
     return terminal_->call({"checkpoint", "diff", a, b, "--tensors"}).code;
   }
   /// The same weights and moments, and each step once.
-  void expect_same(const std::string& run) const {
-    train_alone();
+  void expect_same(const std::string& run, int checkpoint_every = 50) const {
+    train_alone(checkpoint_every);
     EXPECT_EQ(difference(cluster_folder + "/alone", run), 0);
     // What the comparison is worth: another step's weights differ.
-    EXPECT_EQ(difference(cluster_folder + "/alone/checkpoints/step_00000050", run), 1);
+    EXPECT_EQ(difference(cluster_folder + "/alone/checkpoints/step_00000100", run), 1);
     const MetricsHistory alone = read_metrics(cluster_folder + "/alone/metrics.jsonl"),
                          job = read_metrics(run + "/metrics.jsonl");
-    ASSERT_EQ(job.steps.size(), static_cast<std::size_t>(steps));
+    ASSERT_EQ(job.steps.size(), static_cast<std::size_t>(steps_));
     ASSERT_EQ(alone.steps.size(), job.steps.size());
     for (std::size_t k = 0; k < job.steps.size(); ++k) {
       ASSERT_EQ(job.steps[k].step, alone.steps[k].step);
@@ -83,6 +82,8 @@ class ClusterJob : public testing::Test {
   static bool under_way(const Json& status) { return status.contains("step") && status["step"] >= early; }
   static bool has_ended(const Json& status) { return is_final_phase(status["phase"]); }
 
+  std::int64_t steps_ = 900;  // of the whole training
+  std::int64_t slow_ = 0;     // milliseconds that each of them takes longer in the job
   std::unique_ptr<VirtualCluster> cluster_;
   std::unique_ptr<JobTerminal> terminal_;
 };

@@ -14,6 +14,7 @@
 #include "launcher/job/captured.hpp"
 #include "launcher/job/launch_plan.hpp"
 #include "launcher/job/port_range.hpp"
+#include "tests/support/messages.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace trireme {
@@ -21,15 +22,13 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-const std::string trireme = TRIREME_BINARY_DIR "/launcher/trireme";
+const std::string doctor_program = TRIREME_BINARY_DIR "/launcher/trireme";
 
 Captured doctor(const Words& words) {
-  Words command = {trireme, "doctor"};
+  Words command = {doctor_program, "doctor"};
   command.insert(command.end(), words.begin(), words.end());
   return captured(command, 60);
 }
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(Doctor, says_how_this_machine_is) {
   const TempDir folder;
@@ -61,7 +60,7 @@ TEST(Doctor, a_host_that_is_not_there_is_a_row_with_a_remedy) {
 }
 
 TEST(DoctorAgent, answers_line_by_line_and_ends_with_its_input) {
-  AgentLink link("here", {trireme, "doctor-agent"});
+  AgentLink link("here", {doctor_program, "doctor-agent"});
   link.ask({{"ask", "time"}});
   link.ask({{"ask", "nonsense"}});
   link.ask({{"ask", "time"}});
@@ -73,7 +72,7 @@ TEST(DoctorAgent, answers_line_by_line_and_ends_with_its_input) {
 }
 
 TEST(DoctorAgent, a_shell_that_talks_or_hangs_is_no_harm) {
-  AgentLink chatty("here", {"sh", "-c", "echo welcome; echo '{}'; exec " + trireme + " doctor-agent"});
+  AgentLink chatty("here", {"sh", "-c", "echo welcome; echo '{}'; exec " + doctor_program + " doctor-agent"});
   chatty.ask({{"ask", "time"}});
   EXPECT_TRUE(chatty.answer(10).has_value());
   const double begin = steady_now();

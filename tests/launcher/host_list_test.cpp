@@ -12,7 +12,7 @@ std::string text_of(const std::vector<HostSlots>& hosts) { return host_list(host
 
 /// The message of the usage error that `action` ends in; empty where there is none.
 template <class Action>
-std::string refusal(const Action& action) {
+std::string usage_error(const Action& action) {
   try {
     action();
   } catch (const Error& error) {
@@ -23,7 +23,7 @@ std::string refusal(const Action& action) {
 }
 
 void expect_refused(const std::string& file, const std::string& part) {
-  const std::string said = refusal([&] { read_hostfile(file, "hosts"); });
+  const std::string said = usage_error([&] { read_hostfile(file, "hosts"); });
   EXPECT_NE(said.find(part), std::string::npos) << "of '" << file << "' was said: " << said;
 }
 
@@ -33,8 +33,8 @@ TEST(HostList, of_a_command_line) {
   EXPECT_TRUE(read_hosts("").empty());
   for (const char* wrong : {"a,,b", "a:", "a:0", "a:-1", "a:4x", "a:4:5", "-a", ".a", "a b", "a;b", "$(a)", "[::1",
                             "[::1]4", "[x]", "[::1]:", "fe80::1", "a,a", ","})
-    EXPECT_NE(refusal([&] { read_hosts(wrong); }), "") << wrong;
-  EXPECT_NE(refusal([] { read_hosts("fe80::1"); }).find("in brackets: [fe80::1]"), std::string::npos);
+    EXPECT_NE(usage_error([&] { read_hosts(wrong); }), "") << wrong;
+  EXPECT_NE(usage_error([] { read_hosts("fe80::1"); }).find("in brackets: [fe80::1]"), std::string::npos);
 }
 
 TEST(HostList, of_a_file) {
@@ -65,10 +65,11 @@ TEST(HostList, include_and_exclude) {
   EXPECT_EQ(text_of(filtered(hosts, {.include = "n1,n2", .exclude = "n2"})), "n1:2");
   EXPECT_EQ(text_of(filtered(hosts, {.exclude = "[::1]"})), "n1:2,n2:4,n3:9");
   EXPECT_EQ(text_of(filtered(hosts, {})), text_of(hosts));
-  EXPECT_NE(refusal([&] { filtered(hosts, {.include = "n11"}); }).find("did you mean 'n1'?"), std::string::npos);
-  EXPECT_NE(refusal([&] { filtered(hosts, {.include = "n1:0,2"}); }).find("single slots are not chosen"),
+  EXPECT_NE(usage_error([&] { filtered(hosts, {.include = "n11"}); }).find("did you mean 'n1'?"), std::string::npos);
+  EXPECT_NE(usage_error([&] { filtered(hosts, {.include = "n1:0,2"}); }).find("single slots are not chosen"),
             std::string::npos);
-  EXPECT_NE(refusal([&] { filtered(hosts, {.exclude = "n1,n2,n3,::1"}); }).find("leave no host"), std::string::npos);
+  EXPECT_NE(usage_error([&] { filtered(hosts, {.exclude = "n1,n2,n3,::1"}); }).find("leave no host"),
+            std::string::npos);
 }
 
 TEST(HostList, as_mpirun_takes_it) {

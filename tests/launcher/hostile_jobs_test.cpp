@@ -16,6 +16,7 @@
 #include "launcher/run/option_value.hpp"
 #include "tests/support/hostile.hpp"
 #include "tests/support/job_terminal.hpp"
+#include "tests/support/messages.hpp"
 #include "tests/support/random_seed.hpp"
 #include "tests/support/virtual_cluster.hpp"
 
@@ -25,9 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 
-const std::string folder = TRIREME_BINARY_DIR "/hostile_jobs_test-" + std::to_string(::getpid());
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+const std::string hostile_folder = TRIREME_BINARY_DIR "/hostile_jobs_test-" + std::to_string(::getpid());
 
 std::string key(const std::string& name, const std::string& value) {
   return name + " = " + detail::quote_ini(value) + "\n";
@@ -45,30 +44,30 @@ class Ranks : public testing::Test {
  protected:
   void SetUp() override {
     if (find_program("mpirun").empty()) GTEST_SKIP() << "skipped: no mpirun";
-    fs::remove_all(folder);
-    fs::create_directories(folder);
-    terminal_ = std::make_unique<JobTerminal>(folder);
+    fs::remove_all(hostile_folder);
+    fs::create_directories(hostile_folder);
+    terminal_ = std::make_unique<JobTerminal>(hostile_folder);
   }
   void start(const std::string& options) {
-    cluster_ = std::make_unique<VirtualCluster>(options, folder);
+    cluster_ = std::make_unique<VirtualCluster>(options, hostile_folder);
     if (!cluster_->skipped().empty()) GTEST_SKIP() << "skipped: " << cluster_->skipped();
-    terminal_ = std::make_unique<JobTerminal>(folder, cluster_->on("head"));
+    terminal_ = std::make_unique<JobTerminal>(hostile_folder, cluster_->on("head"));
   }
   void TearDown() override {
     terminal_.reset();
     cluster_.reset();
-    fs::remove_all(folder);
+    fs::remove_all(hostile_folder);
   }
 
   /// `count` words from hell, in jobs of many words each; the ranks print them, and nothing else happens.
   void expect_words(const std::string& place, int count) {
     const std::uint32_t seed = random_seed();
     SCOPED_TRACE(replay(seed));
-    const std::string canary = folder + "/canary";
+    const std::string canary = hostile_folder + "/canary";
     Hostile hostile(seed, canary);
     constexpr int words_of_a_job = 2500;
     for (int done = 0; done < count; done += words_of_a_job) {
-      const std::string home = folder + "/d" + hostile.name(), program = home + "/" + hostile.name();
+      const std::string home = hostile_folder + "/d" + hostile.name(), program = home + "/" + hostile.name();
       fs::create_directories(home);
       fs::create_symlink("/usr/bin/printf", program);
       Words words = {"%s\\n"};
@@ -146,7 +145,7 @@ std::string command_lines() {
   for (fs::directory_iterator entry("/proc", error), end; !error && entry != end; entry.increment(error)) {
     std::ifstream file(entry->path() / "cmdline");
     const std::string line(std::istreambuf_iterator<char>(file), {});
-    if (!has(line, "XDG_STATE_HOME=" + folder)) out += line + "\n";
+    if (!has(line, "XDG_STATE_HOME=" + hostile_folder)) out += line + "\n";
   }
   return out;
 }
@@ -162,14 +161,14 @@ class Planted : public Ranks {
       test += "IFS= read -r w <&3; [ \"$w\" = \"$" + secrets.names[n] + "\" ] && ok=$((ok+1)); ";
       if (n < 10) terminal_->set(secrets.names[n], secrets.values[n]);
     }
-    write_file_atomically(folder + "/wanted", wanted);
-    fs::remove(folder + "/go");
+    write_file_atomically(hostile_folder + "/wanted", wanted);
+    fs::remove(hostile_folder + "/go");
     const std::string script = test + "echo have $ok of 20; while [ ! -e go ]; do sleep 0.05; done";
     const std::string ini = key("program", "/bin/sh") + key("arguments", join_words({"-c", script})) +
-                            key("directory", folder) + "run-dir = none\n" + secrets.environment() + place;
-    write_file_atomically(folder + "/printed.ini", ini);
-    EXPECT_EQ(secrets.in(terminal_->call({"submit", folder + "/printed.ini", "--print"}).text), "");
-    fs::remove(folder + "/printed.ini");
+                            key("directory", hostile_folder) + "run-dir = none\n" + secrets.environment() + place;
+    write_file_atomically(hostile_folder + "/printed.ini", ini);
+    EXPECT_EQ(secrets.in(terminal_->call({"submit", hostile_folder + "/printed.ini", "--print"}).text), "");
+    fs::remove(hostile_folder + "/printed.ini");
     const std::string job = terminal_->submit(ini);
     std::string shown;
     terminal_->wait(job, 60, [&](const Json&) {
@@ -177,7 +176,7 @@ class Planted : public Ranks {
       return has(terminal_->call({"logs", job}).text, "have 20 of 20");
     });
     shown += command_lines();
-    std::ofstream(folder + "/go") << "";
+    std::ofstream(hostile_folder + "/go") << "";
     terminal_->wait_for(job, "done", 60);
     EXPECT_TRUE(has(terminal_->call({"logs", job}).text, "have 20 of 20"));
     EXPECT_EQ(secrets.in(shown), "") << "in a list of processes";

@@ -1,46 +1,11 @@
-// Jobs across hosts, on a virtual cluster with real sshd, mpirun and Slurm: a training that is preempted, or loses a
-// host, and goes on ends with the weights of one that nobody disturbed, bit for bit.
+// Jobs across hosts, on a virtual cluster with real sshd and mpirun: a training that loses a host and goes on ends with
+// the weights of one that nobody disturbed, bit for bit.
 #include <gtest/gtest.h>
 
 #include "tests/launcher/cluster_job.hpp"
 
 namespace trireme {
 namespace {
-
-using Words = std::vector<std::string>;
-
-TEST_F(ClusterJob, slurm_preempts_requeues_and_resumes) {
-  start("2 --slurm");
-  if (IsSkipped()) return;
-  const std::string job =
-      terminal_->submit(description("backend = slurm\nnodes = 2\nname = it's $(a) 100%j\ntime-limit = 10m\n"));
-  Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
-  ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
-  const std::string id = seen["slurm_id"], run = seen["run_folder"];
-  const Said shown = terminal_->run({"timeout", "20", "scontrol", "show", "job", id});
-  EXPECT_TRUE(has(shown.text, "JobName=it's $(a) 100%j\n")) << shown.text;
-  // What Slurm does at preemption, and some time before the end of a job.
-  ASSERT_EQ(terminal_->run({"timeout", "20", "scancel", "--batch", "--signal=USR1", id}).code, 0);
-  seen = terminal_->wait(job, 60, [](const Json& now) { return now["phase"] == "waiting" || has_ended(now); });
-  ASSERT_EQ(seen["phase"], "waiting") << seen.dump(1) << terminal_->call({"logs", job}).text;
-  EXPECT_TRUE(has(seen["reason"], "Slurm: ")) << seen["reason"];
-  EXPECT_LT(seen["step"], steps);
-  // Slurm starts it by itself two minutes later. Not within the second of its requeue: slurmd takes such a start for
-  // the one that it has just ended ("already killed, do not launch"), and the job is lost.
-  ASSERT_EQ(terminal_->run({"timeout", "20", "scontrol", "update", "JobId=" + id, "StartTime=now+3"}).code, 0);
-  seen = terminal_->wait_for(job, "done", 90);
-  EXPECT_EQ(seen["starts"], 2);
-  expect_same(run);
-}
-
-TEST_F(ClusterJob, srun_starts_the_ranks_where_the_site_wants_that) {
-  start("2 --slurm");
-  if (IsSkipped()) return;
-  const std::string job = terminal_->submit(description("backend = slurm\nnodes = 2\nstarter = srun\nname = direct\n"));
-  const Json seen = terminal_->wait_for(job, "done", 90);
-  EXPECT_TRUE(has(terminal_->call({"logs", job}).text, "on 2 rank(s)")) << terminal_->call({"logs", job}).text;
-  expect_same(seen["run_folder"]);
-}
 
 TEST_F(ClusterJob, a_host_that_is_cut_off_costs_a_restart) {
   start("2");
@@ -63,11 +28,9 @@ TEST_F(ClusterJob, a_host_that_is_cut_off_costs_a_restart) {
 TEST_F(ClusterJob, a_host_that_stays_away_is_left_out) {
   start("3");
   if (IsSkipped()) return;
-  constexpr std::int64_t fewer = 400;
-  std::string text =
-      description("hosts = host1,host2,host3\nnodes = 3\nmin-nodes = 2\nname = smaller\nno-progress = 20\n");
-  text.replace(text.find("--max-steps 900"), 15, "--max-steps " + std::to_string(fewer));
-  const std::string job = terminal_->submit(text);
+  steps_ = 400;
+  const std::string job = terminal_->submit(
+      description("hosts = host1,host2,host3\nnodes = 3\nmin-nodes = 2\nname = smaller\nno-progress = 20\n"));
   Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
   ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
   ASSERT_TRUE(cluster_->act("cut host3"));
@@ -83,8 +46,8 @@ TEST_F(ClusterJob, a_host_that_stays_away_is_left_out) {
   EXPECT_GT(seen["effective"], 0);
   EXPECT_LT(seen["effective"], 1);
   const MetricsHistory run = read_metrics(std::string(seen["run_folder"]) + "/metrics.jsonl");
-  ASSERT_EQ(run.steps.size(), static_cast<std::size_t>(fewer));
-  EXPECT_EQ(run.steps.back().step, fewer);
+  ASSERT_EQ(run.steps.size(), static_cast<std::size_t>(steps_));
+  EXPECT_EQ(run.steps.back().step, steps_);
 }
 
 }  // namespace

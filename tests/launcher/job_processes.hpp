@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-namespace trireme {
+#include "tests/support/messages.hpp"
 
-inline bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+namespace trireme {
 
 struct SeenProcess {
   pid_t id = 0;

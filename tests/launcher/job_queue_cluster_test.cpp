@@ -21,7 +21,7 @@
 namespace trireme {
 namespace {
 
-const std::string three_hosts = "hosts = host1:2,host2:2,host3:2\n";
+const std::string queue_hosts = "hosts = host1:2,host2:2,host3:2\n";
 
 class QueuedJob : public ClusterJob {
  protected:
@@ -52,7 +52,7 @@ TEST_F(QueuedJob, six_jobs_share_three_hosts_and_all_finish) {
       "echo + $TRIREME_JOB $(hostname) >>" + ledger + "; sleep 1; echo - $TRIREME_JOB $(hostname) >>" + ledger;
   const std::string program = "program = /bin/sh\narguments = " + detail::quote_ini(join_words({"-c", script})) +
                               "\ndirectory = " + cluster_folder + "\nrun-dir = none\ncores-per-rank = 1\n" +
-                              three_hosts;
+                              queue_hosts;
   std::vector<std::string> jobs;
   for (const auto& [nodes, ranks] : std::vector<std::pair<int, int>>{{3, 2}, {1, 2}, {2, 1}, {2, 2}, {1, 1}, {3, 1}})
     jobs.push_back(terminal_->submit(program + fmt::format("nodes = {}\nranks-per-node = {}\n", nodes, ranks)));
@@ -76,7 +76,7 @@ TEST_F(QueuedJob, is_as_quick_to_its_first_step_as_mpirun_itself) {
   if (IsSkipped()) return;
   const std::string ini = cluster_folder + "/job.ini";
   const auto describe = [&](const std::string& run) {
-    std::ofstream(ini) << description(three_hosts + "nodes = 3\nrun-dir = " + cluster_folder + "/" + run + "\n");
+    std::ofstream(ini) << description(queue_hosts + "nodes = 3\nrun-dir = " + cluster_folder + "/" + run + "\n");
   };
   describe("bare");
   const Said shown = terminal_->call({"submit", ini, "--print"});
@@ -164,7 +164,7 @@ TEST_F(KilledJob, ends_as_if_nobody_had_been_killed) {
   for (int round = 1; kills < wanted_kills() && !HasFailure(); ++round) {
     const std::string run = fmt::format("{}/run-{}", cluster_folder, round);
     std::string text =
-        description(three_hosts + "nodes = 2\nrestarts = 1000\nno-progress = 1000\nrun-dir = " + run + "\n", 10);
+        description(queue_hosts + "nodes = 2\nrestarts = 1000\nno-progress = 1000\nrun-dir = " + run + "\n", 10);
     // Kills come faster than checkpoints: the pause doubles with each of them.
     text.replace(text.find("restart-delay = 0.5s"), 20, "restart-delay = 0.05s");
     const std::string job = terminal_->submit(text);

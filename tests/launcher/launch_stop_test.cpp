@@ -17,14 +17,13 @@
 
 #include "core/io/file.hpp"
 #include "launcher/job/child.hpp"
+#include "tests/support/messages.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t found = 0;

@@ -14,13 +14,12 @@
 #include "launcher/job/frames.hpp"
 #include "launcher/job/launch_plan.hpp"
 #include "launcher/job/rank_end.hpp"
+#include "tests/support/messages.hpp"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 struct Finished {
   int code;
@@ -72,7 +71,7 @@ std::size_t running(const std::string& mark) {
   return found;
 }
 
-std::size_t count(const std::string& text, const std::string& part) {
+std::size_t count_of(const std::string& text, const std::string& part) {
   std::size_t found = 0;
   for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
   return found;
@@ -82,7 +81,7 @@ TEST_F(LaunchedJob, prefixes_lines_and_keeps_logs) {
   const Finished job = launch(2, "echo out $OMPI_COMM_WORLD_RANK; echo err >&2; printf 'no end'");
   EXPECT_EQ(job.code, 0) << job.error;
   for (const char* line : {"[0] out 0\n", "[1] out 1\n", "[0] no end\n", "[1] no end\n"}) {
-    EXPECT_EQ(count(job.output, line), 1u) << job.output;
+    EXPECT_EQ(count_of(job.output, line), 1u) << job.output;
   }
   EXPECT_TRUE(has(job.error, "[0] err\n") && has(job.error, "[1] err\n")) << job.error;
   const std::string log = read_file(logs() + "/rank-1.log");
@@ -131,7 +130,7 @@ TEST_F(LaunchedJob, exit_code_names_the_first_to_fail) {
   const std::size_t closing = job.error.find("trireme launch: root cause: rank 1 on ");
   ASSERT_NE(closing, std::string::npos) << job.error;
   EXPECT_TRUE(has(job.error, " exited with code 14 (storage): error: disk is full\n")) << job.error;
-  EXPECT_EQ(count(job.error, "root cause"), 1u);
+  EXPECT_EQ(count_of(job.error, "root cause"), 1u);
   EXPECT_FALSE(has(job.error, "Primary job")) << job.error;
 }
 

@@ -19,10 +19,10 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-const std::string trireme = TRIREME_BINARY_DIR "/launcher/trireme";
+const std::string manual_program = TRIREME_BINARY_DIR "/launcher/trireme";
 
 std::string said_by(Words words) {
-  words.insert(words.begin(), trireme);
+  words.insert(words.begin(), manual_program);
   const Captured done = captured(words, 60);
   EXPECT_EQ(done.code, 0) << done.error;
   return done.output;

@@ -9,6 +9,7 @@
 
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
+#include "tests/support/messages.hpp"
 
 namespace trireme {
 namespace {
@@ -77,8 +78,6 @@ class Options : public testing::Test {
   std::filesystem::path folder_;
   std::vector<std::string> variables_;
 };
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST_F(Options, strongest_source_wins_and_is_named) {
   environment("TRIREME_LEARNING_RATE", "0.5");

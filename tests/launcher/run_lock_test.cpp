@@ -16,12 +16,11 @@
 #include "core/base/error.hpp"
 #include "core/io/file.hpp"
 #include "core/io/json.hpp"
+#include "tests/support/messages.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace trireme {
 namespace {
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 /// A forked process that holds a lock until it is told to end or is killed.
 class Holder {
@@ -71,7 +70,7 @@ class Holder {
   int end_;
 };
 
-std::string refusal(const std::string& folder) {
+std::string lock_refusal(const std::string& folder) {
   try {
     const RunLock lock(folder, "second");
   } catch (const Error& error) {
@@ -90,7 +89,7 @@ std::string host() {
 TEST(RunLock, second_process_is_refused_and_told_who_holds_it) {
   const TempDir folder;
   const Holder holder(folder.path(), "17");
-  const std::string text = refusal(folder.path());
+  const std::string text = lock_refusal(folder.path());
   EXPECT_TRUE(has(text, fmt::format("'{}' is in use by process {} on host {} (job 17, since 20", folder.path().string(),
                                     holder.id(), host())))
       << text;
@@ -100,7 +99,7 @@ TEST(RunLock, second_process_is_refused_and_told_who_holds_it) {
 TEST(RunLock, an_ended_holder_frees_it) {
   const TempDir folder;
   { const Holder holder(folder.path(), "-"); }
-  EXPECT_EQ(refusal(folder.path()), "");
+  EXPECT_EQ(lock_refusal(folder.path()), "");
 }
 
 TEST(RunLock, a_killed_holder_frees_it_and_its_text_is_replaced) {
@@ -149,7 +148,7 @@ TEST(RunLock, asking_never_keeps_a_run_from_starting) {
   for (char bytes[64]; asked < 1000;) {
     const ssize_t got = ::read(asks[0], bytes, sizeof bytes);
     if (got > 0) asked += static_cast<int>(got);
-    const std::string text = refusal(folder.path());
+    const std::string text = lock_refusal(folder.path());
     if (!text.empty()) ADD_FAILURE() << text;
   }
   for (const int end : asks) ::close(end);

@@ -18,18 +18,18 @@ namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 
 const std::string script = TRIREME_SOURCE_DIR "/cluster/virtual/cluster.sh";
-const std::string folder = TRIREME_BINARY_DIR "/virtual_cluster_test-" + std::to_string(::getpid());
+const std::string virtual_folder = TRIREME_BINARY_DIR "/virtual_cluster_test-" + std::to_string(::getpid());
 
 class Hosts : public testing::Test {
  protected:
   void SetUp() override {
-    fs::create_directories(folder);
-    cluster_ = std::make_unique<VirtualCluster>("2", folder);
+    fs::create_directories(virtual_folder);
+    cluster_ = std::make_unique<VirtualCluster>("2", virtual_folder);
     if (!cluster_->skipped().empty()) GTEST_SKIP() << "skipped: " << cluster_->skipped();
   }
   void TearDown() override {
     cluster_.reset();
-    fs::remove_all(folder);
+    fs::remove_all(virtual_folder);
   }
   Captured on(const std::string& host, const std::string& command) const {
     Words words = cluster_->on(host);

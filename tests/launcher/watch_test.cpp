@@ -10,15 +10,14 @@
 #include "datasets/shapes.hpp"
 #include "launcher/job/child.hpp"
 #include "tests/support/job_terminal.hpp"
+#include "tests/support/messages.hpp"
 
 namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
 
-const std::string folder = TRIREME_BINARY_DIR "/watch_test-" + std::to_string(::getpid());
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+const std::string watch_folder = TRIREME_BINARY_DIR "/watch_test-" + std::to_string(::getpid());
 
 struct Watched {
   int code = -1;
@@ -31,16 +30,16 @@ class WatchedJob : public testing::Test {
  protected:
   void SetUp() override {
     if (find_program("mpirun").empty()) GTEST_SKIP() << "skipped: no mpirun";
-    fs::create_directories(folder);
+    fs::create_directories(watch_folder);
   }
-  void TearDown() override { fs::remove_all(folder); }
+  void TearDown() override { fs::remove_all(watch_folder); }
 
   /// `launch` holds options of trireme launch, `program` the words of the program.
   Watched run(const std::string& launch, const std::string& program) const {
-    const std::string out = folder + "/out";
+    const std::string out = watch_folder + "/out";
     const std::string command = shell_quoted({TRIREME_BINARY_DIR "/launcher/trireme"}) +
-                                " launch -n 2 --threads 1 --log-dir " + folder + "/logs " + launch + " -- " + program +
-                                " >" + out + " 2>&1";
+                                " launch -n 2 --threads 1 --log-dir " + watch_folder + "/logs " + launch + " -- " +
+                                program + " >" + out + " 2>&1";
     double wrong = 0, blamed = 0;
     Child child({.command = {"/bin/sh", "-c", command}});
     while (child.poll_status() == -1) {
@@ -53,9 +52,9 @@ class WatchedJob : public testing::Test {
     if (wrong > 0 && blamed > 0) seen.blamed_after = blamed - wrong;
     return seen;
   }
-  static std::string mark() { return folder + "/mark"; }
+  static std::string mark() { return watch_folder + "/mark"; }
   static std::string probe() { return TRIREME_BINARY_DIR "/tests/watch_probe --mark " + mark(); }
-  Json hang() const { return Json::parse(read_file(folder + "/logs/hang.json")); }
+  Json hang() const { return Json::parse(read_file(watch_folder + "/logs/hang.json")); }
 };
 
 class StoppedIn : public WatchedJob, public testing::WithParamInterface<const char*> {};
@@ -131,15 +130,15 @@ TEST_F(WatchedJob, unchecked_calls_that_differ_are_explained_by_the_record) {
 
 /// TRIREME_WATCH_RUNS of them (make soak), with time-outs far below the default ones.
 TEST_F(WatchedJob, healthy_trainings_are_left_alone) {
-  generate_shapes({.out = folder + "/shapes", .name = "shapes", .count = 200, .test_count = 20, .size = 12});
+  generate_shapes({.out = watch_folder + "/shapes", .name = "shapes", .count = 200, .test_count = 20, .size = 12});
   const char* wanted = std::getenv("TRIREME_WATCH_RUNS");
   const int runs = wanted == nullptr ? 2 : std::atoi(wanted);
   for (int k = 0; k < runs; ++k) {
     const Watched job =
         run("--hang-timeout 5 --checkpoint-timeout 10 --validation-timeout 10 --start-timeout 20",
-            std::string(TRIREME_BINARY_DIR "/tests/resume_probe --data ") + folder +
+            std::string(TRIREME_BINARY_DIR "/tests/resume_probe --data ") + watch_folder +
                 "/shapes --epochs 100 --max-steps 200 --threads 1 --binding none --checkpoint-every 20" +
-                " --run-dir " + folder + "/run-" + std::to_string(k));
+                " --run-dir " + watch_folder + "/run-" + std::to_string(k));
     EXPECT_EQ(job.code, 0) << job.text;
     EXPECT_FALSE(has(job.text, "root cause")) << job.text;
   }

@@ -5,11 +5,10 @@
 
 #include "launcher/job/frames.hpp"
 #include "launcher/job/hang_report.hpp"
+#include "tests/support/messages.hpp"
 
 namespace trireme {
 namespace {
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 constexpr WatchLimits limits{.hang = 10, .start = 20, .checkpoint = 40, .validation = 30, .lost = 8};
 

@@ -13,7 +13,7 @@
 namespace trireme {
 namespace {
 
-const std::string program = TRIREME_BINARY_DIR "/examples/language_model";
+const std::string language_program = TRIREME_BINARY_DIR "/examples/language_model";
 
 class LanguageProgram : public testing::Test {
  protected:
@@ -21,11 +21,11 @@ class LanguageProgram : public testing::Test {
   std::string log;
 
   void SetUp() override {
-    if (!std::filesystem::exists(program)) GTEST_SKIP() << "skipped: built without the examples";
+    if (!std::filesystem::exists(language_program)) GTEST_SKIP() << "skipped: built without the examples";
   }
   /// The exit code on two ranks; what it printed is in `log`.
   int run(const std::string& arguments, const std::string& data = language_data()) {
-    const std::string command = mpirun + "-n 2 " + program + " --data " + data +
+    const std::string command = mpirun + "-n 2 " + language_program + " --data " + data +
                                 " --context 12 --layers 1 --heads 2 --width 16 --batch 8 " + arguments + " >" +
                                 (dir / "log") + " 2>&1";
     const int status = std::system(command.c_str());
@@ -46,7 +46,7 @@ TEST_F(LanguageProgram, TrainsJudgesAndIsJudgedAlike) {
   EXPECT_FALSE(trained.empty()) << log;
   EXPECT_FALSE(number_after("bigram baseline: validation loss").empty()) << log;
   EXPECT_NE(log.find("sample: the"), std::string::npos) << log;
-  const std::string judging = mpirun + "-n 2 " + program + " --data " + language_data() +
+  const std::string judging = mpirun + "-n 2 " + language_program + " --data " + language_data() +
                               " --context 12 --evaluate --init-from " + (dir / "run") + " --questions " +
                               (dir / "questions.jsonl") + " >" + (dir / "log") + " 2>&1";
   ASSERT_EQ(std::system(judging.c_str()), 0) << read_file(dir / "log");

@@ -20,7 +20,7 @@ const std::string& data_set() {
 }
 
 /// Runs the probe on `ranks` ranks.
-Outcome run(int ranks, const std::string& arguments) {
+Outcome run_probe(int ranks, const std::string& arguments) {
   const TempDir dir;
   const std::string out = dir / "out.json";
   return outcome_of(mpirun + "-n " + std::to_string(ranks) + " " TRIREME_BINARY_DIR "/tests/training_probe --data " +
@@ -28,21 +28,21 @@ Outcome run(int ranks, const std::string& arguments) {
                     out);
 }
 
-struct Case {
+struct LawCase {
   std::string name, arguments;
   double loss_tolerance, weight_tolerance;
-  friend std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.name; }
+  friend std::ostream& operator<<(std::ostream& out, const LawCase& c) { return out << c.name; }
 };
 
-class Law1 : public testing::TestWithParam<Case> {};
+class Law1 : public testing::TestWithParam<LawCase> {};
 
 TEST_P(Law1, AnyNumberOfRanksTrainsTheSame) {
-  const Case& c = GetParam();
-  const Outcome one = run(1, c.arguments);
+  const LawCase& c = GetParam();
+  const Outcome one = run_probe(1, c.arguments);
   ASSERT_EQ(one.losses.size(), 20u);
   EXPECT_LT(one.losses.back(), one.losses.front()) << "nothing was learnt, so agreement would prove nothing";
   for (const int ranks : {2, 3, 4}) {
-    const Outcome many = run(ranks, c.arguments);
+    const Outcome many = run_probe(ranks, c.arguments);
     ASSERT_EQ(many.losses.size(), one.losses.size());
     for (std::size_t k = 0; k < one.losses.size(); ++k) {
       EXPECT_NEAR(many.losses[k], one.losses[k], c.loss_tolerance * one.losses[k]) << ranks << " ranks, step " << k;
@@ -57,21 +57,23 @@ TEST_P(Law1, AnyNumberOfRanksTrainsTheSame) {
 INSTANTIATE_TEST_SUITE_P(
     Runs, Law1,
     testing::Values(
-        Case{"sgd_f64", "--model mlp --precision f64 --optimizer sgd --learning-rate 0.1", 1e-10, 1e-10},
-        Case{"cnn_f64", "--model cnn --precision f64 --optimizer sgd --learning-rate 0.05 --clip 1", 1e-10, 1e-10},
-        Case{"uneven_f64", "--model mlp --precision f64 --optimizer sgd --learning-rate 0.1 --batch 13", 1e-10, 1e-10},
-        Case{"accumulated_f64", "--model cnn --precision f64 --optimizer sgd --accumulate 2 --batch 24", 1e-10, 1e-10},
-        Case{"dropout_f64", "--model dropout --precision f64 --optimizer sgd --learning-rate 0.1", 1e-10, 1e-10},
-        Case{"norm_f64", "--model norm --precision f64 --optimizer sgd --learning-rate 0.05", 1e-10, 1e-10},
-        Case{"ghost_f64", "--model ghost --precision f64 --optimizer sgd --learning-rate 0.05 --batch 48", 1e-10,
-             1e-10},
-        Case{"cnn_adam_f32", "--model cnn --optimizer adam", 1e-5, 1e-4},
-        Case{"norm_adamw_f32", "--model norm --optimizer adamw --weight-decay 0.01 --bucket-mib 0.002", 1e-5, 1e-4}),
+        LawCase{"sgd_f64", "--model mlp --precision f64 --optimizer sgd --learning-rate 0.1", 1e-10, 1e-10},
+        LawCase{"cnn_f64", "--model cnn --precision f64 --optimizer sgd --learning-rate 0.05 --clip 1", 1e-10, 1e-10},
+        LawCase{"uneven_f64", "--model mlp --precision f64 --optimizer sgd --learning-rate 0.1 --batch 13", 1e-10,
+                1e-10},
+        LawCase{"accumulated_f64", "--model cnn --precision f64 --optimizer sgd --accumulate 2 --batch 24", 1e-10,
+                1e-10},
+        LawCase{"dropout_f64", "--model dropout --precision f64 --optimizer sgd --learning-rate 0.1", 1e-10, 1e-10},
+        LawCase{"norm_f64", "--model norm --precision f64 --optimizer sgd --learning-rate 0.05", 1e-10, 1e-10},
+        LawCase{"ghost_f64", "--model ghost --precision f64 --optimizer sgd --learning-rate 0.05 --batch 48", 1e-10,
+                1e-10},
+        LawCase{"cnn_adam_f32", "--model cnn --optimizer adam", 1e-5, 1e-4},
+        LawCase{"norm_adamw_f32", "--model norm --optimizer adamw --weight-decay 0.01 --bucket-mib 0.002", 1e-5, 1e-4}),
     [](const auto& c) { return c.param.name; });
 
 TEST(SameRun, TwiceIsBitwiseEqual) {
   for (const std::string arguments : {"--model norm --batch 16", "--model cnn --bucket-mib 0.001"}) {
-    const Outcome first = run(2, arguments), second = run(2, arguments);
+    const Outcome first = run_probe(2, arguments), second = run_probe(2, arguments);
     EXPECT_EQ(first.losses, second.losses);
     EXPECT_EQ(first.norms, second.norms);
     EXPECT_EQ(first.weights, second.weights);
@@ -80,7 +82,7 @@ TEST(SameRun, TwiceIsBitwiseEqual) {
 }
 
 TEST(SameRun, AnotherSeedIsAnotherRun) {
-  EXPECT_NE(run(1, "--model mlp --seed 1").losses, run(1, "--model mlp --seed 2").losses);
+  EXPECT_NE(run_probe(1, "--model mlp --seed 1").losses, run_probe(1, "--model mlp --seed 2").losses);
 }
 
 /// Without communication ranks must drift apart, which check_same() in the probe reports: the guard of the above.

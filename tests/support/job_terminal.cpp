@@ -65,8 +65,4 @@ bool is_final_phase(const std::string& phase) { return phase == "done" || phase 
 
 void sleep_a_little() { ::usleep(100000); }
 
-double steady_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 }  // namespace trireme

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/now.hpp"
 #include "core/io/json.hpp"
 
 namespace trireme {
@@ -48,7 +49,6 @@ class JobTerminal {
 
 bool is_final_phase(const std::string& phase);
 void sleep_a_little();
-double steady_seconds();
 
 template <class Reached>
 Json JobTerminal::wait(const std::string& job, double seconds, const Reached& reached) const {

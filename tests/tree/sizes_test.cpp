@@ -58,7 +58,7 @@ std::string repeated(const std::string& text, int times) {
   return out;
 }
 
-std::vector<SourceFile> all_cpp() { return source_files(TRIREME_SOURCE_DIR, {".cpp", ".hpp", ".cuh"}); }
+std::vector<SourceFile> measured_sources() { return source_files(TRIREME_SOURCE_DIR, {".cpp", ".hpp", ".cuh"}); }
 
 TEST(Sizes, FilesAreShort) {
   const auto files =
@@ -68,14 +68,14 @@ TEST(Sizes, FilesAreShort) {
 }
 
 TEST(Sizes, FunctionsAreShort) {
-  const auto files = all_cpp();
+  const auto files = measured_sources();
   std::size_t functions = 0;
   for (const auto& file : files) functions += functions_of(file.text).size();
   EXPECT_GT(functions, files.size()) << "the scanner has gone blind: it finds fewer functions than files";
   EXPECT_EQ(to_text(check_functions(files)), "");
 }
 
-TEST(Sizes, FunctionsTakeFewArguments) { EXPECT_EQ(to_text(check_arguments(all_cpp())), ""); }
+TEST(Sizes, FunctionsTakeFewArguments) { EXPECT_EQ(to_text(check_arguments(measured_sources())), ""); }
 
 TEST(Sizes, PlantedLongFilesAreFound) {
   EXPECT_EQ(check_files({{"core/a.cpp", repeated("int x;\n", 500)}}).size(), 0U);

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <csignal>
+#include <thread>
 
 #include "core/io/file.hpp"
 #include "core/io/hash.hpp"
@@ -35,6 +37,7 @@ struct Watch {
   std::int64_t break_last = -1;
   std::int64_t stop_at = 0;  // batch of all evaluations, counted from 1, at which rank 1 gets SIGTERM; 0: none
   std::int64_t evaluation_batch = 256;
+  std::int64_t slow = 0;  // milliseconds that each step takes longer
 };
 
 /// Classification that writes down which samples came, as the hash of their images, and where in the stream.
@@ -52,6 +55,7 @@ class WatchedClassification final : public Classification {
   }
 
   Loss loss(Context& context, const Batch& batch) override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(watch_.slow));
     const Tensor& where = batch.field("image");
     const bool on_host = where.device() == Device::cpu();
     const Tensor images = on_host ? where : where.clone(Device::cpu());
@@ -121,6 +125,7 @@ int main(int argc, char** argv) {
   options.group("Run")
       .add("ledger", &watch.ledger, "folder for what each rank saw")
       .add("stop-at", &watch.stop_at, "batch of the evaluations at which rank 1 gets SIGTERM; 0: none")
+      .add("slow", &watch.slow, "milliseconds that each step takes longer", {.low = 0})
       .add("evaluation-batch", &watch.evaluation_batch, "samples of a batch that is evaluated", {.low = 1});
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {

@@ -20,8 +20,10 @@ if [[ "${1:-}" == faults ]]; then
   TRIREME_WATCH_RUNS="${WATCH_RUNS:-20}" build/release/tests/tests_launcher --gtest_filter='WatchedJob.healthy*'
   say "$TRIREME_JOB_KILLS kills of the processes of jobs on a virtual cluster"
   build/release/tests/tests_launcher --gtest_filter='KilledJob.*'
+  say "${PREEMPTIONS:-50} preemptions by Slurm in a row"
+  TRIREME_PREEMPTIONS="${PREEMPTIONS:-50}" build/release/tests/tests_launcher --gtest_filter='SlurmJob.is_preempted*'
   say "$TRIREME_KILLS kills"
-  exec build/release/tests/tests_law --gtest_filter='Kill.*'
+  exec build/release/tests/tests_law --gtest_filter='*Killed.OfARandom*'
 fi
 end=$((SECONDS + 60 * ${SOAK_MINUTES:-30}))
 round=0

@@ -26,8 +26,8 @@ case "$kind" in
   tsan)
     cluster/setup/packages.sh test
     timed "building into build/tsan" build tsan tests_tsan
-    export TSAN_OPTIONS="halt_on_error=1:${TSAN_OPTIONS:-}"
-    exec build/tsan/tests/tests_tsan
+    export TSAN_OPTIONS="halt_on_error=1:${TSAN_OPTIONS:-}" GTEST_TOTAL_SHARDS="$JOBS"
+    seq 0 "$((JOBS - 1))" | xargs -P "$JOBS" -I '{}' env GTEST_SHARD_INDEX='{}' build/tsan/tests/tests_tsan --gtest_brief=1
     ;;
   *)
     echo "usage: test_sanitized.sh asan|tsan" >&2

@@ -1,6 +1,9 @@
 #include "comm/agreement.hpp"
 
+#include <fmt/ranges.h>
+
 #include <map>
+#include <ranges>
 #include <set>
 #include <string_view>
 
@@ -69,11 +72,10 @@ std::string disagreement(const std::vector<NamedTexts>& of_ranks) {
     if (!missing.empty()) values["not given"] = {missing.begin(), missing.end()};
     if (values.size() < 2 || listed++ >= most_listed) continue;
     out += (out.empty() ? "" : "; ") + name + " is ";
-    bool first = true;
-    for (const auto& [value, ranks] : values) {
-      out += fmt::format("{}{} on {}", first ? "" : " and ", value, rank_list(ranks));
-      first = false;
-    }
+    std::map<int, std::string> by_first_rank;
+    for (const auto& [value, ranks] : values)
+      by_first_rank[ranks.front()] = fmt::format("{} on {}", value, rank_list(ranks));
+    out += fmt::format("{}", fmt::join(by_first_rank | std::views::values, " and "));
   }
   if (listed > most_listed) out += fmt::format("; and {} more", listed - most_listed);
   return out;

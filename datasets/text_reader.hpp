@@ -48,6 +48,8 @@ class TextReader {
   /// is not an object with a text in `field`.
   bool next(TextPiece& piece);
 
+  /// Where documents are lines: that of the last piece in its file, counted from 1.
+  std::int64_t line() const { return line_; }
   /// Sizes of all files, and what has been read of them.
   std::int64_t stored_bytes() const { return stored_bytes_; }
   std::int64_t stored_read() const;

@@ -188,6 +188,18 @@ class RandomCrop final : public Transform {
   CropOptions options_;
 };
 
+class Widen final : public Transform {
+ public:
+  RowType output(const RowType& in) const override {
+    if (in.dtype != DType::u8) fail(ExitCode::usage, "widen takes u8, not {}", name_of(in.dtype));
+    return {DType::i32, in.shape};
+  }
+  void apply(const TransformInput& in, std::byte* out) const override {
+    auto* const to = reinterpret_cast<std::int32_t*>(out);
+    for (std::size_t k = 0; k < in.type.bytes(); ++k) to[k] = std::to_integer<std::int32_t>(in.data[k]);
+  }
+};
+
 }  // namespace
 
 std::array<std::uint32_t, 4> SampleKey::bits() const {
@@ -210,6 +222,8 @@ std::shared_ptr<const Transform> random_horizontal_flip(double probability) {
 std::shared_ptr<const Transform> random_crop(const CropOptions& options) {
   return std::make_shared<RandomCrop>(options);
 }
+
+std::shared_ptr<const Transform> widen() { return std::make_shared<Widen>(); }
 
 TransformChain::TransformChain(TransformList list, const RowType& in) : list_(std::move(list)), types_{in} {
   for (const auto& transform : list_) types_.push_back(transform->output(types_.back()));

@@ -64,6 +64,9 @@ struct CropOptions {
 };
 std::shared_ptr<const Transform> random_crop(const CropOptions& options);
 
+/// Bytes as numbers that embeddings take: u8 rows of any shape as i32.
+std::shared_ptr<const Transform> widen();
+
 /// A list applied in order, with the memory between its steps. One per thread.
 class TransformChain {
  public:

@@ -63,13 +63,14 @@ Sequential alexnet(const ImageModelOptions& options) {
   const bool small = options.small();
   const PoolLayerOptions pool{.stride = 2, .activation = relu};
   const std::int64_t window = small ? 2 : 3;
-  Sequential model(small ? Conv2d(64, {.kernel = 3, .stride = 2, .padding = 1})
-                         : Conv2d(64, {.kernel = 11, .stride = 4, .padding = 2}),
-                   MaxPool2d(window, pool), Conv2d(192, {.kernel = small ? 3 : 5, .padding = small ? 1 : 2}),
-                   MaxPool2d(window, pool), Conv2d(384, {.padding = 1, .activation = relu}),
-                   Conv2d(256, {.padding = 1, .activation = relu}), Conv2d(256, {.padding = 1}),
+  const auto wide = [&](std::int64_t published) { return options.channels(published); };
+  Sequential model(small ? Conv2d(wide(64), {.kernel = 3, .stride = 2, .padding = 1})
+                         : Conv2d(wide(64), {.kernel = 11, .stride = 4, .padding = 2}),
+                   MaxPool2d(window, pool), Conv2d(wide(192), {.kernel = small ? 3 : 5, .padding = small ? 1 : 2}),
+                   MaxPool2d(window, pool), Conv2d(wide(384), {.padding = 1, .activation = relu}),
+                   Conv2d(wide(256), {.padding = 1, .activation = relu}), Conv2d(wide(256), {.padding = 1}),
                    MaxPool2d(window, pool));
-  add_head(model, 4096, options);
+  add_head(model, options.channels(4096), options);
   return model;
 }
 
@@ -79,9 +80,10 @@ Sequential vgg(const VggForm& form, const ImageModelOptions& options) {
   std::int64_t channels = 64;
   for (const int convolutions : vgg_stages(form.depth)) {
     for (int k = 0; k < convolutions; ++k) {
-      model.add(Conv2d(channels, {.padding = 1,
-                                  .activation = norm ? ops::Activation::none : relu,
-                                  .weight = Initializer::kaiming_normal(9 * channels)}));
+      const std::int64_t wide = options.channels(channels);
+      model.add(Conv2d(wide, {.padding = 1,
+                              .activation = norm ? ops::Activation::none : relu,
+                              .weight = Initializer::kaiming_normal(9 * wide)}));
       if (norm) model.add(BatchNorm({.activation = relu}));
     }
     model.add(MaxPool2d(2));
@@ -90,7 +92,7 @@ Sequential vgg(const VggForm& form, const ImageModelOptions& options) {
   if (options.small()) {
     model.add(Flatten()).add(Linear(options.classes));
   } else {
-    add_head(model, 4096, options);
+    add_head(model, options.channels(4096), options);
   }
   return model;
 }

@@ -16,6 +16,9 @@ struct ImageModelOptions {
   std::int64_t classes = 1000;
   /// The share of the values that a head with hidden layers drops in training; GoogLeNet's is 0.2 in any case.
   double dropout = 0.5;
+  /// Divides all channels and hidden units but LeNet's and the small ones', rounded up: the same network, narrower.
+  std::int64_t thin = 1;
+  std::int64_t channels(std::int64_t published) const { return (published + thin - 1) / thin; }
   bool small() const { return height <= 64 || width <= 64; }
 };
 

@@ -54,7 +54,7 @@ struct Inception {
   std::int64_t one, three_reduced, three, five_reduced, five, pooled;
 };
 
-Branches inception(const Inception& n) {
+Branches inception_block(const Inception& n) {
   return Branches(ConvNorm(n.one, {.kernel = 1}),
                   Sequential(ConvNorm(n.three_reduced, {.kernel = 1}), ConvNorm(n.three)),
                   Sequential(ConvNorm(n.five_reduced, {.kernel = 1}), ConvNorm(n.five)),
@@ -65,13 +65,13 @@ Branches inception(const Inception& n) {
 
 Sequential resnet(int depth, const ImageModelOptions& options) {
   const ResNetForm form = resnet_form(depth);
+  std::int64_t channels = options.channels(64);
   Sequential model;
   if (options.small()) {
-    model.add(ConvNorm(64));
+    model.add(ConvNorm(channels));
   } else {
-    model.add(ConvNorm(64, {.kernel = 7, .stride = 2})).add(MaxPool2d(3, {.stride = 2, .padding = 1}));
+    model.add(ConvNorm(channels, {.kernel = 7, .stride = 2})).add(MaxPool2d(3, {.stride = 2, .padding = 1}));
   }
-  std::int64_t channels = 64;
   for (std::size_t stage = 0; stage < form.blocks.size(); ++stage, channels *= 2) {
     for (int block = 0; block < form.blocks[stage]; ++block) {
       const bool strided = block == 0 && stage > 0;
@@ -86,14 +86,19 @@ Sequential resnet(int depth, const ImageModelOptions& options) {
 
 Sequential googlenet(const ImageModelOptions& options) {
   const PoolLayerOptions halve{.stride = 2, .padding = 1};
+  const auto wide = [&](std::int64_t published) { return options.channels(published); };
+  const auto inception = [&](const Inception& n) {
+    return inception_block(
+        {wide(n.one), wide(n.three_reduced), wide(n.three), wide(n.five_reduced), wide(n.five), wide(n.pooled)});
+  };
   Sequential model;
   if (options.small()) {
-    model.add(ConvNorm(192));
+    model.add(ConvNorm(wide(192)));
   } else {
-    model.add(ConvNorm(64, {.kernel = 7, .stride = 2}))
+    model.add(ConvNorm(wide(64), {.kernel = 7, .stride = 2}))
         .add(MaxPool2d(3, halve))
-        .add(ConvNorm(64, {.kernel = 1}))
-        .add(ConvNorm(192))
+        .add(ConvNorm(wide(64), {.kernel = 1}))
+        .add(ConvNorm(wide(192)))
         .add(MaxPool2d(3, halve));
   }
   model.add(inception({64, 96, 128, 16, 32, 32}))
@@ -119,12 +124,14 @@ Sequential mobilenet(const ImageModelOptions& options) {
   };
   static constexpr Step steps[] = {{64, 1},  {128, 2}, {128, 1}, {256, 2}, {256, 1},  {512, 2}, {512, 1},
                                    {512, 1}, {512, 1}, {512, 1}, {512, 1}, {1024, 2}, {1024, 1}};
-  Sequential model(ConvNorm(32, {.stride = options.small() ? 1 : 2}));
+  const auto wide = [&](std::int64_t published) { return options.channels(published); };
+  Sequential model(ConvNorm(wide(32), {.stride = options.small() ? 1 : 2}));
   std::int64_t channels = 32;
   for (const Step& step : steps) {
     // Small images keep their size for one step more.
     const std::int64_t stride = options.small() && channels == 64 ? 1 : step.stride;
-    model.add(ConvNorm(channels, {.stride = stride, .groups = channels})).add(ConvNorm(step.outputs, {.kernel = 1}));
+    model.add(ConvNorm(wide(channels), {.stride = stride, .groups = wide(channels)}))
+        .add(ConvNorm(wide(step.outputs), {.kernel = 1}));
     channels = step.outputs;
   }
   model.add(GlobalAveragePool()).add(Linear(options.classes));

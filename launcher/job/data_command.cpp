@@ -15,7 +15,9 @@
 #include "datasets/shapes.hpp"
 #include "datasets/summary.hpp"
 #include "datasets/verify.hpp"
+#include "launcher/job/data_lines.hpp"
 #include "launcher/job/data_order.hpp"
+#include "launcher/job/data_target.hpp"
 #include "launcher/job/data_text.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/run/print.hpp"
@@ -26,21 +28,6 @@ namespace {
 using Words = std::span<const std::string>;
 
 const Operands one_folder{.words = "DIR", .description = "the folder of the data set"};
-
-/// What every command that makes a data set takes.
-struct Target {
-  std::string out, name;
-  std::int64_t shard_rows = 0;
-  bool overwrite = false;
-
-  void declare(OptionGroup& options) {
-    options.add("out", &out, "folder of the data set; appears whole or not at all; must be given")
-        .add("name", &name, "name of the data set; empty: the folder's name")
-        .add("shard-rows", &shard_rows, "samples per shard; 0: as many as 256 MiB hold", {.low = 0})
-        .add("overwrite", &overwrite, "replace a data set that exists");
-  }
-  Existing existing() const { return overwrite ? Existing::replace : Existing::refuse; }
-};
 
 std::vector<std::string> class_names(const char* command, const std::string& text) {
   std::vector<std::string> names;
@@ -83,7 +70,7 @@ int import_rdb_command(Words args) {
 int import_idx_command(Words args) {
   constexpr const char* name = "trireme data import idx";
   IdxImport import;
-  Target target;
+  DataTarget target;
   std::string classes;
   CommandLine line({.name = name,
                     .summary = "makes a data set from files in the IDX format, plain or gzip-compressed",
@@ -101,11 +88,8 @@ int import_idx_command(Words args) {
   needed(name, "images", import.images);
   needed(name, "labels", import.labels);
   needed(name, "out", target.out);
-  import.out = target.out;
-  import.name = target.name;
+  target.fill(import);
   import.classes = class_names(name, classes);
-  import.shard_rows = target.shard_rows;
-  import.existing = target.existing();
   import_idx(import);
   return made(target.out);
 }
@@ -113,7 +97,7 @@ int import_idx_command(Words args) {
 int import_cifar_command(Words args) {
   constexpr const char* name = "trireme data import cifar";
   CifarImport import;
-  Target target;
+  DataTarget target;
   std::string test, classes;
   CommandLine line({.name = name,
                     .summary = "makes a data set from CIFAR-10 or CIFAR-100 in their binary form",
@@ -133,11 +117,8 @@ int import_cifar_command(Words args) {
   needed(name, "out", target.out);
   import.sources = *found;
   if (!test.empty()) import.test_sources = {test};
-  import.out = target.out;
-  import.name = target.name;
+  target.fill(import);
   import.classes = class_names(name, classes);
-  import.shard_rows = target.shard_rows;
-  import.existing = target.existing();
   import_cifar(import);
   return made(target.out);
 }
@@ -145,7 +126,7 @@ int import_cifar_command(Words args) {
 int import_images_command(Words args) {
   constexpr const char* name = "trireme data import images";
   ImagesImport import;
-  Target target;
+  DataTarget target;
   std::vector<std::int64_t> size{224, 224};
   std::int64_t threads = std::max(1u, std::thread::hardware_concurrency());
   bool grey = false;
@@ -175,10 +156,7 @@ int import_images_command(Words args) {
   import.width = size.back();
   import.channels = grey ? 1 : 3;
   import.threads = static_cast<int>(threads);
-  import.out = target.out;
-  import.name = target.name;
-  import.shard_rows = target.shard_rows;
-  import.existing = target.existing();
+  target.fill(import);
   import_images(import);
   return made(target.out);
 }
@@ -186,7 +164,7 @@ int import_images_command(Words args) {
 int generate_shapes_command(Words args) {
   constexpr const char* name = "trireme data generate shapes";
   ShapesOptions shapes;
-  Target target;
+  DataTarget target;
   auto seed = static_cast<std::int64_t>(shapes.seed);
   CommandLine line({.name = name,
                     .summary = "draws images of ten kinds of shapes, the same for the same seed",
@@ -201,11 +179,8 @@ int generate_shapes_command(Words args) {
   target.declare(line.options());
   if (!line.parse(args)) return 0;
   needed(name, "out", target.out);
-  shapes.out = target.out;
-  shapes.name = target.name;
+  target.fill(shapes);
   shapes.seed = static_cast<std::uint64_t>(seed);
-  shapes.shard_rows = target.shard_rows;
-  shapes.existing = target.existing();
   generate_shapes(shapes);
   return made(target.out);
 }
@@ -217,6 +192,7 @@ int import_command(Words args) {
        .commands = {{"cifar", "CIFAR-10 and CIFAR-100", import_cifar_command},
                     {"images", "PNG and JPEG files, a folder for each class", import_images_command},
                     {"idx", "images and labels in the IDX format (MNIST, Fashion-MNIST)", import_idx_command},
+                    {"lines", "lines of text with a class each", import_lines_command},
                     {"rdb", "texts in the data of an R package (janeaustenr)", import_rdb_command}}},
       args);
 }
@@ -224,7 +200,8 @@ int import_command(Words args) {
 int draw_command(Words args) {
   return run_sub_command({.name = "trireme data generate",
                           .summary = "draws a data set",
-                          .commands = {{"shapes", "simple shapes in ten classes", generate_shapes_command}}},
+                          .commands = {{"names", "names in made-up languages", generate_names_command},
+                                       {"shapes", "simple shapes in ten classes", generate_shapes_command}}},
                          args);
 }
 

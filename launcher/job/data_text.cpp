@@ -45,10 +45,6 @@ std::vector<std::string> special_tokens(const std::string& text) {
 
 }  // namespace
 
-void needed(const char* command, const char* option, const std::string& value) {
-  if (value.empty()) fail(ExitCode::usage, "{} needs --{}; see {} --help", command, option, command);
-}
-
 int tokenize_command(TextWords args) {
   constexpr const char* name = "trireme data tokenize";
   TokenizeOptions tokens;

@@ -6,9 +6,6 @@
 
 namespace trireme {
 
-/// Ends the command with a usage error where --`option` was not given.
-void needed(const char* command, const char* option, const std::string& value);
-
 int tokenize_command(std::span<const std::string> args);
 int train_tokenizer_command(std::span<const std::string> args);
 

@@ -24,7 +24,7 @@ namespace {
 constexpr std::size_t most_scores = std::size_t{1} << 28;
 
 const Operands run_or_checkpoint{
-    .words = "RUN", .description = "folder of a run of image_classification, or of one of its checkpoints"};
+    .words = "RUN", .description = "folder of a run of image_classification or sequence, or of one of its checkpoints"};
 
 /// What both commands are told.
 struct Asked {
@@ -59,7 +59,7 @@ Judged open(const char* command, const std::string& path, const Asked& asked) {
   }
   out.split = dataset.split(asked.split);
   const Device device = choose_device(DeviceRequest::parse(asked.device));
-  out.loaded = load_classifier(path, out.run, ImageForm::of(*out.split), device);
+  out.loaded = load_classifier(path, out.run, *out.split, device);
   out.request = {
       .split = out.split, .batch = asked.batch, .threads = static_cast<int>(asked.threads), .device = device};
   log::info("{} with the weights of {} on {} samples of {}", out.run.model, out.loaded.weights.checkpoint,
@@ -172,7 +172,7 @@ int evaluate_command(std::span<const std::string> args) {
   bool json = false;
   std::string picture;
   CommandLine line({.name = command,
-                    .summary = "judges a trained image classifier: confusion matrix, precision, recall, F1 and more",
+                    .summary = "judges a trained classifier: confusion matrix, precision, recall, F1 and more",
                     .examples = {"trireme evaluate runs/first", "trireme evaluate runs/first --data data/other --json",
                                  "trireme evaluate runs/first/checkpoints/step_00000400 --picture confusion.png"}},
                    run_or_checkpoint);
@@ -199,7 +199,7 @@ int predict_command(std::span<const std::string> args) {
   std::int64_t top = 1;
   std::string out;
   CommandLine line({.name = command,
-                    .summary = "says of each sample which classes a trained image classifier takes it for, as CSV",
+                    .summary = "says of each sample which classes a trained classifier takes it for, as CSV",
                     .examples = {"trireme predict runs/first --top 3", "trireme predict runs/first --out answers.csv"}},
                    run_or_checkpoint);
   asked.declare(line.options());

@@ -1,5 +1,5 @@
-// Image classification: fields `image` (u8, H x W x C) and `label` (i32), cross-entropy, accuracy and a confusion
-// matrix.
+// Classification: field `label` (i32), cross-entropy, accuracy and a confusion matrix; of images, a field `image` (u8,
+// H x W x C). Texts are in text_classification.hpp.
 #pragma once
 
 #include "datasets/dataset.hpp"
@@ -21,24 +21,44 @@ struct ClassificationOptions {
   std::string augment = "none";
 };
 
-class Classification : public Task {
+/// Cross-entropy over the classes of a split, whatever its samples are and whatever a network makes of them.
+class ClassifierTask : public Task {
  public:
-  /// `model` maps (B, H, W, C) to logits (B, classes); it must outlive the task.
-  Classification(Module& model, const Split& split, const ClassificationOptions& options);
+  /// (B, classes) of a batch's samples.
+  virtual Value logits(Context& context, const Batch& batch) = 0;
+  /// What the samples are, for messages: "images of 28 x 28 x 1".
+  virtual std::string samples_text() const = 0;
   Module& module() override { return *model_; }
-  void plan(Context& context, std::int64_t rows, DType dtype) override;
   Loss loss(Context& context, const Batch& batch) override;
   std::vector<double> evaluate(Context& context, const Batch& batch) override;
   Evaluation interpret(std::vector<double> sums) const override;
-  const char* shown_field() const override { return "image"; }
-  std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const override;
   ConfusionMatrix confusion(const Evaluation& evaluation) const;
+
+ protected:
+  /// `model` must outlive the task. corrupt_input where the split has no i32 field `label`, or no class names.
+  ClassifierTask(Module& model, const Split& split, double label_smoothing);
+  std::int64_t classes() const { return static_cast<std::int64_t>(class_names_.size()); }
+  void check_plan(const Value& logits, std::int64_t rows) const;
 
  private:
   Module* model_;
-  ImageForm form_;
   std::vector<std::string> class_names_;
-  ClassificationOptions options_;
+  double smoothing_;
+};
+
+class Classification : public ClassifierTask {
+ public:
+  /// `model` maps (B, H, W, C) to logits (B, classes); it must outlive the task.
+  Classification(Module& model, const Split& split, const ClassificationOptions& options);
+  void plan(Context& context, std::int64_t rows, DType dtype) override;
+  Value logits(Context& context, const Batch& batch) override;
+  std::string samples_text() const override;
+  const char* shown_field() const override { return "image"; }
+  std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const override;
+
+ private:
+  ImageForm form_;
+  std::string augment_;
 };
 
 }  // namespace trireme

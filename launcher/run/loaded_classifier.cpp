@@ -22,8 +22,27 @@ std::string run_of(const std::string& path) {
   return "";
 }
 
-Tensor shapes_of(const ImageForm& form) {
-  return Tensor::empty({1, form.height, form.width, form.channels}, DType::f32, Device::meta());
+/// What the run's config.ini says of some options.
+void read_run(const std::string& folder, const std::function<void(OptionGroup&)>& declare) {
+  OptionSet options({.name = "run", .summary = "", .sources = OptionSources::command_line_only});
+  declare(options.group("Task"));
+  options.take_from_run("run", "");
+  options.parse(std::vector<std::string>{"--run", folder});
+}
+
+/// The run's network and what it does, without weights.
+LoadedClassifier empty_classifier(const ClassifierRun& run, const Split& split) {
+  LoadedClassifier out;
+  if (run.text) {
+    auto network = std::make_unique<SequenceClassifier>(run.text->make(TextForm::of(split)));
+    out.task = std::make_unique<TextClassification>(*network, split, 0);
+    out.model = std::move(network);
+  } else {
+    const ImageForm form = ImageForm::of(split);
+    out.model = make_image_model(run.model, {.height = form.height, .width = form.width, .classes = form.classes});
+    out.task = std::make_unique<Classification>(*out.model, split, ClassificationOptions{});
+  }
+  return out;
 }
 
 }  // namespace
@@ -32,31 +51,37 @@ ClassifierRun classifier_run(const std::string& path) {
   ClassifierRun run{.folder = run_of(path), .model = {}, .data = {}};
   if (run.folder.empty())
     fail(ExitCode::usage, "'{}' is no run folder (no config.ini), and no checkpoint in one", path);
-  OptionSet options({.name = "image_classification", .summary = "", .sources = OptionSources::command_line_only});
-  options.group("Task").add("model", &run.model, "").add("data", &run.data, "");
-  options.take_from_run("run", "");
-  options.parse(std::vector<std::string>{"--run", run.folder});
+  std::string cell;
+  read_run(run.folder, [&](OptionGroup& group) {
+    group.add("model", &run.model, "").add("data", &run.data, "").add("cell", &cell, "");
+  });
+  if (run.model.empty() && !cell.empty()) {
+    run.model = cell;
+    run.text.emplace();
+    read_run(run.folder, [&](OptionGroup& group) { run.text->declare(group); });
+    return run;
+  }
   const std::vector<std::string> known = image_model_names();
   if (std::ranges::find(known, run.model) == known.end())
-    fail(ExitCode::usage,
-         "the run '{}' has {}: only runs of image_classification can be judged here; a program of your own calls "
-         "Trainer::evaluate()",
-         run.folder, run.model.empty() ? "no option 'model'" : fmt::format("the unknown model '{}'", run.model));
+    fail(
+        ExitCode::usage,
+        "the run '{}' has {}: only runs of image_classification and sequence can be judged here; a program of your own "
+        "calls "
+        "Trainer::evaluate()",
+        run.folder, run.model.empty() ? "no option 'model'" : fmt::format("the unknown model '{}'", run.model));
   return run;
 }
 
-LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const ImageForm& form,
-                                 Device device) {
+LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const Split& split, Device device) {
   const std::vector<std::string> candidates = checkpoints_at(path);
   if (candidates.empty()) fail(ExitCode::usage, "'{}' has no checkpoint yet", path);
-  LoadedClassifier out;
-  out.model = make_image_model(run.model, {.height = form.height, .width = form.width, .classes = form.classes});
+  LoadedClassifier out = empty_classifier(run, split);
   out.weights = load_frozen_weights(*out.model, candidates, device,
-                                    [&](Context& context) { out.model->forward(context, shapes_of(form)); });
+                                    [&](Context& context) { out.task->plan(context, 1, DType::f32); });
   if (!out.weights.differences.empty())
     fail(ExitCode::usage,
-         "{} was trained on images of another size or with other classes than these {} x {} x {}, {} classes: {}",
-         out.weights.checkpoint, form.height, form.width, form.channels, form.classes, out.weights.differences.front());
+         "{} was trained on samples of another size or with other classes than these {} in {} classes: {}",
+         out.weights.checkpoint, out.task->samples_text(), split.class_names().size(), out.weights.differences.front());
   return out;
 }
 
@@ -66,15 +91,14 @@ void classify(LoadedClassifier& loaded, const ClassifyRequest& request,
   StepAllocator memory(request.device);
   Context context(stream, memory);
   context.begin_eval();
-  const Classification task(*loaded.model, *request.split, {});
   Loader loader(request.split, {.batch = request.batch,
                                 .pass = Pass::evaluate,
                                 .threads = request.threads,
-                                .transforms = task.transforms(DType::f32, Mode::eval),
+                                .transforms = loaded.task->transforms(DType::f32, Mode::eval),
                                 .stream = request.device.is_cuda() ? &stream : nullptr});
   while (!loader.finished()) {
     const Batch batch = loader.next();
-    const Value logits = loaded.model->forward(context, batch.field("image"));
+    const Value logits = loaded.task->logits(context, batch);
     const auto classes = static_cast<std::size_t>(logits.shape()[-1]);
     const auto probabilities = ops::softmax(context, logits).tensor().to_vector<float>();
     const auto labels = batch.field("label").to_vector<std::int32_t>();

@@ -1,36 +1,38 @@
-// A trained image classifier read back for use: its network from the options of the run, its weights from one of the
-// run's checkpoints.
+// A trained classifier of images or texts read back for use: its network from the options of the run, its weights from
+// one of the run's checkpoints.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "datasets/dataset.hpp"
-#include "launcher/run/classification.hpp"
 #include "launcher/run/frozen_weights.hpp"
+#include "launcher/run/text_classification.hpp"
 
 namespace trireme {
 
 /// What the run that made a checkpoint was told.
 struct ClassifierRun {
   std::string folder;  ///< The run's.
-  std::string model;
+  std::string model;   ///< Of a run of the example sequence: lstm or gru.
   std::string data;
+  std::optional<TextNetworkOptions> text = {};  ///< Of a run of sequence.
 };
 
-/// Error(usage) where the path is no run of image_classification and no checkpoint in one.
+/// Error(usage) where the path is no run of image_classification or sequence and no checkpoint in one.
 ClassifierRun classifier_run(const std::string& path);
 
 struct LoadedClassifier {
   std::unique_ptr<Module> model;
+  std::unique_ptr<ClassifierTask> task;
   FrozenWeights weights;
 };
 
-/// The network for images of `form`, with the newest whole weights of `path` on `device`. Error(usage) where they are
-/// those of another network (other sizes of images, another number of classes).
-LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const ImageForm& form,
-                                 Device device);
+/// The network for the samples of `split`, with the newest whole weights of `path` on `device`. Error(usage) where they
+/// are those of another network (other sizes of images, another number of classes).
+LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const Split& split, Device device);
 
 /// What the classifier says of some samples, in order.
 struct ClassifiedSamples {

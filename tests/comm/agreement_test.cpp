@@ -20,7 +20,7 @@ TEST(Agreement, EqualOptionsInAnyOrderAgree) {
 TEST(Agreement, NamesOptionValuesAndRanks) {
   const NamedTexts usual{{"batch", "64"}, {"lr", "0.1"}};
   const auto text = disagreement({usual, usual, usual, {{"batch", "32"}, {"lr", "0.1"}}, usual});
-  EXPECT_EQ(text, "batch is '32' on rank 3 and '64' on ranks 0-2, 4");
+  EXPECT_EQ(text, "batch is '64' on ranks 0-2, 4 and '32' on rank 3");
 }
 
 TEST(Agreement, AMissingOptionIsADifference) {

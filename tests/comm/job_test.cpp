@@ -81,7 +81,7 @@ TEST_F(JobTest, DifferentOptionsByMpmdAndByEnvironment) {
   const auto one = program + " --scenario=agree --option=64", two = program + " --scenario=agree --option=32";
   const auto mpmd = run("mpirun -n 2 " + one + " : -n 1 " + two);
   EXPECT_EQ(mpmd.status, static_cast<int>(ExitCode::disagree)) << mpmd.text;
-  expect_words(mpmd, {"batch is '32' on rank 2 and '64' on ranks 0-1"});
+  expect_words(mpmd, {"batch is '64' on ranks 0-1 and '32' on rank 2"});
   const auto environment =
       run("mpirun -n 2 sh -c 'TRIREME_TEST_OPTION=$OMPI_COMM_WORLD_RANK exec " + program + " --scenario=agree'");
   EXPECT_EQ(environment.status, static_cast<int>(ExitCode::disagree)) << environment.text;

@@ -31,7 +31,7 @@ struct Case {
   }
 };
 
-struct Computed {
+struct AttentionResult {
   std::vector<double> y, dqkv;
 };
 
@@ -41,7 +41,7 @@ class Attention : public testing::Test {
   StepAllocator memory{Device::cpu()};
 
   template <class T>
-  Computed compute(Case c, Backend backend) {
+  AttentionResult compute(Case c, Backend backend) {
     NoParameters store;
     Tape tape(store);
     StepState state;
@@ -89,9 +89,9 @@ const Case cases[] = {
 TEST_F(Attention, TheFastFormAgreesWithTheCommonTextInF64) {
   for (const Case& c : cases) {
     SCOPED_TRACE(c.text());
-    const Computed want = compute<double>(c, Backend::best);
+    const AttentionResult want = compute<double>(c, Backend::best);
     for (const Backend backend : {Backend::best, Backend::reference}) {
-      const Computed got = compute<float>(c, backend);
+      const AttentionResult got = compute<float>(c, backend);
       test::expect_near(got.y, want.y, 2e-5);
       test::expect_near(got.dqkv, want.dqkv, 1e-4);
     }
@@ -102,10 +102,10 @@ TEST_F(Attention, TheBitsDoNotDependOnTheNumberOfThreads) {
   const int before = omp_get_max_threads();
   for (const Case& c : cases) {
     omp_set_num_threads(1);
-    const Computed one = compute<float>(c, Backend::best);
+    const AttentionResult one = compute<float>(c, Backend::best);
     for (const int threads : {2, 3}) {
       omp_set_num_threads(threads);
-      const Computed several = compute<float>(c, Backend::best);
+      const AttentionResult several = compute<float>(c, Backend::best);
       EXPECT_EQ(one.y, several.y) << c.text();
       EXPECT_EQ(one.dqkv, several.dqkv) << c.text();
     }

@@ -1,4 +1,4 @@
-// Reads the goldens of tests/golden/ops (made by make.py there): named tensors of f32, i32 and u8, and how far results
+// Reads the goldens of tests/golden/ops (made by the scripts there): named tensors of f32, i32 and u8, and how far results
 // are from them.
 #pragma once
 

@@ -18,7 +18,7 @@
 namespace trireme {
 namespace {
 
-struct NoParameters final : GradientStore {
+struct NoParametersHere final : GradientStore {
   Destination acquire(Parameter&) override { return {}; }
   void ready(Parameter&) override {}
 };
@@ -28,7 +28,7 @@ class OpsTest : public testing::Test {
   Stream stream;
   StepAllocator memory{Device::cpu()};
   Context context{stream, memory};
-  NoParameters store;
+  NoParametersHere store;
   Tape tape{store};
   StepState state{.step = 3, .random_seed = 99};
 

@@ -64,6 +64,18 @@ TEST(DataCommand, GeneratesShapes) {
   EXPECT_EQ(Dataset::open(dir / "s").split("test")->count(), 5);
 }
 
+TEST(DataCommand, MakesDataSetsOfTexts) {
+  const TempDir dir;
+  const Answer made = run({"generate", "names", "--out", dir / "n", "--count", "30", "--test-count", "5"});
+  EXPECT_EQ(made.code, 0);
+  EXPECT_NE(made.text.find("of the test names right"), std::string::npos) << made.text;
+  EXPECT_EQ(Dataset::open(dir / "n").class_names().size(), 8U);
+  const std::string table = "one\tx\ntwo\ty\nthree\tx\n";
+  write_bytes(dir / "t.tsv", Bytes(table.begin(), table.end()));
+  EXPECT_EQ(run({"import", "lines", dir / "t.tsv", "--length", "4", "--out", dir / "t"}).code, 0);
+  EXPECT_EQ(Dataset::open(dir / "t").split("train")->fields()[0].row, Shape{4});
+}
+
 TEST(DataCommand, FromTextToAnOrderOfWindows) {
   const TempDir dir;
   std::string text;
@@ -107,6 +119,8 @@ TEST(DataCommand, EverySubCommandHasHelp) {
                                                                                      {"import", "--help"},
                                                                                      {"import", "idx", "--help"},
                                                                                      {"generate", "shapes", "--help"},
+                                                                                     {"generate", "names", "--help"},
+                                                                                     {"import", "lines", "--help"},
                                                                                      {"tokenize", "--help"},
                                                                                      {"train-tokenizer", "--help"},
                                                                                      {"order", "--help"},

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -138,6 +139,16 @@ TEST(Transform, ListsRunInOrderWithNumbersOfTheirOwn) {
                                    {1, position, 0}) == in;
   }
   EXPECT_NEAR(unchanged, 500, 80);
+}
+
+TEST(Widen, MakesNumbersOfBytes) {
+  TransformChain chain({widen()}, {DType::u8, {3}});
+  EXPECT_EQ(chain.output(), (RowType{DType::i32, {3}}));
+  const std::array<std::uint8_t, 3> in{0, 127, 255};
+  std::array<std::int32_t, 3> out{};
+  chain.apply(reinterpret_cast<const std::byte*>(in.data()), reinterpret_cast<std::byte*>(out.data()), {});
+  EXPECT_EQ(out, (std::array<std::int32_t, 3>{0, 127, 255}));
+  EXPECT_THROW(TransformChain({widen()}, {DType::f32, {3}}), Error);
 }
 
 }  // namespace

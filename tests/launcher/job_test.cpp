@@ -38,9 +38,8 @@ std::string without_calls(const std::string& lines, const std::string& home) {
 
 TEST_F(SubmittedJob, runs_without_its_terminal_and_is_done) {
   const std::string job =
-      terminal_.submit(shell("echo hello from $OMPI_COMM_WORLD_RANK; sleep 0.5", "ranks-per-node = 2\nname = first\n"));
-  const Json running = terminal_.status(job);
-  ASSERT_EQ(running["phase"], "running");
+      terminal_.submit(shell("echo hello from $OMPI_COMM_WORLD_RANK; sleep 1", "ranks-per-node = 2\nname = first\n"));
+  ASSERT_EQ(terminal_.wait_for(job, "running")["phase"], "running");
   const JobFolder folder(terminal_.folder(job), 1);
   // A session of its own, no terminal, and nobody of ours as its parent.
   const pid_t runner = static_cast<pid_t>(folder.state().process);

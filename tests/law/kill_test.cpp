@@ -129,7 +129,7 @@ TEST_P(Killed, OfARandomRankAtARandomTimeLosesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Halves, Killed, testing::Values(0, 1),
-                         [](const auto& info) { return info.param == 0 ? "even_seeds" : "odd_seeds"; });
+                         [](const auto& half) { return half.param == 0 ? "even_seeds" : "odd_seeds"; });
 
 }  // namespace
 }  // namespace trireme

@@ -18,11 +18,6 @@ struct Lines : Module {
   }
 };
 
-inline const std::vector<std::string>& layer_families() {
-  static const std::vector<std::string> names{"lstm", "gru", "transformer", "images"};
-  return names;
-}
-
 /// A network of the family.
 inline Sequential layer_family(const std::string& name, std::int64_t classes) {
   const RecurrentLayerOptions both{.layers = 2, .directions = RecurrentLayerOptions::Directions::both, .dropout = 0.1};
@@ -31,6 +26,9 @@ inline Sequential layer_family(const std::string& name, std::int64_t classes) {
   if (name == "transformer")
     return Sequential(Lines(), Linear(8),
                       TransformerEncoder({.heads = 2, .inner = 12, .dropout = 0.1, .relative_distance = 3}), Flatten(),
+                      Linear(classes));
+  if (name == "encoder-decoder")
+    return Sequential(Lines(), Linear(8), Transformer({.heads = 2, .inner = 12, .dropout = 0.1}), Flatten(),
                       Linear(classes));
   return Sequential(Conv2d(4, {.kernel = 1}), Pad2d({.top = 1, .bottom = 1, .mode = ops::PadMode::reflect}),
                     Conv2d(4, {.padding = 1, .groups = 4, .dilation = 2}), GroupNorm(2), LeakyRelu(), MaxPool2d(2),

@@ -13,7 +13,7 @@
 namespace trireme {
 namespace {
 
-struct Answer {
+struct Refusal {
   int code = -1;
   std::string text = {};
   double seconds = 0;
@@ -29,17 +29,17 @@ class Refusals : public testing::Test {
     generate_shapes({.out = data, .name = "shapes", .count = 120, .test_count = 20, .size = 12});
   }
 
-  Answer run(const std::string& command) {
+  Refusal run(const std::string& command) {
     const std::string log = dir / "log";
     const auto start = std::chrono::steady_clock::now();
     const int status = std::system(("timeout -s KILL 60 " + command + " >" + log + " 2>&1").c_str());
-    Answer answer{.code = WEXITSTATUS(status)};
+    Refusal answer{.code = WEXITSTATUS(status)};
     answer.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::ifstream file(log);
     answer.text.assign(std::istreambuf_iterator<char>(file), {});
     return answer;
   }
-  static void expect(const Answer& answer, int code, const std::vector<std::string>& words) {
+  static void expect(const Refusal& answer, int code, const std::vector<std::string>& words) {
     EXPECT_EQ(answer.code, code) << answer.text;
     EXPECT_LT(answer.seconds, 30) << answer.text;
     for (const std::string& word : words)

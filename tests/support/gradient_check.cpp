@@ -12,7 +12,7 @@ namespace trireme {
 namespace {
 
 /// A check has leaves, not parameters.
-struct NoParameters final : GradientStore {
+struct NoGradientStore final : GradientStore {
   Destination acquire(Parameter& parameter) override {
     fail(ExitCode::failure, "gradient check: the parameter {} was used; pass it as an input", parameter.name());
   }
@@ -113,21 +113,21 @@ Value weighted_sum(Context& context, const Inputs& parts, std::vector<std::vecto
 }
 
 /// A training pass.
-struct Pass {
+struct CheckPass {
   Stream stream;
   test::PoisonedMemory memory;
   Context context{stream, memory};
   StepState state{.step = 3, .random_seed = 7};
-  NoParameters store;
+  NoGradientStore store;
   Tape tape{store};
-  explicit Pass(const GradientCase& row, Device device = Device::cpu()) : stream(device), memory(device) {
+  explicit CheckPass(const GradientCase& row, Device device = Device::cpu()) : stream(device), memory(device) {
     const std::int64_t rows = row.shapes.empty() || row.shapes[0].dims() == 0 ? 1 : row.shapes[0][0];
     context.begin_training({.tape = &tape, .state = &state, .peers = nullptr, .first_sample = 0, .global_rows = rows});
   }
 };
 
 double loss_of(const GradientCase& row, const Draws& draws, const std::vector<std::vector<double>>& inputs) {
-  Pass pass(row);
+  CheckPass pass(row);
   Inputs values;
   for (std::size_t k = 0; k < inputs.size(); ++k)
     values.push_back(pass.tape.watch(to_tensor(inputs[k], row.shapes[k], {})));
@@ -139,7 +139,7 @@ double loss_of(const GradientCase& row, const Draws& draws, const std::vector<st
 }
 
 Computed compute_from(const GradientCase& row, const Draws& draws, const Setting& setting) {
-  Pass pass(row, setting.device);
+  CheckPass pass(row, setting.device);
   Inputs values;
   for (std::size_t k = 0; k < row.shapes.size(); ++k)
     values.push_back(pass.tape.watch(to_tensor(draws.inputs[k], row.shapes[k], setting)));
@@ -165,7 +165,7 @@ Computed compute_from(const GradientCase& row, const Draws& draws, const Setting
 std::vector<std::vector<double>> compute_parameters(const GradientCase& row, const Draws& draws, DType half) {
   WideStore store;
   Tape tape(store);
-  Pass pass(row);
+  CheckPass pass(row);
   pass.context.begin_training({.tape = &tape, .state = &pass.state, .global_rows = pass.context.global_rows()});
   std::vector<Parameter> parameters;
   for (const Shape& shape : row.shapes) parameters.emplace_back(shape, Initializer::zeros());

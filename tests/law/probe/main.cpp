@@ -2,7 +2,6 @@
 // JSON, so that tests can compare runs on different numbers of ranks, and runs of the same thing twice.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -12,7 +11,6 @@
 #include "launcher/run/classification.hpp"
 #include "launcher/run/session.hpp"
 #include "launcher/run/trainer.hpp"
-#include "tests/law/layer_families.hpp"
 
 using namespace trireme;
 
@@ -21,7 +19,6 @@ namespace {
 constexpr auto relu = ops::Activation::relu;
 
 Sequential make(const std::string& name, std::int64_t classes) {
-  if (std::ranges::count(layer_families(), name) > 0) return layer_family(name, classes);
   if (name == "mlp") return Sequential(Flatten(), Linear(24, {.activation = relu}), Linear(classes));
   if (name == "dropout") return Sequential(Flatten(), Linear(24), Relu(), Dropout(0.3), Linear(classes));
   if (name == "cnn")
@@ -55,8 +52,7 @@ int main(int argc, char** argv) {
   OptionSet options({.name = "training_probe", .summary = "Trains a small network and writes all it did as JSON."});
   options.group("Probe")
       .add("data", &data, "folder of the data set")
-      .add("model", &model_name, "the network",
-           {"mlp", "dropout", "cnn", "norm", "ghost", "lstm", "gru", "transformer", "images"})
+      .add("model", &model_name, "the network", {"mlp", "dropout", "cnn", "norm", "ghost"})
       .add("out", &out, "the JSON file");
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {

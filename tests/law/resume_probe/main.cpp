@@ -15,14 +15,12 @@
 #include "core/nn/layers.hpp"
 #include "launcher/run/classification.hpp"
 #include "launcher/run/program.hpp"
-#include "tests/law/layer_families.hpp"
 
 using namespace trireme;
 
 namespace {
 
 Sequential network(const std::string& name, std::int64_t classes) {
-  if (std::ranges::count(layer_families(), name) > 0) return layer_family(name, classes);
   if (name == "mlp") return Sequential(Flatten(), Linear(16), Relu(), Linear(classes));
   return Sequential(Conv2d(4, {.padding = 1, .bias = Bias::no}), BatchNorm(), Relu(), MaxPool2d(2), Flatten(),
                     Dropout(0.2), Linear(16), Relu(), Linear(classes));
@@ -116,7 +114,7 @@ int main(int argc, char** argv) {
   OptionSet options({.name = "resume_probe", .summary = "A small training run that can be killed and resumed."});
   options.group("Probe")
       .add("data", &data, "folder of the data set")
-      .add("model", &model_name, "the network", {"norm", "mlp", "lstm", "gru", "transformer", "images"})
+      .add("model", &model_name, "the network", {"norm", "mlp"})
       .add("poison-first", &watch.poison_first, "first position of the stream whose image becomes NaN")
       .add("poison-last", &watch.poison_last, "last such position")
       .add("break-first", &watch.break_first, "first position of the stream whose gradients become infinite")

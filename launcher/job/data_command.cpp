@@ -16,6 +16,8 @@
 #include "datasets/summary.hpp"
 #include "datasets/verify.hpp"
 #include "launcher/job/data_order.hpp"
+#include "launcher/job/data_tables.hpp"
+#include "launcher/job/data_target.hpp"
 #include "launcher/job/data_text.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/run/print.hpp"
@@ -26,42 +28,6 @@ namespace {
 using Words = std::span<const std::string>;
 
 const Operands one_folder{.words = "DIR", .description = "the folder of the data set"};
-
-/// What every command that makes a data set takes.
-struct Target {
-  std::string out, name;
-  std::int64_t shard_rows = 0;
-  bool overwrite = false;
-
-  void declare(OptionGroup& options) {
-    options.add("out", &out, "folder of the data set; appears whole or not at all; must be given")
-        .add("name", &name, "name of the data set; empty: the folder's name")
-        .add("shard-rows", &shard_rows, "samples per shard; 0: as many as 256 MiB hold", {.low = 0})
-        .add("overwrite", &overwrite, "replace a data set that exists");
-  }
-  Existing existing() const { return overwrite ? Existing::replace : Existing::refuse; }
-};
-
-void needed(const char* command, const char* option, const std::string& value) {
-  if (value.empty()) fail(ExitCode::usage, "{} needs --{}; see {} --help", command, option, command);
-}
-
-std::vector<std::string> class_names(const char* command, const std::string& text) {
-  std::vector<std::string> names;
-  if (text.empty()) return names;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    if (end == begin) fail(ExitCode::usage, "{}: --classes has an empty name in '{}'", command, text);
-    names.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return names;
-}
-
-int made(const std::string& folder) {
-  print_out(describe(Dataset::open(folder)));
-  return 0;
-}
 
 int import_rdb_command(Words args) {
   constexpr const char* name = "trireme data import rdb";
@@ -87,7 +53,7 @@ int import_rdb_command(Words args) {
 int import_idx_command(Words args) {
   constexpr const char* name = "trireme data import idx";
   IdxImport import;
-  Target target;
+  DataTarget target;
   std::string classes;
   CommandLine line({.name = name,
                     .summary = "makes a data set from files in the IDX format, plain or gzip-compressed",
@@ -105,11 +71,8 @@ int import_idx_command(Words args) {
   needed(name, "images", import.images);
   needed(name, "labels", import.labels);
   needed(name, "out", target.out);
-  import.out = target.out;
-  import.name = target.name;
-  import.classes = class_names(name, classes);
-  import.shard_rows = target.shard_rows;
-  import.existing = target.existing();
+  target.give(import);
+  import.classes = list_of_names(name, "classes", classes);
   import_idx(import);
   return made(target.out);
 }
@@ -117,7 +80,7 @@ int import_idx_command(Words args) {
 int import_cifar_command(Words args) {
   constexpr const char* name = "trireme data import cifar";
   CifarImport import;
-  Target target;
+  DataTarget target;
   std::string test, classes;
   CommandLine line({.name = name,
                     .summary = "makes a data set from CIFAR-10 or CIFAR-100 in their binary form",
@@ -137,11 +100,8 @@ int import_cifar_command(Words args) {
   needed(name, "out", target.out);
   import.sources = *found;
   if (!test.empty()) import.test_sources = {test};
-  import.out = target.out;
-  import.name = target.name;
-  import.classes = class_names(name, classes);
-  import.shard_rows = target.shard_rows;
-  import.existing = target.existing();
+  target.give(import);
+  import.classes = list_of_names(name, "classes", classes);
   import_cifar(import);
   return made(target.out);
 }
@@ -149,7 +109,7 @@ int import_cifar_command(Words args) {
 int import_images_command(Words args) {
   constexpr const char* name = "trireme data import images";
   ImagesImport import;
-  Target target;
+  DataTarget target;
   std::vector<std::int64_t> size{224, 224};
   std::int64_t threads = std::max(1u, std::thread::hardware_concurrency());
   bool grey = false;
@@ -179,10 +139,7 @@ int import_images_command(Words args) {
   import.width = size.back();
   import.channels = grey ? 1 : 3;
   import.threads = static_cast<int>(threads);
-  import.out = target.out;
-  import.name = target.name;
-  import.shard_rows = target.shard_rows;
-  import.existing = target.existing();
+  target.give(import);
   import_images(import);
   return made(target.out);
 }
@@ -190,7 +147,7 @@ int import_images_command(Words args) {
 int generate_shapes_command(Words args) {
   constexpr const char* name = "trireme data generate shapes";
   ShapesOptions shapes;
-  Target target;
+  DataTarget target;
   auto seed = static_cast<std::int64_t>(shapes.seed);
   CommandLine line({.name = name,
                     .summary = "draws images of ten kinds of shapes, the same for the same seed",
@@ -205,11 +162,8 @@ int generate_shapes_command(Words args) {
   target.declare(line.options());
   if (!line.parse(args)) return 0;
   needed(name, "out", target.out);
-  shapes.out = target.out;
-  shapes.name = target.name;
+  target.give(shapes);
   shapes.seed = static_cast<std::uint64_t>(seed);
-  shapes.shard_rows = target.shard_rows;
-  shapes.existing = target.existing();
   generate_shapes(shapes);
   return made(target.out);
 }
@@ -219,8 +173,10 @@ int import_command(Words args) {
       {.name = "trireme data import",
        .summary = "makes a data set from files of a foreign format",
        .commands = {{"cifar", "CIFAR-10 and CIFAR-100", import_cifar_command},
+                    {"csv", "tables as text (CSV)", import_csv_command},
                     {"images", "PNG and JPEG files, a folder for each class", import_images_command},
                     {"idx", "images and labels in the IDX format (MNIST, Fashion-MNIST)", import_idx_command},
+                    {"npy", "arrays of NumPy (.npy)", import_npy_command},
                     {"rdb", "texts in the data of an R package (janeaustenr)", import_rdb_command}}},
       args);
 }

@@ -1,0 +1,39 @@
+// What the commands that make a data set have in common.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "datasets/staged_folder.hpp"
+#include "launcher/run/options.hpp"
+
+namespace trireme {
+
+/// The options about the data set that is made.
+struct DataTarget {
+  std::string out, name;
+  std::int64_t shard_rows = 0;
+  bool overwrite = false;
+
+  void declare(OptionGroup& options);
+  Existing existing() const { return overwrite ? Existing::replace : Existing::refuse; }
+  /// Hands them to an importer.
+  template <class Import>
+  void give(Import& import) const {
+    import.out = out;
+    import.name = name;
+    import.shard_rows = shard_rows;
+    import.existing = existing();
+  }
+};
+
+/// Error(usage) where an option that must be given is empty.
+void needed(const char* command, const char* option, const std::string& value);
+/// "A,B,C" as A, B and C; Error(usage) for an empty one.
+std::vector<std::string> list_of_names(const char* command, const char* option, const std::string& text);
+/// Describes the new data set.
+int made(const std::string& folder);
+
+}  // namespace trireme

@@ -24,7 +24,8 @@ Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEn
       fingerprint_(index.fingerprint()),
       fields_(index.fields),
       class_names_(index.class_names),
-      tokens_(index.tokens) {
+      tokens_(index.tokens),
+      table_(index.table) {
   if (entry.count <= 0 || entry.shards.empty()) {
     fail(ExitCode::corrupt_input, "the split '{}' of {} is empty: there is nothing to read", name_, folder);
   }

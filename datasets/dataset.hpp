@@ -38,6 +38,8 @@ class Split : public SampleSource {
   const std::vector<FieldSpec>& fields() const { return fields_; }
   /// What the index says about the tokens of a token set.
   const std::optional<TokenSetEntry>& tokens() const { return tokens_; }
+  /// What the index says about the columns of a table.
+  const std::optional<TableEntry>& table() const { return table_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
   /// Place of a field in fields(); throws with the names there are.
   int field_index(std::string_view name) const;
@@ -89,6 +91,7 @@ class Split : public SampleSource {
   std::vector<int> stored_;  // place in fields_ of each of sample_fields_
   std::vector<std::string> class_names_;
   std::optional<TokenSetEntry> tokens_;
+  std::optional<TableEntry> table_;
   std::vector<Shard> shards_;
   std::int64_t stride_ = 0;
 };

@@ -52,6 +52,15 @@ Json encode(const TokenSetEntry& tokens) {
   return json;
 }
 
+Json encode(const Scaling& scaling) { return {{"mean", scaling.mean}, {"deviation", scaling.deviation}}; }
+
+Json encode(const TableEntry& table) {
+  return {{"features", table.features},
+          {"targets", table.targets},
+          {"feature_scaling", encode(table.feature_scaling)},
+          {"target_scaling", encode(table.target_scaling)}};
+}
+
 Json encode(const DatasetIndex& index, Arrays arrays) {
   Json fields = Json::array(), splits = Json::array();
   for (const auto& field : index.fields) fields.push_back(encode(field));
@@ -63,6 +72,7 @@ Json encode(const DatasetIndex& index, Arrays arrays) {
   Json json = {{"format", dataset_format}, {"version", dataset_version},       {"name", index.name},
                {"fields", fields},         {"class_names", index.class_names}, {"splits", splits}};
   if (index.tokens) json["tokens"] = encode(*index.tokens);
+  if (index.table) json["table"] = encode(*index.table);
   return json;
 }
 
@@ -113,6 +123,32 @@ TokenSetEntry decode_tokens(const JsonObject& json, const std::vector<FieldSpec>
   return tokens;
 }
 
+Scaling decode_scaling(const JsonObject& json, std::size_t columns) {
+  Scaling scaling{.mean = json.numbers("mean"), .deviation = json.numbers("deviation")};
+  const bool fits = scaling.mean.size() == scaling.deviation.size() &&
+                    (scaling.mean.empty() || scaling.mean.size() == columns) &&
+                    std::ranges::all_of(scaling.deviation, [](double d) { return d > 0; });
+  if (!fits) json.refuse(fmt::format("is no pair of a mean and a deviation above 0 for each of {} columns", columns));
+  return scaling;
+}
+
+TableEntry decode_table(const JsonObject& json, const std::vector<FieldSpec>& fields) {
+  TableEntry table{.features = json.texts("features"), .targets = json.texts("targets")};
+  const auto columns_of = [&](const char* name) {
+    const auto field = std::ranges::find(fields, name, &FieldSpec::name);
+    const bool vector = field != fields.end() && field->dtype == DType::f32 && field->row.dims() == 1;
+    return vector && !field->ragged() ? static_cast<std::size_t>(field->row[0]) : std::size_t{0};
+  };
+  const std::size_t targets = columns_of("y");
+  if (table.features.empty() || table.features.size() != columns_of("x"))
+    json.refuse("features", "are not as many as the numbers in a field x, f32");
+  if (table.targets.size() != (targets == 0 ? 1 : targets))
+    json.refuse("targets", "are not as many as the numbers in y");
+  table.feature_scaling = decode_scaling(json.object("feature_scaling"), table.features.size());
+  table.target_scaling = decode_scaling(json.object("target_scaling"), targets);
+  return table;
+}
+
 ShardEntry decode_shard(const JsonObject& json) {
   ShardEntry shard{.file = json.text("file"),
                    .count = json.count("count"),
@@ -158,6 +194,7 @@ DatasetIndex decode(const JsonObject& json) {
   judge(json, [&] { check_fields(index.fields); });
   json.each("splits", [&](const JsonObject& split) { index.splits.push_back(decode_split(split)); });
   if (json.has("tokens")) index.tokens = decode_tokens(json.object("tokens"), index.fields);
+  if (json.has("table")) index.table = decode_table(json.object("table"), index.fields);
   index.provenance = json.has("provenance") ? json.value("provenance") : Json::object();
   if (!index.provenance.is_object()) json.refuse("provenance", "is not an object");
   return index;

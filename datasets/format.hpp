@@ -80,6 +80,23 @@ struct TokenSetEntry {
   friend bool operator==(const TokenSetEntry&, const TokenSetEntry&) = default;
 };
 
+/// How numbers were brought to one size: stored is (value - mean) / deviation, in the order of the columns. Both empty:
+/// stored as they are.
+struct Scaling {
+  std::vector<double> mean, deviation;
+
+  friend bool operator==(const Scaling&, const Scaling&) = default;
+};
+
+/// What a data set made of a table says about its columns.
+struct TableEntry {
+  std::vector<std::string> features;  ///< Of the field x.
+  std::vector<std::string> targets;   ///< Of the field y, or the one of label.
+  Scaling feature_scaling = {}, target_scaling = {};
+
+  friend bool operator==(const TableEntry&, const TableEntry&) = default;
+};
+
 struct DatasetIndex {
   std::string name;
   std::vector<FieldSpec> fields;
@@ -87,6 +104,8 @@ struct DatasetIndex {
   std::vector<SplitEntry> splits;
   /// Only of a token set.
   std::optional<TokenSetEntry> tokens = {};
+  /// Only of a table.
+  std::optional<TableEntry> table = {};
   /// Where the samples come from: importer, date, sources with sizes and hashes. For people; not part of fingerprint().
   Json provenance;
 

@@ -20,7 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t largest_file = std::size_t{1} << 30;
-constexpr std::size_t most_named = 20;
 
 struct ImageFile {
   std::string path;
@@ -126,15 +125,15 @@ class Importer {
   /// The files that can be read; a warning for each of the others.
   std::vector<ImageFile> readable(const std::string& split, const std::vector<ImageFile>& files) {
     std::vector<ImageFile> out;
-    std::size_t bad = 0;
+    LeftOut left_out(OnError::skip, "images of " + split);
     decode("checking " + split, files, [&](Job& job) {
       if (job.problem.empty()) {
         out.push_back(job.file);
-      } else if (++bad <= most_named) {
-        log::warning("left out: {}", job.problem);
+      } else {
+        left_out.add(job.problem);
       }
     });
-    if (bad > most_named) log::warning("{} more images of {} were left out", bad - most_named, split);
+    left_out.end();
     return out;
   }
 

@@ -6,13 +6,11 @@
 #include <string>
 
 #include "datasets/format.hpp"
+#include "datasets/on_error.hpp"
 #include "datasets/resize_image.hpp"
 #include "datasets/staged_folder.hpp"
 
 namespace trireme {
-
-/// What happens at a file that cannot be used: the import ends, or goes on without it.
-enum class OnError : std::uint8_t { stop, skip };
 
 struct ImagesImport {
   std::string folder = {};

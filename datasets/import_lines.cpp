@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t most_lines_named = 20;
-constexpr std::size_t most_classes = 1 << 16;
+constexpr std::size_t most_line_classes = 1 << 16;
 
 /// A file of lines. Without a class every line has its own behind a tab.
 struct LinesFile {
@@ -128,9 +128,9 @@ class LinesImporter {
     std::int64_t number = 0;
     lines_.each([&](const LabelledLine& line) {
       found_.classes.try_emplace(std::string(line.label), 0);
-      if (found_.classes.size() > most_classes)
+      if (found_.classes.size() > most_line_classes)
         fail(ExitCode::corrupt_input, "{} has more than {} classes: is the class what stands behind the last tab?",
-             import_.source, most_classes);
+             import_.source, most_line_classes);
       saw(line, in_test(number++) ? found_.test : found_.train);
     });
     if (found_.classes.size() < 2)

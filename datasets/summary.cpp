@@ -52,6 +52,11 @@ std::string describe(const Dataset& dataset) {
                         "end of text", tokens->end_of_text ? std::to_string(*tokens->end_of_text) : "none", "tokenizer",
                         tokens->tokenizer, tokens->tokenizer_hash);
   }
+  if (const auto& table = index.table) {
+    text += fmt::format("table\n  {:<12} {}\n  {:<12} {}\n  {:<12} {}\n", "features", fmt::join(table->features, ", "),
+                        "targets", fmt::join(table->targets, ", "), "stored",
+                        table->feature_scaling.mean.empty() ? "as they are" : "standardised");
+  }
   if (!index.class_names.empty()) {
     text += fmt::format("classes\n  {}: {}\n", index.class_names.size(), fmt::join(index.class_names, ", "));
   }

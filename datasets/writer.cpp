@@ -138,6 +138,7 @@ DatasetWriter::DatasetWriter(WriterOptions options)
   index_.fields = options_.fields;
   index_.class_names = options_.class_names;
   index_.tokens = options_.tokens;
+  index_.table = options_.table;
 }
 
 DatasetWriter::~DatasetWriter() = default;

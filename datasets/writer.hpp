@@ -28,6 +28,8 @@ struct WriterOptions {
   std::int64_t shard_bytes = std::int64_t{256} << 20;
   /// Of a token set.
   std::optional<TokenSetEntry> tokens = {};
+  /// Of a table.
+  std::optional<TableEntry> table = {};
   Existing existing = Existing::refuse;
 };
 

@@ -1,5 +1,6 @@
 #include "core/io/json_object.hpp"
 
+#include <cmath>
 #include <limits>
 #include <set>
 
@@ -120,6 +121,15 @@ std::vector<std::string> JsonObject::texts(const char* key) const {
   for (const Json& item : list(key)) {
     if (!item.is_string()) refuse(key, "is not a list of texts");
     out.push_back(item.get<std::string>());
+  }
+  return out;
+}
+
+std::vector<double> JsonObject::numbers(const char* key) const {
+  std::vector<double> out;
+  for (const Json& item : list(key)) {
+    if (!item.is_number() || !std::isfinite(item.get<double>())) refuse(key, "is not a list of finite numbers");
+    out.push_back(item.get<double>());
   }
   return out;
 }

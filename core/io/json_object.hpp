@@ -33,6 +33,8 @@ class JsonObject {
   JsonObject object(const char* key) const;
   const Json& list(const char* key) const;
   std::vector<std::string> texts(const char* key) const;
+  /// A list of finite numbers.
+  std::vector<double> numbers(const char* key) const;
   /// Calls `take` with each object of a list.
   void each(const char* key, const std::function<void(const JsonObject&)>& take) const;
   /// Refuses entries beyond the `entries` that were asked for.

@@ -17,6 +17,7 @@
 #include "datasets/verify.hpp"
 #include "launcher/job/data_lines.hpp"
 #include "launcher/job/data_order.hpp"
+#include "launcher/job/data_tables.hpp"
 #include "launcher/job/data_target.hpp"
 #include "launcher/job/data_text.hpp"
 #include "launcher/job/sub_commands.hpp"
@@ -28,23 +29,6 @@ namespace {
 using Words = std::span<const std::string>;
 
 const Operands one_folder{.words = "DIR", .description = "the folder of the data set"};
-
-std::vector<std::string> class_names(const char* command, const std::string& text) {
-  std::vector<std::string> names;
-  if (text.empty()) return names;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    if (end == begin) fail(ExitCode::usage, "{}: --classes has an empty name in '{}'", command, text);
-    names.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return names;
-}
-
-int made(const std::string& folder) {
-  print_out(describe(Dataset::open(folder)));
-  return 0;
-}
 
 int import_rdb_command(Words args) {
   constexpr const char* name = "trireme data import rdb";
@@ -88,8 +72,8 @@ int import_idx_command(Words args) {
   needed(name, "images", import.images);
   needed(name, "labels", import.labels);
   needed(name, "out", target.out);
-  target.fill(import);
-  import.classes = class_names(name, classes);
+  target.give(import);
+  import.classes = list_of_names(name, "classes", classes);
   import_idx(import);
   return made(target.out);
 }
@@ -117,8 +101,8 @@ int import_cifar_command(Words args) {
   needed(name, "out", target.out);
   import.sources = *found;
   if (!test.empty()) import.test_sources = {test};
-  target.fill(import);
-  import.classes = class_names(name, classes);
+  target.give(import);
+  import.classes = list_of_names(name, "classes", classes);
   import_cifar(import);
   return made(target.out);
 }
@@ -156,7 +140,7 @@ int import_images_command(Words args) {
   import.width = size.back();
   import.channels = grey ? 1 : 3;
   import.threads = static_cast<int>(threads);
-  target.fill(import);
+  target.give(import);
   import_images(import);
   return made(target.out);
 }
@@ -179,7 +163,7 @@ int generate_shapes_command(Words args) {
   target.declare(line.options());
   if (!line.parse(args)) return 0;
   needed(name, "out", target.out);
-  target.fill(shapes);
+  target.give(shapes);
   shapes.seed = static_cast<std::uint64_t>(seed);
   generate_shapes(shapes);
   return made(target.out);
@@ -190,9 +174,11 @@ int import_command(Words args) {
       {.name = "trireme data import",
        .summary = "makes a data set from files of a foreign format",
        .commands = {{"cifar", "CIFAR-10 and CIFAR-100", import_cifar_command},
+                    {"csv", "tables as text (CSV)", import_csv_command},
                     {"images", "PNG and JPEG files, a folder for each class", import_images_command},
                     {"idx", "images and labels in the IDX format (MNIST, Fashion-MNIST)", import_idx_command},
                     {"lines", "lines of text with a class each", import_lines_command},
+                    {"npy", "arrays of NumPy (.npy)", import_npy_command},
                     {"rdb", "texts in the data of an R package (janeaustenr)", import_rdb_command}}},
       args);
 }

@@ -36,7 +36,7 @@ int import_lines_command(std::span<const std::string> args) {
   needed(name, "out", target.out);
   import.source = found->front();
   import.seed = static_cast<std::uint64_t>(seed);
-  target.fill(import);
+  target.give(import);
   import_lines(import);
   print_out(describe(Dataset::open(target.out)));
   return 0;
@@ -60,7 +60,7 @@ int generate_names_command(std::span<const std::string> args) {
   if (!line.parse(args)) return 0;
   needed(name, "out", target.out);
   names.seed = static_cast<std::uint64_t>(seed);
-  target.fill(names);
+  target.give(names);
   const GeneratedNames made = generate_names(names);
   print_out(describe(Dataset::open(target.out)));
   print_out(fmt::format("who knows the languages tells {:.1f} % of the {} names right\n", 100 * made.best_accuracy,

@@ -8,6 +8,7 @@
 #include "datasets/summary.hpp"
 #include "datasets/tokenize.hpp"
 #include "datasets/tokenizer_training.hpp"
+#include "launcher/job/data_target.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/run/print.hpp"
 

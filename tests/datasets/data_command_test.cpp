@@ -114,6 +114,25 @@ TEST(DataCommand, FromTextToAnOrderOfWindows) {
   EXPECT_NE(pieces.find("step 1 micro-batch 2 rank 0: " + std::to_string(sampler.at(4))), std::string::npos) << pieces;
 }
 
+TEST(DataCommand, ImportsTables) {
+  const TempDir dir;
+  const std::string text = "1\tfoo\t0.5\n2\tbar\t1.5\n3\tfoo\t2.5\nx\tfoo\t1\n";
+  write_bytes(dir / "t.tsv", Bytes(text.begin(), text.end()));
+  const auto import = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"import", "csv", dir / "t.tsv", "--no-header", "--separator", "tab", "--on-error",
+                               "skip", "--overwrite", "--out", dir / "set"});
+    testing::internal::CaptureStderr();
+    const Answer answer = run(more);
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("1 samples were left out"), std::string::npos);
+    return answer.text;
+  };
+  const std::string classes = import({"--target", "2"});
+  for (const char* word : {"x            f32 (2)", "3 samples", "2: bar, foo", "1, 3", "as they are"})
+    EXPECT_NE(classes.find(word), std::string::npos) << word << " in:\n" << classes;
+  const std::string numbers = import({"--target", "1", "--drop", "2", "--regression", "--standardise"});
+  EXPECT_NE(numbers.find("standardised"), std::string::npos) << numbers;
+}
+
 TEST(DataCommand, EverySubCommandHasHelp) {
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"--help"},
                                                                                      {"import", "--help"},
@@ -139,8 +158,12 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   wrong({}, "import, generate, tokenize, train-tokenizer, info, order or verify");
   wrong({"improt"}, "improt");
   wrong({"improt"}, "did you mean 'import'?");
-  wrong({"import"}, "trireme data import wants cifar, images, idx or rdb");
-  wrong({"import", "csv"}, "trireme data import has no 'csv'; it has cifar, images, idx and rdb");
+  wrong({"import"}, "trireme data import wants cifar, csv, images, idx, npy or rdb");
+  wrong({"import", "tsv"}, "trireme data import has no 'tsv'; it has cifar, csv, images, idx, npy and rdb");
+  wrong({"import", "npy", "x", "--out", "y"}, "'x' is not FIELD=FILE");
+  wrong({"import", "npy", "x=a.npy"}, "needs --out");
+  wrong({"import", "csv", "x.csv", "--out", "y"}, "needs --target");
+  wrong({"import", "csv", "x.csv", "--out", "y", "--target", "t", "--separator", "ab"}, "'ab' is no separator");
   wrong({"import", "idx", "--imgaes", "x"}, "did you mean 'images'?");
   wrong({"import", "idx", "--images"}, "argument for option '--images' is missing");
   wrong({"import", "idx", "--images", "x"}, "--labels");

@@ -139,8 +139,8 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   wrong({}, "import, generate, tokenize, train-tokenizer, info, order or verify");
   wrong({"improt"}, "improt");
   wrong({"improt"}, "did you mean 'import'?");
-  wrong({"import"}, "trireme data import wants cifar, images, idx or rdb");
-  wrong({"import", "csv"}, "trireme data import has no 'csv'; it has cifar, images, idx and rdb");
+  wrong({"import"}, "trireme data import wants cifar, images, idx, lines or rdb");
+  wrong({"import", "csv"}, "trireme data import has no 'csv'; it has cifar, images, idx, lines and rdb");
   wrong({"import", "idx", "--imgaes", "x"}, "did you mean 'images'?");
   wrong({"import", "idx", "--images"}, "argument for option '--images' is missing");
   wrong({"import", "idx", "--images", "x"}, "--labels");

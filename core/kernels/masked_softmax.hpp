@@ -14,12 +14,13 @@ struct MaskedSoftmax {
   T* y;
   const std::int32_t* lengths;  ///< (B) or null.
   std::int64_t rows_of_sample, queries, keys;
-  std::uint32_t causal;  ///< 1: query q sees keys up to q + keys - queries.
+  std::uint32_t causal;  ///< 1: query q sees keys up to q + shift.
+  std::int64_t shift;
 
   TRIREME_HD std::int64_t seen(std::int64_t row) const {
     std::int64_t n = keys;
     if (lengths != nullptr && lengths[row / rows_of_sample] < n) n = lengths[row / rows_of_sample];
-    const std::int64_t up_to = row % queries + keys - queries + 1;
+    const std::int64_t up_to = row % queries + shift + 1;
     if (causal != 0 && up_to < n) n = up_to;
     return n > 0 ? n : 0;
   }

@@ -22,7 +22,7 @@ struct MultiHeadAttentionOptions {
 /// Attention over the sequence itself (in_weight (3 C, C): queries, keys, values) or over a memory (query_weight (C,
 /// C), memory_weight (2 C, Cm): keys, values), then output_weight (C, C); biases likewise; relative (2 distance + 1,
 /// heads). Over itself, without lengths, bias by distance and dropout in training, it runs block-wise in memory linear
-/// in the sequence; else it holds all scores (core/ops/cross_attention.hpp).
+/// in the sequence; else by core/ops/cross_attention.hpp, which computes long sequences twice to that end.
 class MultiHeadAttention : public Module {
  public:
   enum class Over : std::uint8_t { itself, memory };

@@ -11,6 +11,7 @@
 #include "core/ops/matmul.hpp"
 #include "core/ops/plan_cache.hpp"
 #include "core/ops/shape_ops.hpp"
+#include "core/tape/recompute.hpp"
 
 namespace trireme::ops {
 namespace {
@@ -51,7 +52,8 @@ Value by_heads(Context& context, const Value& x, std::int64_t heads) {
   return permute(context, reshape(context, x, {s[0], s[1], heads, s[2] / heads}), order);
 }
 
-Value masked_softmax(Context& context, const Value& scores, const CrossAttentionOptions& o) {
+/// `shift` is the last key that query 0 sees under a causal mask.
+Value masked_softmax(Context& context, const Value& scores, const CrossAttentionOptions& o, std::int64_t shift) {
   const Shape& s = scores.shape();
   const RowsShape rows{s[0] * s[1] * s[2], s[3]};
   const Tensor y = context.empty(s, scores.dtype());
@@ -60,7 +62,7 @@ Value masked_softmax(Context& context, const Value& scores, const CrossAttention
     launch_rows(context.stream(), rows,
                 kernels::MaskedSoftmax<T>{scores.tensor().data<T>(), y.data<T>(),
                                           o.key_lengths ? o.key_lengths.data<std::int32_t>() : nullptr, s[1] * s[2],
-                                          s[2], s[3], o.mask == CrossAttentionOptions::Mask::causal ? 1u : 0u});
+                                          s[2], s[3], o.mask == CrossAttentionOptions::Mask::causal ? 1u : 0u, shift});
   });
   const Saved kept{Value(y)};
   const auto gradient = [kept, rows](Context& c, Gradients& g) {
@@ -74,6 +76,31 @@ Value masked_softmax(Context& context, const Value& scores, const CrossAttention
     });
   };
   return context.record({"masked_softmax", {&scores, 1}, gradient}, y);
+}
+
+/// Holds all scores.
+Value attend(Context& context, const AttentionInputs& in, const CrossAttentionOptions& o, std::int64_t shift) {
+  const std::int64_t width = in.queries.shape()[2];
+  const double size = static_cast<double>(width / o.heads), by = o.scale > 0 ? o.scale : 1 / std::sqrt(size);
+  const Value queries = by_heads(context, scale(context, in.queries, by), o.heads);
+  const Value keys = by_heads(context, in.keys, o.heads), values = by_heads(context, in.values, o.heads);
+  Value scores = matmul(context, queries, keys, {.transpose_b = Transpose::yes});
+  if (in.bias.tensor()) scores = add(context, scores, in.bias);
+  const Value weights = dropout(context, masked_softmax(context, scores, o, shift), {.probability = o.dropout});
+  const int order[] = {0, 2, 1, 3};
+  const Value y = permute(context, matmul(context, weights, values), order);
+  return reshape(context, y, in.queries.shape());
+}
+
+/// The queries [first, first + count) alone; in backward they are computed again.
+Value attend_some(Context& context, const AttentionInputs& in, const CrossAttentionOptions& o, const Range& some) {
+  std::vector<Value> inputs{slice(context, in.queries, some), in.keys, in.values};
+  if (in.bias.tensor()) inputs.push_back(slice(context, in.bias, some));
+  const std::int64_t shift = some.first + in.keys.shape()[1] - in.queries.shape()[1];
+  const auto again = [o, shift](Context& c, std::span<const Value> x) -> std::vector<Value> {
+    return {attend(c, {x[0], x[1], x[2], x.size() > 3 ? x[3] : Value()}, o, shift)};
+  };
+  return recompute(context, {"cross_attention again", inputs, {}}, again)[0];
 }
 
 /// Rows of the table for each query and key, on the context's device; kept for the next call.
@@ -97,15 +124,14 @@ Tensor distances(Context& context, const BiasExtents& e, std::int64_t most) {
 Value cross_attention(Context& context, const AttentionInputs& in, const CrossAttentionOptions& o) {
   const Extents e = extents_of(in, o);
   check_lengths(context, o.key_lengths, e);
-  const double size = static_cast<double>(e.width / e.heads), by = o.scale > 0 ? o.scale : 1 / std::sqrt(size);
-  const Value queries = by_heads(context, scale(context, in.queries, by), e.heads);
-  const Value keys = by_heads(context, in.keys, e.heads), values = by_heads(context, in.values, e.heads);
-  Value scores = matmul(context, queries, keys, {.transpose_b = Transpose::yes});
-  if (in.bias.tensor()) scores = add(context, scores, in.bias);
-  const Value weights = dropout(context, masked_softmax(context, scores, o), {.probability = o.dropout});
-  const int order[] = {0, 2, 1, 3};
-  const Value y = permute(context, matmul(context, weights, values), order);
-  return reshape(context, y, {e.batch, e.queries, e.width});
+  const std::int64_t each = std::max<std::int64_t>(e.heads * e.keys, 1);
+  const std::int64_t count = std::max<std::int64_t>(o.scores_at_once / each, 1);
+  if (count >= e.queries) return attend(context, in, o, e.keys - e.queries);
+  std::vector<Value> parts;
+  for (std::int64_t first = 0; first < e.queries; first += count)
+    parts.push_back(
+        attend_some(context, in, o, {.dim = 1, .first = first, .count = std::min(count, e.queries - first)}));
+  return concat(context, parts, 1);
 }
 
 Value relative_bias(Context& context, const Value& table, const BiasExtents& extents) {

@@ -1,7 +1,7 @@
 // Attention of queries over the keys and values of another sequence, or of the same one with what the block-wise form
 // (attention.hpp) does not know: lengths of the keys, a bias of the scores, dropout. f32, f64 or 16 bits, with
-// gradients (Vaswani et al. 2017, arXiv:1706.03762). It holds all scores, (B, heads, queries, keys) twice: memory grows
-// with the product of both lengths.
+// gradients (Vaswani et al. 2017, arXiv:1706.03762). Scores (B, heads, queries, keys) are held twice; where they are
+// many, for some queries at a time only, which are computed again in backward: memory is then linear in both lengths.
 #pragma once
 
 #include "core/tape/context.hpp"
@@ -20,6 +20,9 @@ struct CrossAttentionOptions {
   double dropout = 0;       ///< Of the weights, in training.
   Tensor key_lengths = {};  ///< i32 (B) or an empty handle for Tk: keys of each sample; a query that sees none gives 0.
   enum class Mask : std::uint8_t { none, causal } mask = Mask::none;  ///< causal: query q sees keys to q + Tk - Tq.
+  /// Of a sample: more of them are not held together, but always those of one query. Nothing else may decide, or random
+  /// draws would depend on how a batch is split.
+  std::int64_t scores_at_once = std::int64_t{1} << 20;
 };
 
 /// -> (B, Tq, heads * head_size).

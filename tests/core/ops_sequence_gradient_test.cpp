@@ -80,6 +80,27 @@ const GradientCases sequence_attentions({
          },
      .f32_tolerance = 1e-4,
      .half_tolerance = 12},
+    {.op = "cross_attention",
+     .variant = "parts_lengths_bias",
+     .shapes = {{2, 3, 4}, {2, 2, 4}, {2, 2, 4}, {2, 3, 2}},
+     .function =
+         [](Context& c, const Inputs& x) {
+           return ops::cross_attention(c, {x[0], x[1], x[2], x[3]},
+                                       {.heads = 2, .key_lengths = lengths_of(c, {2, 1}), .scores_at_once = 8});
+         },
+     .f32_tolerance = 1e-4,
+     .half_tolerance = 12},
+    {.op = "cross_attention",
+     .variant = "parts_causal_dropout",
+     .shapes = {{2, 3, 4}, {2, 4, 4}, {2, 4, 4}},
+     .function =
+         [](Context& c, const Inputs& x) {
+           return ops::cross_attention(
+               c, {x[0], x[1], x[2]},
+               {.heads = 1, .dropout = 0.3, .mask = ops::CrossAttentionOptions::Mask::causal, .scores_at_once = 4});
+         },
+     .f32_tolerance = 1e-4,
+     .half_tolerance = 12},
     {.op = "relative_bias",
      .variant = "",
      .shapes = {{5, 2}},
@@ -135,7 +156,8 @@ TEST_P(SequenceTeams, AMaskedSoftmaxSumsToOneOverWhatIsSeen) {
   for (const std::uint32_t causal : {0u, 1u}) {
     auto y = test::unset<double>(batch * queries * keys);
     test::run_rows(lanes, batch * queries,
-                   kernels::MaskedSoftmax<double>{in.data(), y.data(), lengths.data(), queries, queries, keys, causal});
+                   kernels::MaskedSoftmax<double>{in.data(), y.data(), lengths.data(), queries, queries, keys, causal,
+                                                  keys - queries});
     test::Values want(x.size());
     for (std::int64_t row = 0; row < batch * queries; ++row) {
       std::int64_t seen = lengths[static_cast<std::size_t>(row / queries)];

@@ -158,8 +158,8 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   wrong({}, "import, generate, tokenize, train-tokenizer, info, order or verify");
   wrong({"improt"}, "improt");
   wrong({"improt"}, "did you mean 'import'?");
-  wrong({"import"}, "trireme data import wants cifar, csv, images, idx, npy or rdb");
-  wrong({"import", "tsv"}, "trireme data import has no 'tsv'; it has cifar, csv, images, idx, npy and rdb");
+  wrong({"import"}, "trireme data import wants cifar, csv, images, idx, lines, npy or rdb");
+  wrong({"import", "tsv"}, "trireme data import has no 'tsv'; it has cifar, csv, images, idx, lines, npy and rdb");
   wrong({"import", "npy", "x", "--out", "y"}, "'x' is not FIELD=FILE");
   wrong({"import", "npy", "x=a.npy"}, "needs --out");
   wrong({"import", "csv", "x.csv", "--out", "y"}, "needs --target");

@@ -1,5 +1,5 @@
-// Reads the goldens of tests/golden/ops (made by the scripts there): named tensors of f32, i32 and u8, and how far results
-// are from them.
+// Reads the goldens of tests/golden/ops (made by the scripts there): named tensors of f32, i32 and u8, and how far
+// results are from them.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -137,12 +137,14 @@ class TableImport {
                           .class_names = classes_,
                           .shard_rows = import_.shard_rows,
                           .table = entry(),
+                          .compress = import_.compress,
                           .existing = import_.existing});
     Json said = Json::array();
     writing_ = true;
     said.push_back(write_split(writer, {"train", Side::main, Part::train, rows(Part::train)}));
     if (test_rows > 0) said.push_back(write_split(writer, {"test", Side::test, Part::test, test_rows}));
-    if (import_.held_out.any()) said.push_back(write_split(writer, {"test", Side::main, Part::test, rows(Part::test)}));
+    if (import_.set_aside.any())
+      said.push_back(write_split(writer, {"test", Side::main, Part::test, rows(Part::test)}));
     return writer.finish({{"importer", "csv"}, {"date", utc_now()}, {"sources", said}});
   }
 
@@ -184,7 +186,7 @@ class TableImport {
         problem = fmt::format("{}: the class '{}' is none of the {} that {} has", file.place(), row.label,
                               classes_.size(), given_ ? import_.like : import_.source);
       if (problem.empty()) {
-        const bool train = side == Side::main && !import_.held_out.holds(file.number());
+        const bool train = side == Side::main && !import_.set_aside.holds(file.number());
         take(Usable{row, train ? Part::train : Part::test, file});
       } else if (!writing_) {
         left_out.add(problem);
@@ -247,8 +249,8 @@ class TableImport {
 };
 
 void check_import(const CsvImport& import) {
-  import.held_out.check();
-  if (import.held_out.any() && !import.test_source.empty())
+  import.set_aside.check();
+  if (import.set_aside.any() && !import.test_source.empty())
     fail(ExitCode::usage, "both a test file and a test fraction were given: choose one");
   if (import.separator == '"' || import.separator == '\n' || import.separator == '\r')
     fail(ExitCode::usage, "quotes and line ends cannot separate cells");

@@ -57,6 +57,16 @@ TEST(DataCommand, ImportsShowsAndVerifies) {
   EXPECT_EQ(said.find("train-00001.h5"), std::string::npos) << said;
 }
 
+TEST(DataCommand, DeflatesWhereThatIsWanted) {
+  const TempDir dir;
+  const auto bytes = [&](const std::string& name, const std::string& level) {
+    run({"generate", "shapes", "--out", dir / name, "--count", "50", "--test-count", "0", "--compress", level});
+    EXPECT_NE(run({"verify", dir / name}).text.find("is whole: 50 samples"), std::string::npos);
+    return DatasetIndex::read(dir / name).splits[0].shards[0].bytes;
+  };
+  EXPECT_LT(bytes("packed", "9"), bytes("plain", "0"));
+}
+
 TEST(DataCommand, GeneratesShapes) {
   const TempDir dir;
   EXPECT_EQ(run({"generate", "shapes", "--out", dir / "s", "--count", "30", "--test-count", "5", "--size", "12"}).code,

@@ -1,5 +1,5 @@
-// Image classification: fields `image` (u8, H x W x C) and `label` (i32), cross-entropy, accuracy and a confusion
-// matrix.
+// Classification of images, field `image` (u8, H x W x C), or of the rows of a table, field `x` (features); `label`
+// (i32) is the class. Cross-entropy, accuracy and a confusion matrix.
 #pragma once
 
 #include "datasets/dataset.hpp"
@@ -15,6 +15,16 @@ struct ImageForm {
   static ImageForm of(const Split& split);
 };
 
+/// What a classifier sees of a sample.
+struct SampleForm {
+  const char* field = "image";
+  Shape row;
+  std::int64_t classes = 0;
+  /// As ImageForm where there is a field `image`, else as TableForm.
+  static SampleForm of(const Split& split);
+  bool is_image() const { return row.dims() == 3; }
+};
+
 struct ClassificationOptions {
   double label_smoothing = 0;
   /// Changes of training images, see augmentation().
@@ -23,20 +33,22 @@ struct ClassificationOptions {
 
 class Classification : public Task {
  public:
-  /// `model` maps (B, H, W, C) to logits (B, classes); it must outlive the task.
+  /// `model` maps (B, H, W, C), or (B, features), to logits (B, classes); it must outlive the task.
   Classification(Module& model, const Split& split, const ClassificationOptions& options);
   Module& module() override { return *model_; }
   void plan(Context& context, std::int64_t rows, DType dtype) override;
   Loss loss(Context& context, const Batch& batch) override;
   std::vector<double> evaluate(Context& context, const Batch& batch) override;
   Evaluation interpret(std::vector<double> sums) const override;
-  const char* shown_field() const override { return "image"; }
+  const char* shown_field() const override { return form_.is_image() ? form_.field : nullptr; }
   std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const override;
+  /// The confusion matrix and the scores of each class.
+  std::string report(const Evaluation& evaluation) const override;
   ConfusionMatrix confusion(const Evaluation& evaluation) const;
 
  private:
   Module* model_;
-  ImageForm form_;
+  SampleForm form_;
   std::vector<std::string> class_names_;
   ClassificationOptions options_;
 };

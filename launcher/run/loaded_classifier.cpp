@@ -2,10 +2,14 @@
 
 #include <filesystem>
 
+#include "core/io/file.hpp"
 #include "core/models/image_models.hpp"
+#include "core/models/table_models.hpp"
 #include "core/ops/softmax.hpp"
 #include "launcher/run/checkpoint_load.hpp"
 #include "launcher/run/options.hpp"
+#include "launcher/run/regression.hpp"
+#include "launcher/run/table_form.hpp"
 
 namespace trireme {
 namespace {
@@ -22,9 +26,47 @@ std::string run_of(const std::string& path) {
   return "";
 }
 
-Tensor shapes_of(const ImageForm& form) {
-  return Tensor::empty({1, form.height, form.width, form.channels}, DType::f32, Device::meta());
+void check_table(const ClassifierRun& run, const Split& split) {
+  constexpr std::size_t largest = std::size_t{64} << 20;
+  const std::string path = run.folder + "/table.json";
+  if (read_file(path, largest) == table_text(split)) return;
+  fail(ExitCode::usage,
+       "split {} has other columns, classes or means than the table that {} was trained on (see {}): import it by "
+       "`trireme data import csv FILE --like {}`",
+       split.name(), run.folder, path, run.data);
 }
+
+/// The network that a run trained, and a batch of one sample on shapes alone.
+std::pair<std::unique_ptr<Module>, Tensor> network_of(const ClassifierRun& run, const Split& split) {
+  if (run.is_table()) {
+    check_table(run, split);
+    const TableForm form = TableForm::of(split);
+    return {std::make_unique<Sequential>(make_table_model({.hidden = run.hidden, .outputs = form.outputs})),
+            Tensor::empty({1, form.features}, DType::f32, Device::meta())};
+  }
+  const ImageForm form = ImageForm::of(split);
+  return {make_image_model(run.model, {.height = form.height, .width = form.width, .classes = form.classes}),
+          Tensor::empty({1, form.height, form.width, form.channels}, DType::f32, Device::meta())};
+}
+
+/// A loader of all samples of a request, with the memory that a network computes in.
+struct Judging {
+  Judging(const ClassifyRequest& request, const Task& task)
+      : stream(request.device),
+        memory(request.device),
+        context(stream, memory),
+        loader(request.split, {.batch = request.batch,
+                               .pass = Pass::evaluate,
+                               .threads = request.threads,
+                               .transforms = task.transforms(DType::f32, Mode::eval),
+                               .stream = request.device.is_cuda() ? &stream : nullptr}) {
+    context.begin_eval();
+  }
+  const Stream stream;
+  StepAllocator memory;
+  Context context;
+  Loader loader;
+};
 
 }  // namespace
 
@@ -33,50 +75,46 @@ ClassifierRun classifier_run(const std::string& path) {
   if (run.folder.empty())
     fail(ExitCode::usage, "'{}' is no run folder (no config.ini), and no checkpoint in one", path);
   OptionSet options({.name = "image_classification", .summary = "", .sources = OptionSources::command_line_only});
-  options.group("Task").add("model", &run.model, "").add("data", &run.data, "");
+  options.group("Task").add("model", &run.model, "").add("data", &run.data, "").add("hidden", &run.hidden, "");
   options.take_from_run("run", "");
   options.parse(std::vector<std::string>{"--run", run.folder});
-  const std::vector<std::string> known = image_model_names();
+  if (run.model.empty() && fs::exists(run.folder + "/table.json")) run.model = "table";
+  std::vector<std::string> known = image_model_names();
+  known.emplace_back("table");
   if (std::ranges::find(known, run.model) == known.end())
     fail(ExitCode::usage,
-         "the run '{}' has {}: only runs of image_classification can be judged here; a program of your own calls "
+         "the run '{}' has {}: only runs of image_classification and table can be judged here; a program of your own "
+         "calls "
          "Trainer::evaluate()",
          run.folder, run.model.empty() ? "no option 'model'" : fmt::format("the unknown model '{}'", run.model));
   return run;
 }
 
-LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const ImageForm& form,
-                                 Device device) {
+LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const Split& split, Device device) {
   const std::vector<std::string> candidates = checkpoints_at(path);
   if (candidates.empty()) fail(ExitCode::usage, "'{}' has no checkpoint yet", path);
   LoadedClassifier out;
-  out.model = make_image_model(run.model, {.height = form.height, .width = form.width, .classes = form.classes});
+  auto [model, shapes] = network_of(run, split);
+  out.model = std::move(model);
   out.weights = load_frozen_weights(*out.model, candidates, device,
-                                    [&](Context& context) { out.model->forward(context, shapes_of(form)); });
+                                    [&](Context& context) { out.model->forward(context, shapes); });
   if (!out.weights.differences.empty())
     fail(ExitCode::usage,
-         "{} was trained on images of another size or with other classes than these {} x {} x {}, {} classes: {}",
-         out.weights.checkpoint, form.height, form.width, form.channels, form.classes, out.weights.differences.front());
+         "{} was trained on samples of another size or with other classes than those {} of split {}: {}",
+         out.weights.checkpoint, shapes.shape().tail().text(), split.name(), out.weights.differences.front());
   return out;
 }
 
 void classify(LoadedClassifier& loaded, const ClassifyRequest& request,
               const std::function<void(const ClassifiedSamples&)>& take) {
-  const Stream stream(request.device);
-  StepAllocator memory(request.device);
-  Context context(stream, memory);
-  context.begin_eval();
   const Classification task(*loaded.model, *request.split, {});
-  Loader loader(request.split, {.batch = request.batch,
-                                .pass = Pass::evaluate,
-                                .threads = request.threads,
-                                .transforms = task.transforms(DType::f32, Mode::eval),
-                                .stream = request.device.is_cuda() ? &stream : nullptr});
-  while (!loader.finished()) {
-    const Batch batch = loader.next();
-    const Value logits = loaded.model->forward(context, batch.field("image"));
+  const char* const field = SampleForm::of(*request.split).field;
+  Judging judging(request, task);
+  while (!judging.loader.finished()) {
+    const Batch batch = judging.loader.next();
+    const Value logits = loaded.model->forward(judging.context, batch.field(field));
     const auto classes = static_cast<std::size_t>(logits.shape()[-1]);
-    const auto probabilities = ops::softmax(context, logits).tensor().to_vector<float>();
+    const auto probabilities = ops::softmax(judging.context, logits).tensor().to_vector<float>();
     const auto labels = batch.field("label").to_vector<std::int32_t>();
     const auto weights = batch.weight().to_vector<float>();
     ClassifiedSamples samples;
@@ -88,6 +126,31 @@ void classify(LoadedClassifier& loaded, const ClassifyRequest& request,
     }
     take(samples);
   }
+}
+
+std::vector<double> predict_numbers(LoadedClassifier& loaded, const ClassifyRequest& request,
+                                    const std::function<void(const PredictedSamples&)>& take) {
+  Regression task(*loaded.model, *request.split, {});
+  Judging judging(request, task);
+  const std::size_t targets = task.names().size();
+  std::vector<double> sums;
+  while (!judging.loader.finished()) {
+    const Batch batch = judging.loader.next();
+    const std::vector<double> some = task.evaluate(judging.context, batch);
+    sums.resize(some.size());
+    for (std::size_t k = 0; k < some.size(); ++k) sums[k] += some[k];
+    const auto predicted = loaded.model->forward(judging.context, batch.field("x")).tensor().to_vector<float>();
+    const auto truth = batch.field("y").to_vector<float>();
+    const auto weights = batch.weight().to_vector<float>();
+    PredictedSamples samples;
+    for (std::size_t k = 0; k < truth.size(); ++k) {
+      if (weights[k / targets] == 0) continue;  // filled up
+      samples.truth.push_back(task.in_units(k % targets, static_cast<double>(truth[k])));
+      samples.predicted.push_back(task.in_units(k % targets, static_cast<double>(predicted[k])));
+    }
+    take(samples);
+  }
+  return sums;
 }
 
 }  // namespace trireme

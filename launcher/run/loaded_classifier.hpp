@@ -1,5 +1,5 @@
-// A trained image classifier read back for use: its network from the options of the run, its weights from one of the
-// run's checkpoints.
+// A network that image_classification or table trained, read back for use: the network from the options of the run, its
+// weights from one of the run's checkpoints.
 #pragma once
 
 #include <functional>
@@ -15,11 +15,13 @@ namespace trireme {
 /// What the run that made a checkpoint was told.
 struct ClassifierRun {
   std::string folder;  ///< The run's.
-  std::string model;
+  std::string model;   ///< Of image_classification; "table" of table.
   std::string data;
+  std::vector<std::int64_t> hidden = {};  ///< Of table.
+  bool is_table() const { return model == "table"; }
 };
 
-/// Error(usage) where the path is no run of image_classification and no checkpoint in one.
+/// Error(usage) where the path is no run of image_classification or table and no checkpoint in one.
 ClassifierRun classifier_run(const std::string& path);
 
 struct LoadedClassifier {
@@ -27,10 +29,10 @@ struct LoadedClassifier {
   FrozenWeights weights;
 };
 
-/// The network for images of `form`, with the newest whole weights of `path` on `device`. Error(usage) where they are
-/// those of another network (other sizes of images, another number of classes).
-LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const ImageForm& form,
-                                 Device device);
+/// The network for the samples of `split`, with the newest whole weights of `path` on `device`. Error(usage) where they
+/// are those of another network (other sizes of images, another number of classes), or where a table has other columns
+/// or was scaled otherwise than the one the run was trained on.
+LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const Split& split, Device device);
 
 /// What the classifier says of some samples, in order.
 struct ClassifiedSamples {
@@ -48,5 +50,14 @@ struct ClassifyRequest {
 /// Calls `take` with the samples of each batch.
 void classify(LoadedClassifier& loaded, const ClassifyRequest& request,
               const std::function<void(const ClassifiedSamples&)>& take);
+
+/// What a regression says of some samples, in order: (samples, targets) in the units of the table's columns.
+struct PredictedSamples {
+  std::vector<double> truth, predicted;
+};
+
+/// The same for a regression; returns what Regression::evaluate() gives, added up over all samples.
+std::vector<double> predict_numbers(LoadedClassifier& loaded, const ClassifyRequest& request,
+                                    const std::function<void(const PredictedSamples&)>& take);
 
 }  // namespace trireme

@@ -53,8 +53,10 @@ ValidationRecord read_validation(const Json& json) {
   return {.step = json.at("step"),
           .epoch = json.at("epoch"),
           .loss = read_number(json.at("loss")),
-          .accuracy = read_number(json.at("accuracy")),
+          .accuracy = read_optional(json, "accuracy"),
           .perplexity = read_optional(json, "perplexity"),
+          .absolute_error = read_optional(json, "absolute_error"),
+          .squared_error = read_optional(json, "squared_error"),
           .elapsed_seconds = read_number(json.at("elapsed_seconds"))};
 }
 
@@ -118,9 +120,11 @@ std::string to_json_line(const ValidationRecord& one) {
             {"step", one.step},
             {"epoch", one.epoch},
             {"loss", number(one.loss)},
-            {"accuracy", number(one.accuracy)},
             {"elapsed_seconds", number(one.elapsed_seconds)}};
+  if (one.accuracy) json["accuracy"] = number(*one.accuracy);
   if (one.perplexity) json["perplexity"] = number(*one.perplexity);
+  if (one.absolute_error) json["absolute_error"] = number(*one.absolute_error);
+  if (one.squared_error) json["squared_error"] = number(*one.squared_error);
   return json.dump();
 }
 

@@ -196,6 +196,7 @@ DatasetIndex import_images(const ImagesImport& import) {
                                    {"label", DType::i32, Shape{}}},
                         .class_names = classes,
                         .shard_rows = import.shard_rows,
+                        .compress = import.compress,
                         .existing = import.existing});
   Json said = Json::array();
   for (const Source& source : sources) said.push_back(importer.write(source.split, source.files, writer));

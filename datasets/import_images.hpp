@@ -24,6 +24,7 @@ struct ImagesImport {
   OnError on_error = OnError::stop;
   int threads = 1;
   std::int64_t shard_rows = 0;
+  std::int64_t compress = 0;  ///< See WriterOptions.
   Existing existing = Existing::refuse;
 };
 

@@ -36,6 +36,6 @@ int main(int argc, char** argv) {
     if (!images.has_split("test")) return;
     const Task::Evaluation test = trainer.evaluate(images.split("test"));
     run.finish(trainer, test);
-    if (session.leads()) std::fputs(full_report(task.confusion(test)).c_str(), stdout);
+    if (session.leads()) std::fputs(("\n" + task.report(test)).c_str(), stdout);
   });
 }

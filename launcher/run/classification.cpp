@@ -67,7 +67,7 @@ std::vector<double> ClassifierTask::evaluate(Context& context, const Batch& batc
 }
 
 Task::Evaluation ClassifierTask::interpret(std::vector<double> sums) const {
-  Evaluation out{.loss = sums[0] / sums[1], .accuracy = 0, .sums = std::move(sums)};
+  Evaluation out{.loss = sums[0] / sums[1], .sums = std::move(sums)};
   out.accuracy = trireme::accuracy(confusion(out));
   return out;
 }
@@ -77,6 +77,11 @@ ConfusionMatrix ClassifierTask::confusion(const Evaluation& evaluation) const {
   for (std::size_t k = 2; k < evaluation.sums.size(); ++k)
     matrix.counts.push_back(static_cast<std::int64_t>(evaluation.sums[k]));
   return matrix;
+}
+
+std::string ClassifierTask::report(const Evaluation& evaluation) const {
+  const ConfusionMatrix matrix = confusion(evaluation);
+  return fmt::format("{}\n{}", confusion_table(matrix), class_report(matrix));
 }
 
 Classification::Classification(Module& model, const Split& split, const ClassificationOptions& options)

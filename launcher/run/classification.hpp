@@ -1,5 +1,6 @@
 // Classification: field `label` (i32), cross-entropy, accuracy and a confusion matrix; of images, a field `image` (u8,
-// H x W x C). Texts are in text_classification.hpp.
+// H x W x C). Texts are in text_classification.hpp, tables in
+// table_classification.hpp.
 #pragma once
 
 #include "datasets/dataset.hpp"
@@ -32,6 +33,8 @@ class ClassifierTask : public Task {
   Loss loss(Context& context, const Batch& batch) override;
   std::vector<double> evaluate(Context& context, const Batch& batch) override;
   Evaluation interpret(std::vector<double> sums) const override;
+  /// The confusion matrix and the scores of each class.
+  std::string report(const Evaluation& evaluation) const override;
   ConfusionMatrix confusion(const Evaluation& evaluation) const;
 
  protected:

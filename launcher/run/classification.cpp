@@ -1,33 +1,39 @@
 #include "launcher/run/classification.hpp"
 
 #include "core/ops/cross_entropy.hpp"
+#include "core/ops/elementwise.hpp"
 #include "core/ops/reduce.hpp"
-#include "datasets/image_transforms.hpp"
 
 namespace trireme {
 
-ImageForm ImageForm::of(const Split& split) {
+ImageForm ImageForm::of(const SampleSource& samples) {
   ImageForm form;
-  const FieldSpec& image = split.fields().at(static_cast<std::size_t>(split.field_index("image")));
-  const FieldSpec& label = split.fields().at(static_cast<std::size_t>(split.field_index("label")));
-  if (image.dtype != DType::u8 || image.row.dims() != 3)
+  const auto type_of = [&](const char* field) {
+    return samples.sample_fields().at(static_cast<std::size_t>(samples.sample_field(field))).type;
+  };
+  const RowType image = type_of("image"), label = type_of("label");
+  if (image.dtype != DType::u8 || image.shape.dims() != 3)
     fail(ExitCode::corrupt_input, "the field image of split {} is {} {}; wanted u8 (height, width, channels)",
-         split.name(), name_of(image.dtype), image.row.text());
-  if (label.dtype != DType::i32 || label.row.elements() != 1)
-    fail(ExitCode::corrupt_input, "the field label of split {} is {} {}; wanted one i32 for each sample", split.name(),
-         name_of(label.dtype), label.row.text());
-  form.height = image.row[0];
-  form.width = image.row[1];
-  form.channels = image.row[2];
-  form.classes = static_cast<std::int64_t>(split.class_names().size());
+         samples.name(), name_of(image.dtype), image.shape.text());
+  if (label.dtype != DType::i32 || label.shape.elements() != 1)
+    fail(ExitCode::corrupt_input, "the field label of split {} is {} {}; wanted one i32 for each sample",
+         samples.name(), name_of(label.dtype), label.shape.text());
+  form.height = image.shape[0];
+  form.width = image.shape[1];
+  form.channels = image.shape[2];
+  form.classes = static_cast<std::int64_t>(samples.class_names().size());
   if (form.classes < 2)
     fail(ExitCode::corrupt_input, "split {} names {} classes; a classifier needs at least 2 (import with --classes)",
-         split.name(), form.classes);
+         samples.name(), form.classes);
   return form;
 }
 
-Classification::Classification(Module& model, const Split& split, const ClassificationOptions& options)
-    : model_(&model), form_(ImageForm::of(split)), class_names_(split.class_names()), options_(options) {}
+Classification::Classification(Module& model, const SampleSource& samples, const ClassificationOptions& options)
+    : model_(&model),
+      form_(ImageForm::of(samples)),
+      class_names_(samples.class_names()),
+      options_(options),
+      changes_(image_changes(options.augment)) {}
 
 void Classification::plan(Context& context, std::int64_t rows, DType dtype) {
   const Shape shape{rows, form_.height, form_.width, form_.channels};
@@ -38,9 +44,18 @@ void Classification::plan(Context& context, std::int64_t rows, DType dtype) {
 
 Task::Loss Classification::loss(Context& context, const Batch& batch) {
   const Value logits = model_->forward(context, batch.field("image"));
-  const auto result = ops::cross_entropy(context, logits, batch.field("label").reshape({batch.rows()}),
-                                         {.smoothing = options_.label_smoothing});
-  return {result.loss, result.totals.slice(1, 1)};
+  const auto against = [&](const char* label, const Tensor& shares) {
+    return ops::cross_entropy(context, logits, batch.field(label).reshape({batch.rows()}),
+                              {.smoothing = options_.label_smoothing, .weights = shares});
+  };
+  if (!changes_.mixing.any()) {
+    const auto result = against("label", {});
+    return {result.loss, result.totals.slice(1, 1)};
+  }
+  const auto first = against("label", batch.field("label_weight"));
+  const auto second = against("label2", batch.field("label2_weight"));
+  const Value targets = ops::add(context, first.totals.slice(1, 1), second.totals.slice(1, 1));
+  return {ops::add(context, first.loss, second.loss), targets.tensor()};
 }
 
 std::vector<double> Classification::evaluate(Context& context, const Batch& batch) {
@@ -75,7 +90,7 @@ ConfusionMatrix Classification::confusion(const Evaluation& evaluation) const {
 
 std::vector<FieldTransforms> Classification::transforms(DType dtype, Mode mode) const {
   TransformList list;
-  if (mode == Mode::train) list = augmentation(options_.augment);
+  if (mode == Mode::train) list = changes_.list;
   list.push_back(normalise({.scale = 1.0 / 255, .mean = {0.5}, .deviation = {0.5}, .to = dtype}));
   return {{"image", std::move(list)}};
 }

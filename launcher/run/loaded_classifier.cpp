@@ -66,12 +66,12 @@ void classify(LoadedClassifier& loaded, const ClassifyRequest& request,
   StepAllocator memory(request.device);
   Context context(stream, memory);
   context.begin_eval();
-  const Classification task(*loaded.model, *request.split, {});
-  Loader loader(request.split, {.batch = request.batch,
-                                .pass = Pass::evaluate,
-                                .threads = request.threads,
-                                .transforms = task.transforms(DType::f32, Mode::eval),
-                                .stream = request.device.is_cuda() ? &stream : nullptr});
+  const Classification task(*loaded.model, *request.samples, {});
+  Loader loader(request.samples, {.batch = request.batch,
+                                  .pass = Pass::evaluate,
+                                  .threads = request.threads,
+                                  .transforms = task.transforms(DType::f32, Mode::eval),
+                                  .stream = request.device.is_cuda() ? &stream : nullptr});
   while (!loader.finished()) {
     const Batch batch = loader.next();
     const Value logits = loaded.model->forward(context, batch.field("image"));

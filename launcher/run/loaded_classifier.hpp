@@ -39,7 +39,7 @@ struct ClassifiedSamples {
 };
 
 struct ClassifyRequest {
-  std::shared_ptr<const Split> split;
+  Samples samples;
   std::int64_t batch = 256;
   int threads = 1;
   Device device = Device::cpu();

@@ -22,7 +22,7 @@ template <class Out>
 std::vector<Out> run(const TransformList& list, const RowType& type, const void* in, SampleKey key = {}) {
   TransformChain chain(list, type);
   std::vector<Out> out(chain.output().bytes() / sizeof(Out));
-  chain.apply(static_cast<const std::byte*>(in), reinterpret_cast<std::byte*>(out.data()), key);
+  chain.apply({static_cast<const std::byte*>(in), type.bytes()}, reinterpret_cast<std::byte*>(out.data()), key);
   return out;
 }
 

@@ -38,7 +38,6 @@ const std::vector<Home> homes = {
     {"nlohmann/", files_only},
     {"png", files_only},
     {"jpeglib", files_only},
-    {"turbojpeg", files_only},
     {"zlib", files_only},
     {"zstd", files_only},
     {"sqlite3", {"launcher/job/job_database."}},

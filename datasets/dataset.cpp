@@ -30,8 +30,9 @@ Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEn
     fail(ExitCode::corrupt_input, "the split '{}' of {} is empty: there is nothing to read", name_, folder);
   }
   for (std::size_t f = 0; f < fields_.size(); ++f) {
-    if (fields_[f].ragged()) continue;
-    sample_fields_.push_back({fields_[f].name, {fields_[f].dtype, fields_[f].row}});
+    if (fields_[f].ragged() && !fields_[f].encoded()) continue;
+    const auto form = fields_[f].encoded() ? RowType::Form::encoded : RowType::Form::plain;
+    sample_fields_.push_back({fields_[f].name, {fields_[f].dtype, fields_[f].row, form}});
     stored_.push_back(static_cast<int>(f));
   }
   for (const auto& shard : entry.shards) open_shard(folder + "/" + shard.file, shard);
@@ -98,14 +99,22 @@ int Split::sample_field(std::string_view name) const {
 
 void Split::rows(const RowRequest& request) const {
   const int field = stored_[static_cast<std::size_t>(request.field)];
-  const std::int64_t bytes = fields_[static_cast<std::size_t>(field)].row_bytes();
+  const FieldSpec& spec = fields_[static_cast<std::size_t>(field)];
+  const std::int64_t bytes = spec.row_bytes();
   std::byte* out = request.room;
-  for (std::size_t i = 0; i < request.samples.size(); ++i, out += packed_ ? bytes : 0) {
+  for (std::size_t i = 0; i < request.samples.size(); ++i) {
     const std::int64_t sample = request.samples[i] == no_sample ? 0 : request.samples[i];
+    if (spec.encoded()) {
+      const RaggedRow file = ragged(field, sample);
+      request.rows[i] = file.data;
+      request.lengths[i] = file.elements;
+      continue;
+    }
     const Shard& shard = shard_of(sample);
     const Column& column = shard.columns[static_cast<std::size_t>(field)];
     request.rows[i] = column.packed ? out : column.data + (sample - shard.first) * bytes;
     if (column.packed) column.packed->copy(sample - shard.first, out);
+    if (packed_) out += bytes;
   }
 }
 

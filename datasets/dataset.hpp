@@ -26,7 +26,7 @@ struct RaggedRow {
   std::int64_t elements = 0;
 };
 
-/// The samples of one split. Its sample_fields() are the fixed ones.
+/// The samples of one split. Its sample_fields() are the fixed ones and those of encoded images.
 class Split : public SampleSource {
  public:
   Split(const std::string& folder, const DatasetIndex& index, const SplitEntry& entry);
@@ -44,7 +44,7 @@ class Split : public SampleSource {
   const std::optional<TokenSetEntry>& tokens() const { return tokens_; }
   /// What the index says about the columns of a table.
   const std::optional<TableEntry>& table() const { return table_; }
-  const std::vector<std::string>& class_names() const { return class_names_; }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
   /// Place of a field in fields(); throws with the names there are.
   int field_index(std::string_view name) const;
   /// Copies the row_bytes() bytes of a fixed field of sample `row` in [0, count()).

@@ -24,8 +24,10 @@ Json encode(const Shape& shape) {
 }
 
 Json encode(const FieldSpec& field) {
-  return {
+  Json json = {
       {"name", field.name}, {"dtype", name_of(field.dtype)}, {"shape", encode(field.row)}, {"ragged", field.ragged()}};
+  if (field.encoded()) json["encoded"] = true;
+  return json;
 }
 
 Json encode(const StoredArray& array) {
@@ -103,11 +105,18 @@ void judge(const JsonObject& json, const std::function<void()>& check) {
   }
 }
 
+FieldSpec::Layout decode_layout(const JsonObject& json) {
+  const bool ragged = json.flag("ragged"), encoded = json.has("encoded") && json.flag("encoded");
+  if (encoded && !ragged) json.refuse("encoded", "wants a ragged field");
+  if (encoded) return FieldSpec::Layout::encoded;
+  return ragged ? FieldSpec::Layout::ragged : FieldSpec::Layout::fixed;
+}
+
 FieldSpec decode_field(const JsonObject& json) {
   return {.name = json.text("name"),
           .dtype = json.dtype("dtype"),
           .row = json.shape("shape"),
-          .layout = json.flag("ragged") ? FieldSpec::Layout::ragged : FieldSpec::Layout::fixed};
+          .layout = decode_layout(json)};
 }
 
 std::int64_t natural(const Json& value, const JsonObject& json) {
@@ -272,6 +281,19 @@ void check_name(std::string_view what, std::string_view name) {
   require(good, "the {} name '{}' is not made of letters, digits, '_' and '-'", what, name);
 }
 
+namespace {
+
+void check_encoded(const FieldSpec& field) {
+  constexpr std::int64_t most = 65536;
+  const Shape& shape = field.row;
+  require(field.dtype == DType::u8 && shape.dims() == 3 && shape[0] <= most && shape[1] <= most &&
+              (shape[2] == 1 || shape[2] == 3),
+          "field '{}' of encoded images is {} {}; wanted u8 (H, W, C) with sides of at most {} and 1 or 3 channels",
+          field.name, name_of(field.dtype), shape.text(), most);
+}
+
+}  // namespace
+
 void check_fields(const std::vector<FieldSpec>& fields) {
   require(!fields.empty(), "a data set needs at least one field");
   for (std::size_t i = 0; i < fields.size(); ++i) {
@@ -279,6 +301,7 @@ void check_fields(const std::vector<FieldSpec>& fields) {
     require(fields[i].row.dims() < Shape::max_dims, "field '{}' has {} dims, at most {} fit", fields[i].name,
             fields[i].row.dims(), Shape::max_dims - 1);
     require(fields[i].row.elements() > 0, "field '{}' of shape {} holds nothing", fields[i].name, fields[i].row.text());
+    if (fields[i].encoded()) check_encoded(fields[i]);
     for (std::size_t k = 0; k < i; ++k)
       require(fields[k].name != fields[i].name, "two fields are named '{}'", fields[i].name);
   }

@@ -23,15 +23,21 @@ inline constexpr const char* checksum_attribute = "xxh3_128";
 
 /// One named value of every sample.
 struct FieldSpec {
-  enum class Layout { fixed, ragged };
+  /// encoded: a value is a PNG or JPEG file, stored as a ragged one of bytes.
+  enum class Layout { fixed, ragged, encoded };
   std::string name;
   DType dtype = DType::u8;
-  /// Shape of one sample's value; of one element of it where the field is ragged.
+  /// Shape of one sample's value; of one element of it where the field is ragged; (H, W, C) that an encoded image is
+  /// made to where nothing else is said, C of 1 or 3.
   Shape row;
   Layout layout = Layout::fixed;
 
-  std::int64_t row_bytes() const { return row.elements() * static_cast<std::int64_t>(size_of(dtype)); }
-  bool ragged() const { return layout == Layout::ragged; }
+  /// Shape of what is stored behind one another.
+  Shape stored_row() const { return encoded() ? Shape{} : row; }
+  std::int64_t row_bytes() const { return stored_row().elements() * static_cast<std::int64_t>(size_of(dtype)); }
+  /// Values have lengths of their own.
+  bool ragged() const { return layout != Layout::fixed; }
+  bool encoded() const { return layout == Layout::encoded; }
   /// Name of the dataset that holds where each ragged value begins: i64, count + 1 entries.
   std::string offsets_name() const { return name + ".offsets"; }
   friend bool operator==(const FieldSpec&, const FieldSpec&) = default;

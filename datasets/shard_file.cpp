@@ -104,12 +104,12 @@ const StoredArray& ShardFile::find(const FieldSpec& want, std::int64_t count) co
     for (const auto& array : arrays_) names.push_back(array.name);
     fail(ExitCode::corrupt_input, "{} has no '{}'; it has: {}", path_, want.name, fmt::join(names, ", "));
   }
-  const bool fits = found->shape.dims() == want.row.dims() + 1 && found->dtype == want.dtype &&
-                    found->shape.tail() == want.row && (count < 0 || found->shape[0] == count);
+  const bool fits = found->shape.dims() == want.stored_row().dims() + 1 && found->dtype == want.dtype &&
+                    found->shape.tail() == want.stored_row() && (count < 0 || found->shape[0] == count);
   if (!fits) {
     fail(ExitCode::corrupt_input, "'{}' of {} is {} {}, the index says {} rows of {} {}", want.name, path_,
          name_of(found->dtype), found->shape.text(), count < 0 ? "any number of" : std::to_string(count),
-         name_of(want.dtype), want.row.text());
+         name_of(want.dtype), want.stored_row().text());
   }
   return *found;
 }

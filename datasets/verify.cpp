@@ -5,6 +5,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/io/hash.hpp"
+#include "core/io/image_decode.hpp"
 #include "datasets/progress.hpp"
 #include "datasets/shard_file.hpp"
 #include "datasets/tokenizer.hpp"
@@ -101,6 +102,23 @@ void check_ragged(const Split& split) {
   }
 }
 
+/// Every image that is kept as a file is one.
+void check_images(const Split& split, std::vector<std::string>& problems) {
+  for (std::size_t f = 0; f < split.fields().size(); ++f) {
+    const FieldSpec& field = split.fields()[f];
+    for (std::int64_t row = 0; field.encoded() && row < split.count(); ++row) {
+      const RaggedRow file = split.ragged(static_cast<int>(f), row);
+      const std::string_view bytes(reinterpret_cast<const char*>(file.data), to_size(file.elements));
+      try {
+        decode_image(bytes, field.row[2], fmt::format("the {} of its sample {}", field.name, row));
+      } catch (const Error& error) {
+        problems.push_back(error.what());
+        return;
+      }
+    }
+  }
+}
+
 struct ShardCheck {
   const Dataset& dataset;
   const SplitEntry& split;
@@ -127,6 +145,7 @@ struct ShardCheck {
       check_labels(alone, problems);
       check_ragged(alone);
       check_tokens(alone, problems);
+      check_images(alone, problems);
     } catch (const Error& error) {
       problems.push_back(error.what());
     }

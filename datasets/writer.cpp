@@ -141,7 +141,7 @@ class DatasetWriter::Shard {
     const FieldSpec& field = fields_[f];
     Column& column = columns_[f];
     const std::int64_t elements = column.offsets.back();
-    file_.create_dataset(field.name, field.dtype, with_rows(elements, field.row));
+    file_.create_dataset(field.name, field.dtype, with_rows(elements, field.stored_row()));
     const std::int64_t most = std::max<std::int64_t>(1, copied_bytes / field.row_bytes());
     std::vector<std::byte> piece;
     for (std::int64_t first = 0; first < elements; first += most) {

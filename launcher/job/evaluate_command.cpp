@@ -11,6 +11,8 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
+#include "datasets/dataset.hpp"
+#include "datasets/open_samples.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/run/class_metrics.hpp"
 #include "launcher/run/confusion_picture.hpp"
@@ -35,7 +37,7 @@ struct Asked {
   std::int64_t batch = 256, threads = 1;
 
   void declare(OptionGroup& group) {
-    group.add("data", &data, "folder of a data set; empty: the run's own")
+    group.add("data", &data, "folder of a data set, or several as DIR=WEIGHT,DIR=WEIGHT; empty: the run's own")
         .add("split", &split, "which of its splits")
         .add("batch", &batch, "samples at once; changes no result but rounding", {.low = 1, .high = 1 << 20})
         .add("threads", &threads, "that prepare samples", {.low = 0, .high = 256})
@@ -46,28 +48,30 @@ struct Asked {
 /// A classifier with the samples it is to judge.
 struct Judged {
   ClassifierRun run;
-  std::shared_ptr<const Split> split;
+  Samples samples;
   LoadedClassifier loaded;
   ClassifyRequest request;
   bool predicts_numbers() const { return loaded.regression != nullptr; }
 };
 
 Judged open(const char* command, const std::string& path, const Asked& asked) {
-  Judged out{.run = classifier_run(path), .split = nullptr, .loaded = {}, .request = {}};
-  const std::string folder = asked.data.empty() ? out.run.data : asked.data;
-  const Dataset dataset = Dataset::open(folder);
-  if (!dataset.has_split(asked.split)) {
+  Judged out{.run = classifier_run(path), .samples = nullptr, .loaded = {}, .request = {}};
+  const std::string data = asked.data.empty() ? out.run.data : asked.data;
+  out.samples = open_samples({.data = data, .split = asked.split, .missing = SampleRequest::Missing::pass_over});
+  if (!out.samples) {
     std::vector<std::string> there;
-    for (const SplitEntry& one : dataset.index().splits) there.push_back(one.name);
-    fail(ExitCode::usage, "{}: {} has no split '{}'; it has {}", command, folder, asked.split, fmt::join(there, ", "));
+    for (const std::string& folder : folders_in(data)) {
+      const Dataset dataset = Dataset::open(folder);
+      for (const SplitEntry& one : dataset.index().splits) there.push_back(one.name);
+    }
+    fail(ExitCode::usage, "{}: {} has no split '{}'; it has {}", command, data, asked.split, fmt::join(there, ", "));
   }
-  out.split = dataset.split(asked.split);
   const Device device = choose_device(DeviceRequest::parse(asked.device));
-  out.loaded = load_classifier(path, out.run, *out.split, device);
+  out.loaded = load_classifier(path, out.run, *out.samples, device);
   out.request = {
-      .split = out.split, .batch = asked.batch, .threads = static_cast<int>(asked.threads), .device = device};
+      .samples = out.samples, .batch = asked.batch, .threads = static_cast<int>(asked.threads), .device = device};
   log::info("{} with the weights of {} on {} samples of {}", out.run.model, out.loaded.weights.checkpoint,
-            out.split->count(), folder);
+            out.samples->count(), data);
   return out;
 }
 
@@ -80,9 +84,9 @@ struct Findings {
 };
 
 Findings judge(Judged& judged) {
-  const std::size_t classes = judged.split->class_names().size();
-  Findings out{.confusion = {judged.split->class_names(), std::vector<std::int64_t>(classes * classes, 0)}};
-  const bool keep = to_size(judged.split->count()) <= most_scores / classes;
+  const std::size_t classes = judged.samples->class_names().size();
+  Findings out{.confusion = {judged.samples->class_names(), std::vector<std::int64_t>(classes * classes, 0)}};
+  const bool keep = to_size(judged.samples->count()) <= most_scores / classes;
   std::vector<float> scores;
   std::vector<std::int32_t> truth;
   double loss = 0, top5 = 0;
@@ -127,7 +131,7 @@ Json to_json(const Findings& found, const Judged& judged) {
   }
   return {{"checkpoint", judged.loaded.weights.checkpoint},
           {"model", judged.run.model},
-          {"split", judged.split->name()},
+          {"split", judged.samples->name()},
           {"samples", found.samples},
           {"loss", number_or_null(found.loss)},
           {"accuracy", number_or_null(found.accuracy)},
@@ -161,8 +165,8 @@ void tell_errors(Judged& judged, OutputForm form) {
   const TargetScore mean = mean_score(scores);
   print_json({{"checkpoint", judged.loaded.weights.checkpoint},
               {"model", judged.run.model},
-              {"split", judged.split->name()},
-              {"samples", judged.split->count()},
+              {"split", judged.samples->name()},
+              {"samples", judged.samples->count()},
               {"absolute_error", number_or_null(mean.absolute_error)},
               {"squared_error", number_or_null(mean.squared_error)},
               {"r2", number_or_null(mean.r2)},
@@ -195,7 +199,7 @@ std::string lines_of(const ClassifiedSamples& samples, const std::vector<std::st
 }
 
 void tell_classes(Judged& judged, std::size_t top, const std::function<void(const std::string&)>& tell) {
-  const std::vector<std::string>& names = judged.split->class_names();
+  const std::vector<std::string>& names = judged.samples->class_names();
   const std::size_t shown = std::min(top, names.size());
   std::string head = "sample,truth";
   for (std::size_t k = 1; k <= shown; ++k) head += fmt::format(",class_{},probability_{}", k, k);

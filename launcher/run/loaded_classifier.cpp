@@ -45,7 +45,11 @@ void read_run(const std::string& folder, const std::function<void(OptionGroup&)>
 }
 
 /// The network of a run of table and what it does, without weights.
-LoadedClassifier empty_table(const ClassifierRun& run, const Split& split) {
+LoadedClassifier empty_table(const ClassifierRun& run, const SampleSource& samples) {
+  const auto* const found = dynamic_cast<const Split*>(&samples);
+  if (found == nullptr)
+    fail(ExitCode::usage, "{} was trained on a table, which is judged on one data set, not on a mix", run.folder);
+  const Split& split = *found;
   check_table(run, split);
   const TableForm form = TableForm::of(split);
   LoadedClassifier out;
@@ -59,17 +63,17 @@ LoadedClassifier empty_table(const ClassifierRun& run, const Split& split) {
 }
 
 /// The run's network and what it does, without weights.
-LoadedClassifier empty_classifier(const ClassifierRun& run, const Split& split) {
-  if (run.is_table()) return empty_table(run, split);
+LoadedClassifier empty_classifier(const ClassifierRun& run, const SampleSource& samples) {
+  if (run.is_table()) return empty_table(run, samples);
   LoadedClassifier out;
   if (run.text) {
-    auto network = std::make_unique<SequenceClassifier>(run.text->make(TextForm::of(split)));
-    out.classifier = std::make_unique<TextClassification>(*network, split, 0);
+    auto network = std::make_unique<SequenceClassifier>(run.text->make(TextForm::of(samples)));
+    out.classifier = std::make_unique<TextClassification>(*network, samples, 0);
     out.model = std::move(network);
   } else {
-    const ImageForm form = ImageForm::of(split);
+    const ImageForm form = ImageForm::of(samples);
     out.model = make_image_model(run.model, {.height = form.height, .width = form.width, .classes = form.classes});
-    out.classifier = std::make_unique<Classification>(*out.model, split, ClassificationOptions{});
+    out.classifier = std::make_unique<Classification>(*out.model, samples, ClassificationOptions{});
   }
   return out;
 }
@@ -79,9 +83,9 @@ Task& task_of(const LoadedClassifier& loaded) {
   return *loaded.classifier;
 }
 
-std::string samples_text(const LoadedClassifier& loaded, const Split& split) {
+std::string samples_text(const LoadedClassifier& loaded, const SampleSource& samples) {
   if (loaded.regression) return loaded.regression->samples_text();
-  return fmt::format("{} in {} classes", loaded.classifier->samples_text(), split.class_names().size());
+  return fmt::format("{} in {} classes", loaded.classifier->samples_text(), samples.class_names().size());
 }
 
 /// A loader of all samples of a request, with the memory that a network computes in.
@@ -90,11 +94,11 @@ struct Judging {
       : stream(request.device),
         memory(request.device),
         context(stream, memory),
-        loader(request.split, {.batch = request.batch,
-                               .pass = Pass::evaluate,
-                               .threads = request.threads,
-                               .transforms = task.transforms(DType::f32, Mode::eval),
-                               .stream = request.device.is_cuda() ? &stream : nullptr}) {
+        loader(request.samples, {.batch = request.batch,
+                                 .pass = Pass::evaluate,
+                                 .threads = request.threads,
+                                 .transforms = task.transforms(DType::f32, Mode::eval),
+                                 .stream = request.device.is_cuda() ? &stream : nullptr}) {
     context.begin_eval();
   }
   const Stream stream;
@@ -133,15 +137,16 @@ ClassifierRun classifier_run(const std::string& path) {
   return run;
 }
 
-LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const Split& split, Device device) {
+LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const SampleSource& samples,
+                                 Device device) {
   const std::vector<std::string> candidates = checkpoints_at(path);
   if (candidates.empty()) fail(ExitCode::usage, "'{}' has no checkpoint yet", path);
-  LoadedClassifier out = empty_classifier(run, split);
+  LoadedClassifier out = empty_classifier(run, samples);
   out.weights = load_frozen_weights(*out.model, candidates, device,
                                     [&](Context& context) { task_of(out).plan(context, 1, DType::f32); });
   if (!out.weights.differences.empty())
     fail(ExitCode::usage, "{} was trained on samples of another size or with other classes than these {}: {}",
-         out.weights.checkpoint, samples_text(out, split), out.weights.differences.front());
+         out.weights.checkpoint, samples_text(out, samples), out.weights.differences.front());
   return out;
 }
 

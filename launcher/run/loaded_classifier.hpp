@@ -34,10 +34,11 @@ struct LoadedClassifier {
   FrozenWeights weights;
 };
 
-/// The network for the samples of `split`, with the newest whole weights of `path` on `device`. Error(usage) where they
+/// The network for `samples`, with the newest whole weights of `path` on `device`. Error(usage) where they
 /// are those of another network (other sizes of images, another number of classes), or where a table has other columns
-/// or was scaled otherwise than the one the run was trained on.
-LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const Split& split, Device device);
+/// or was scaled otherwise than the one the run was trained on, or is a mix of several.
+LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const SampleSource& samples,
+                                 Device device);
 
 /// What the classifier says of some samples, in order.
 struct ClassifiedSamples {
@@ -46,7 +47,7 @@ struct ClassifiedSamples {
 };
 
 struct ClassifyRequest {
-  std::shared_ptr<const Split> split;
+  Samples samples;
   std::int64_t batch = 256;
   int threads = 1;
   Device device = Device::cpu();

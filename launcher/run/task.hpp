@@ -53,6 +53,8 @@ class Task {
   virtual std::string sample(Context&) { return {}; }
   /// How the data set's fields become the batch's, in training and in evaluation.
   virtual std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const = 0;
+  /// How training samples are then mixed with one another.
+  virtual PairMixing mixing() const { return {}; }
 };
 
 }  // namespace trireme

@@ -18,7 +18,7 @@ namespace trireme {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int kinds = 5, token_set = 3, packed = 4;
+constexpr int kinds = 6, token_set = 3, packed = 4, encoded = 5;
 enum Flag : std::uint64_t { forged = 1, older = 2 };
 
 /// A valid data set: its folder, and the bytes that a run changes.
@@ -32,6 +32,7 @@ std::vector<FieldSpec> fields_of(int kind) {
   if (kind == 0 || kind == packed) return {{"image", DType::u8, {2, 2, 1}}, {"label", DType::i32, {}}};
   if (kind == 1) return {{"tokens", DType::i32, {}, FieldSpec::Layout::ragged}, {"weight", DType::bf16, {2}}};
   if (kind == token_set) return {{TokenSetEntry::field, DType::u16, {}, FieldSpec::Layout::ragged}};
+  if (kind == encoded) return {{"image", DType::u8, {2, 2, 1}, FieldSpec::Layout::encoded}, {"label", DType::i32, {}}};
   std::vector<FieldSpec> many;  // so many that HDF5 keeps their names in another form
   for (int i = 0; i < 9; ++i) many.push_back({fmt::format("f{}", i), DType::u8, {}});
   return many;
@@ -81,7 +82,7 @@ Original make(int kind) {
 }
 
 const Original& original_of(std::uint64_t kind) {
-  static const std::vector<Original> all = {make(0), make(1), make(2), make(token_set), make(packed)};
+  static const std::vector<Original> all = {make(0), make(1), make(2), make(token_set), make(packed), make(encoded)};
   return all[kind % kinds];
 }
 

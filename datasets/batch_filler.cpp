@@ -64,6 +64,24 @@ BatchPlan::BatchPlan(Samples samples, LoaderOptions options)
   }
   for (const auto& name : names) add_column(name);
   for (const auto& transforms : options_.transforms) place_of(transforms.field);
+  if (options_.mixing.any() && options_.pass == Pass::train) add_pairs();
+}
+
+void BatchPlan::add_pairs() {
+  const auto image = to_size(place_of(options_.mixing.image)), label = to_size(place_of(options_.mixing.label));
+  const auto type_of = [&](std::size_t column) {
+    return TransformChain(columns_[column].list, columns_[column].in).output();
+  };
+  if (const RowType type = type_of(label); type.dtype != DType::i32 || type.shape.elements() != 1)
+    fail(ExitCode::usage, "mixup and cutmix want one i32 as label, the field {} is {} {}", options_.mixing.label,
+         name_of(type.dtype), type.shape.text());
+  pairs_ = Pairs{.mixer = PairMixer(options_.mixing, options_.seed, type_of(image)),
+                 .image = image,
+                 .label = label,
+                 .label2 = names_.size(),
+                 .weight = names_.size() + 1,
+                 .weight2 = names_.size() + 2};
+  names_.insert(names_.end(), {"label2", "label_weight", "label2_weight"});
 }
 
 void BatchPlan::add_column(const std::string& name) {
@@ -99,28 +117,42 @@ LoaderSlot BatchPlan::make_slot(Allocator& memory) const {
     const RowType out = TransformChain(column.list, column.in).output();
     slot.fields.push_back(make(batch_shape(rows_.count, out.shape), out.dtype));
   }
+  if (pairs_)
+    for (const DType dtype : {DType::i32, DType::f32, DType::f32})
+      slot.fields.push_back(make(Shape{rows_.count}, dtype));
   slot.weight = make(Shape{rows_.count}, DType::f32);
   return slot;
 }
 
 BatchFiller::BatchFiller(const BatchPlan& plan) : plan_(plan), seed_(random_key("augment", plan.options().seed)) {
   for (const auto& column : plan.columns()) chains_.emplace_back(column.list, column.in);
-  samples_.resize(to_size(plan.rows().count));
-  rows_.resize(samples_.size());
+  if (!plan.pairs()) return;
+  for (const TransformChain& chain : chains_) {
+    const std::vector<std::byte> row(chain.output().bytes());
+    beside_.push_back({row, row});
+  }
 }
 
 void BatchFiller::fill(std::uint64_t ticket, LoaderSlot& slot, const std::atomic<bool>& stop) {
   const ProfileSpan span("fill batch", ProfileSpan::Kind::data);
   choose_rows(ticket, slot);
   for (std::size_t c = 0; c < chains_.size(); ++c) fill_column(c, slot, stop);
+  if (plan_.pairs()) mix_pairs(slot, stop);
 }
 
 void BatchFiller::choose_rows(std::uint64_t ticket, LoaderSlot& slot) {
   slot.first_position = plan_.position_of(ticket);
   slot.first_row_position = slot.first_position + static_cast<std::uint64_t>(plan_.rows().first);
   float* const weight = slot.weight.data<float>();
-  std::fill_n(weight, samples_.size(), 1.0f);
-  plan_.sampler().fill(slot.first_row_position, samples_);
+  const std::size_t count = to_size(plan_.rows().count);
+  std::fill_n(weight, count, 1.0f);
+  // Whole pairs: positions 2k and 2k + 1.
+  const bool pairs = plan_.pairs() && count > 0;
+  lead_ = pairs ? slot.first_row_position % 2 : 0;
+  samples_.resize(lead_ + count + (pairs ? (lead_ + count) % 2 : 0));
+  rows_.resize(samples_.size());
+  lengths_.resize(samples_.size());
+  plan_.sampler().fill(slot.first_row_position - lead_, samples_);
   if (plan_.options().pass == Pass::evaluate) {
     const auto n = static_cast<std::uint64_t>(plan_.samples().count());
     const std::uint64_t left = n > slot.first_row_position ? n - slot.first_row_position : 0;
@@ -136,27 +168,73 @@ void BatchFiller::choose_rows(std::uint64_t ticket, LoaderSlot& slot) {
 std::byte* BatchFiller::room_for(std::size_t column, std::byte* out) {
   if (!plan_.samples().makes_rows()) return nullptr;
   const auto& [field, in, list] = plan_.columns()[column];
-  if (list.empty()) return out;
+  if (list.empty() && std::ssize(samples_) == plan_.rows().count) return out;
   made_.resize(samples_.size() * in.bytes());
   return made_.data();
 }
 
+void BatchFiller::transform_row(std::size_t column, std::size_t row, std::byte* out, std::uint64_t position) {
+  const std::span<const std::byte> in(rows_[row], to_size(lengths_[row]));
+  const SampleKey key{.seed = seed_, .position = position, .place = 0};
+  if (!plan_.columns()[column].in.encoded()) return chains_[column].apply(in, out, key);
+  try {
+    chains_[column].apply(in, out, key);
+  } catch (const Error& error) {
+    fail(error.code(), "sample {} of split '{}': {}; `trireme data verify` looks at all of them", samples_[row],
+         plan_.samples().name(), error.what());
+  }
+}
+
 void BatchFiller::fill_column(std::size_t column, LoaderSlot& slot, const std::atomic<bool>& stop) {
-  TransformChain& chain = chains_[column];
-  const std::size_t in_bytes = plan_.columns()[column].in.bytes(), out_bytes = chain.output().bytes();
-  const bool copies = plan_.columns()[column].list.empty();
-  auto* out = static_cast<std::byte*>(slot.fields[column].raw());
-  plan_.samples().rows(
-      {.field = plan_.columns()[column].field, .samples = samples_, .rows = rows_, .room = room_for(column, out)});
-  for (std::size_t i = 0; i < std::min(rows_ahead, samples_.size()); ++i) prefetch(rows_[i], in_bytes);
-  for (std::size_t i = 0; i < samples_.size(); ++i, out += out_bytes) {
-    if (i + rows_ahead < samples_.size()) prefetch(rows_[i + rows_ahead], in_bytes);
+  const RowType& in = plan_.columns()[column].in;
+  const std::size_t in_bytes = in.bytes(), out_bytes = chains_[column].output().bytes();
+  const bool copies = plan_.columns()[column].list.empty() && !in.encoded();
+  auto* const rows = static_cast<std::byte*>(slot.fields[column].raw());
+  std::ranges::fill(lengths_, static_cast<std::int64_t>(in_bytes));
+  plan_.samples().rows({.field = plan_.columns()[column].field,
+                        .samples = samples_,
+                        .rows = rows_,
+                        .lengths = lengths_,
+                        .room = room_for(column, rows)});
+  const auto fetch = [&](std::size_t row) { prefetch(rows_[row], to_size(lengths_[row])); };
+  for (std::size_t i = 0; i < std::min(rows_ahead, samples_.size()); ++i) fetch(i);
+  for (std::size_t i = 0; i < samples_.size(); ++i) {
+    std::byte* const out = plan_.pairs() ? place_of(column, slot, i) : rows + i * out_bytes;
+    if (i + rows_ahead < samples_.size()) fetch(i + rows_ahead);
     if (copies && rows_[i] != out) {
       std::memcpy(out, rows_[i], in_bytes);
     } else if (!copies) {
-      chain.apply(rows_[i], out, {.seed = seed_, .position = slot.first_row_position + i, .place = 0});
+      transform_row(column, i, out, slot.first_row_position - lead_ + i);
     }
     if (stop.load(std::memory_order_relaxed)) return;
+  }
+}
+
+/// Only where samples are mixed: others have no rows beside the slot.
+std::byte* BatchFiller::place_of(std::size_t column, LoaderSlot& slot, std::size_t row) {
+  const std::size_t count = to_size(plan_.rows().count);
+  if (row < lead_) return beside_[column][0].data();
+  if (row >= lead_ + count) return beside_[column][1].data();
+  return static_cast<std::byte*>(slot.fields[column].raw()) + (row - lead_) * chains_[column].output().bytes();
+}
+
+void BatchFiller::mix_pairs(LoaderSlot& slot, const std::atomic<bool>& stop) {
+  const BatchPlan::Pairs& pairs = *plan_.pairs();
+  const std::size_t count = to_size(plan_.rows().count);
+  unmixed_.resize(chains_[pairs.image].output().bytes());
+  for (std::size_t first = 0; first < samples_.size() && !stop.load(std::memory_order_relaxed); first += 2) {
+    std::byte* const images[2] = {place_of(pairs.image, slot, first), place_of(pairs.image, slot, first + 1)};
+    std::memcpy(unmixed_.data(), images[0], unmixed_.size());
+    for (const std::size_t which : {std::size_t{0}, std::size_t{1}}) {
+      const PairShare share = pairs.mixer.share_of(slot.first_row_position - lead_ + first + which);
+      pairs.mixer.mix(share, images[which], which == 0 ? images[1] : unmixed_.data());
+      const std::size_t row = first + which - lead_;
+      if (row >= count) continue;  // the neighbour is another part's
+      std::memcpy(slot.fields[pairs.label2].data<std::int32_t>() + row, place_of(pairs.label, slot, first + 1 - which),
+                  sizeof(std::int32_t));
+      slot.fields[pairs.weight].data<float>()[row] = static_cast<float>(share.own);
+      slot.fields[pairs.weight2].data<float>()[row] = static_cast<float>(1 - share.own);
+    }
   }
 }
 

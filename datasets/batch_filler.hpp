@@ -1,8 +1,10 @@
 // Fills the tensors of one batch from a source of samples: the part of the loader that knows samples but not threads.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -44,8 +46,17 @@ class BatchPlan {
   };
   const std::vector<Column>& columns() const { return columns_; }
 
+  /// Where samples are mixed in pairs: by what, which columns, and at which places of a slot the result is.
+  struct Pairs {
+    PairMixer mixer;
+    std::size_t image, label;             // of columns()
+    std::size_t label2, weight, weight2;  // of LoaderSlot::fields
+  };
+  const std::optional<Pairs>& pairs() const { return pairs_; }
+
  private:
   void add_column(const std::string& name);
+  void add_pairs();
 
   Samples samples_;
   LoaderOptions options_;
@@ -53,7 +64,8 @@ class BatchPlan {
   std::int64_t global_batch_ = 0;
   PartRows rows_;
   std::vector<Column> columns_;
-  std::vector<std::string> names_;
+  std::vector<std::string> names_;  // of the columns, then of what pairs add
+  std::optional<Pairs> pairs_;
 };
 
 /// Fills slots; one per thread, because it keeps scratch memory.
@@ -66,15 +78,24 @@ class BatchFiller {
 
  private:
   void choose_rows(std::uint64_t ticket, LoaderSlot& slot);
+  void transform_row(std::size_t column, std::size_t row, std::byte* out, std::uint64_t position);
   void fill_column(std::size_t column, LoaderSlot& slot, const std::atomic<bool>& stop);
   std::byte* room_for(std::size_t column, std::byte* out);
+  /// Where row `row` of samples_ goes: into the slot, or beside it.
+  std::byte* place_of(std::size_t column, LoaderSlot& slot, std::size_t row);
+  void mix_pairs(LoaderSlot& slot, const std::atomic<bool>& stop);
 
   const BatchPlan& plan_;
   std::uint64_t seed_;
   std::vector<TransformChain> chains_;
+  // Samples of this part's rows; before and behind them those of the neighbours that another part has.
   std::vector<std::int64_t> samples_;
+  std::size_t lead_ = 0;
+  std::vector<std::array<std::vector<std::byte>, 2>> beside_;  // by column: the row before the part's, and behind
+  std::vector<std::byte> unmixed_;
   std::vector<const std::byte*> rows_;
-  std::vector<std::byte> made_;  // rows that a source makes and transforms take in
+  std::vector<std::int64_t> lengths_;  // of the rows, where they are encoded
+  std::vector<std::byte> made_;        // rows that a source makes and transforms take in
 };
 
 }  // namespace trireme::detail

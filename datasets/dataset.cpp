@@ -30,8 +30,9 @@ Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEn
     fail(ExitCode::corrupt_input, "the split '{}' of {} is empty: there is nothing to read", name_, folder);
   }
   for (std::size_t f = 0; f < fields_.size(); ++f) {
-    if (fields_[f].ragged()) continue;
-    sample_fields_.push_back({fields_[f].name, {fields_[f].dtype, fields_[f].row}});
+    if (fields_[f].ragged() && !fields_[f].encoded()) continue;
+    const auto form = fields_[f].encoded() ? RowType::Form::encoded : RowType::Form::plain;
+    sample_fields_.push_back({fields_[f].name, {fields_[f].dtype, fields_[f].row, form}});
     stored_.push_back(static_cast<int>(f));
   }
   for (const auto& shard : entry.shards) open_shard(folder + "/" + shard.file, shard);
@@ -48,16 +49,28 @@ Split::Split(const std::string& folder, const DatasetIndex& index, const SplitEn
 void Split::open_shard(const std::string& path, const ShardEntry& entry) {
   ShardFile file(path, entry);
   Shard shard{.first = count_, .count = entry.count, .map = {}, .columns = {}, .path = path};
+  std::vector<std::optional<StoredArray>> packed;
   for (const auto& field : fields_) {
     const StoredArray& values = file.find(field, field.ragged() ? -1 : entry.count);
-    shard.columns.push_back({file.data(values), nullptr, field.row_bytes(), values.shape[0]});
+    if (values.packed() && field.ragged())
+      fail(ExitCode::corrupt_input, "'{}' of {} is ragged and packed; only fixed fields can be", field.name, path);
+    packed.push_back(values.packed() ? std::optional(values) : std::nullopt);
+    shard.columns.push_back(
+        {values.packed() ? nullptr : file.data(values), nullptr, field.row_bytes(), values.shape[0]});
     if (!field.ragged()) continue;
     const FieldSpec offsets{field.offsets_name(), DType::i64, Shape{}, FieldSpec::Layout::fixed};
-    shard.columns.back().offsets = file.data(file.find(offsets, checked_add(entry.count, 1)));
+    const StoredArray& places = file.find(offsets, checked_add(entry.count, 1));
+    if (places.packed()) fail(ExitCode::corrupt_input, "'{}' of {} is packed", places.name, path);
+    shard.columns.back().offsets = file.data(places);
   }
   shard.map = std::move(file).release();
   count_ += entry.count;
   shards_.push_back(std::move(shard));
+  for (std::size_t f = 0; f < packed.size(); ++f) {
+    if (!packed[f]) continue;
+    packed_ = true;
+    shards_.back().columns[f].packed = std::make_unique<PackedField>(shards_.back().map, *packed[f], path, *cache_);
+  }
 }
 
 const Split::Shard& Split::search(std::int64_t row) const {
@@ -86,8 +99,35 @@ int Split::sample_field(std::string_view name) const {
 
 void Split::rows(const RowRequest& request) const {
   const int field = stored_[static_cast<std::size_t>(request.field)];
-  for (std::size_t i = 0; i < request.samples.size(); ++i)
-    request.rows[i] = row(field, request.samples[i] == no_sample ? 0 : request.samples[i]);
+  const FieldSpec& spec = fields_[static_cast<std::size_t>(field)];
+  const std::int64_t bytes = spec.row_bytes();
+  std::byte* out = request.room;
+  for (std::size_t i = 0; i < request.samples.size(); ++i) {
+    const std::int64_t sample = request.samples[i] == no_sample ? 0 : request.samples[i];
+    if (spec.encoded()) {
+      const RaggedRow file = ragged(field, sample);
+      request.rows[i] = file.data;
+      request.lengths[i] = file.elements;
+      continue;
+    }
+    const Shard& shard = shard_of(sample);
+    const Column& column = shard.columns[static_cast<std::size_t>(field)];
+    request.rows[i] = column.packed ? out : column.data + (sample - shard.first) * bytes;
+    if (column.packed) column.packed->copy(sample - shard.first, out);
+    if (packed_) out += bytes;
+  }
+}
+
+void Split::copy_row(int field, std::int64_t row, std::byte* out) const {
+  const Shard& shard = shard_of(row);
+  const Column& column = shard.columns[static_cast<std::size_t>(field)];
+  if (column.packed) return column.packed->copy(row - shard.first, out);
+  std::memcpy(out, column.data + (row - shard.first) * column.row_bytes, static_cast<std::size_t>(column.row_bytes));
+}
+
+void Split::refuse_packed(int field) const {
+  fail(ExitCode::failure, "the rows of '{}' are packed: they are copied, not pointed to",
+       fields_[static_cast<std::size_t>(field)].name);
 }
 
 std::vector<Split::RaggedShard> Split::ragged_shards(int field) const {

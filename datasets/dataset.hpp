@@ -1,9 +1,11 @@
 // An opened data set: splits of samples whose fields are read by mapping the shard files at the offsets of their
-// contiguous datasets, which the index has (see datasets/shard_file.hpp). Any number of threads may read rows.
+// contiguous datasets, which the index has (see datasets/shard_file.hpp), or copied out of deflated chunks. Any number
+// of threads may read rows.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,6 +15,7 @@
 
 #include "core/io/mapped_file.hpp"
 #include "datasets/format.hpp"
+#include "datasets/packed_field.hpp"
 #include "datasets/sample_source.hpp"
 
 namespace trireme {
@@ -23,7 +26,7 @@ struct RaggedRow {
   std::int64_t elements = 0;
 };
 
-/// The samples of one split. Its sample_fields() are the fixed ones.
+/// The samples of one split. Its sample_fields() are the fixed ones and those of encoded images.
 class Split : public SampleSource {
  public:
   Split(const std::string& folder, const DatasetIndex& index, const SplitEntry& entry);
@@ -34,19 +37,23 @@ class Split : public SampleSource {
   std::int64_t count() const override { return count_; }
   const std::vector<SampleField>& sample_fields() const override { return sample_fields_; }
   int sample_field(std::string_view name) const override;
+  bool makes_rows() const override { return packed_; }
   void rows(const RowRequest& request) const override;
   const std::vector<FieldSpec>& fields() const { return fields_; }
   /// What the index says about the tokens of a token set.
   const std::optional<TokenSetEntry>& tokens() const { return tokens_; }
   /// What the index says about the columns of a table.
   const std::optional<TableEntry>& table() const { return table_; }
-  const std::vector<std::string>& class_names() const { return class_names_; }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
   /// Place of a field in fields(); throws with the names there are.
   int field_index(std::string_view name) const;
-  /// The row_bytes() bytes of a fixed field of sample `row` in [0, count()); aligned to a byte only.
+  /// Copies the row_bytes() bytes of a fixed field of sample `row` in [0, count()).
+  void copy_row(int field, std::int64_t row, std::byte* out) const;
+  /// Where they lie, aligned to a byte only. Only of a field that is not packed.
   const std::byte* row(int field, std::int64_t row) const {
     const Shard& shard = shard_of(row);
     const Column& column = shard.columns[static_cast<std::size_t>(field)];
+    if (column.packed) refuse_packed(field);
     return column.data + (row - shard.first) * column.row_bytes;
   }
   /// The value of a ragged field; throws corrupt_input where its offsets are not increasing or leave the data.
@@ -67,6 +74,7 @@ class Split : public SampleSource {
     const std::byte* offsets = nullptr;
     std::int64_t row_bytes = 0;
     std::int64_t elements = 0;
+    std::unique_ptr<PackedField> packed = nullptr;
   };
   struct Shard {
     std::int64_t first = 0;
@@ -75,6 +83,7 @@ class Split : public SampleSource {
     std::vector<Column> columns;
     std::string path;
   };
+  [[noreturn]] void refuse_packed(int field) const;
   void open_shard(const std::string& path, const ShardEntry& entry);
   /// All shards but the last have equally many samples, as the writer makes them, or else they are searched.
   const Shard& shard_of(std::int64_t row) const {
@@ -92,7 +101,9 @@ class Split : public SampleSource {
   std::vector<std::string> class_names_;
   std::optional<TokenSetEntry> tokens_;
   std::optional<TableEntry> table_;
-  std::vector<Shard> shards_;
+  std::unique_ptr<ChunkCache> cache_ = std::make_unique<ChunkCache>();
+  std::deque<Shard> shards_;  // a deque: packed fields know where their shard's map is
+  bool packed_ = false;
   std::int64_t stride_ = 0;
 };
 

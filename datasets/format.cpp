@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "core/base/error.hpp"
+#include "core/base/checked.hpp"
 #include "core/io/file.hpp"
 #include "core/io/hash.hpp"
 #include "core/io/json_object.hpp"
@@ -24,16 +24,32 @@ Json encode(const Shape& shape) {
 }
 
 Json encode(const FieldSpec& field) {
-  return {
+  Json json = {
       {"name", field.name}, {"dtype", name_of(field.dtype)}, {"shape", encode(field.row)}, {"ragged", field.ragged()}};
+  if (field.encoded()) json["encoded"] = true;
+  return json;
 }
 
 Json encode(const StoredArray& array) {
-  return {{"name", array.name},
-          {"dtype", name_of(array.dtype)},
-          {"shape", encode(array.shape)},
-          {"offset", array.offset},
-          {"xxh3_128", array.checksum}};
+  Json json = {{"name", array.name},
+               {"dtype", name_of(array.dtype)},
+               {"shape", encode(array.shape)},
+               {"xxh3_128", array.checksum}};
+  if (!array.packed()) {
+    json["offset"] = array.offset;
+    return json;
+  }
+  json["chunk_rows"] = array.chunk_rows;
+  json["chunks"] = Json::array();
+  for (const StoredChunk& chunk : array.chunks) json["chunks"].push_back(Json::array({chunk.offset, chunk.bytes}));
+  return json;
+}
+
+bool is_packed(const DatasetIndex& index) {
+  for (const auto& split : index.splits)
+    for (const auto& shard : split.shards)
+      if (std::ranges::any_of(shard.arrays, &StoredArray::packed)) return true;
+  return false;
 }
 
 Json encode(const ShardEntry& shard, Arrays arrays) {
@@ -69,8 +85,12 @@ Json encode(const DatasetIndex& index, Arrays arrays) {
     for (const auto& shard : split.shards) shards.push_back(encode(shard, arrays));
     splits.push_back({{"name", split.name}, {"count", split.count}, {"shards", std::move(shards)}});
   }
-  Json json = {{"format", dataset_format}, {"version", dataset_version},       {"name", index.name},
-               {"fields", fields},         {"class_names", index.class_names}, {"splits", splits}};
+  Json json = {{"format", dataset_format},
+               {"version", is_packed(index) ? packed_dataset_version : dataset_version},
+               {"name", index.name},
+               {"fields", fields},
+               {"class_names", index.class_names},
+               {"splits", splits}};
   if (index.tokens) json["tokens"] = encode(*index.tokens);
   if (index.table) json["table"] = encode(*index.table);
   return json;
@@ -85,19 +105,47 @@ void judge(const JsonObject& json, const std::function<void()>& check) {
   }
 }
 
+FieldSpec::Layout decode_layout(const JsonObject& json) {
+  const bool ragged = json.flag("ragged"), encoded = json.has("encoded") && json.flag("encoded");
+  if (encoded && !ragged) json.refuse("encoded", "wants a ragged field");
+  if (encoded) return FieldSpec::Layout::encoded;
+  return ragged ? FieldSpec::Layout::ragged : FieldSpec::Layout::fixed;
+}
+
 FieldSpec decode_field(const JsonObject& json) {
   return {.name = json.text("name"),
           .dtype = json.dtype("dtype"),
           .row = json.shape("shape"),
-          .layout = json.flag("ragged") ? FieldSpec::Layout::ragged : FieldSpec::Layout::fixed};
+          .layout = decode_layout(json)};
+}
+
+std::int64_t natural(const Json& value, const JsonObject& json) {
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > most_shard_bytes) ||
+      value.get<std::int64_t>() < 0)
+    json.refuse("chunks", "is no list of pairs of a place and a number of bytes");
+  return value.get<std::int64_t>();
 }
 
 StoredArray decode_array(const JsonObject& json) {
-  return {.name = json.text("name"),
-          .dtype = json.dtype("dtype"),
-          .shape = json.shape("shape"),
-          .offset = json.count("offset"),
-          .checksum = json.hash("xxh3_128").hex()};
+  StoredArray array{.name = json.text("name"),
+                    .dtype = json.dtype("dtype"),
+                    .shape = json.shape("shape"),
+                    .checksum = json.hash("xxh3_128").hex()};
+  if (!json.has("chunk_rows")) {
+    array.offset = json.count("offset");
+    return array;
+  }
+  array.chunk_rows = json.count("chunk_rows");
+  for (const Json& pair : json.list("chunks")) {
+    if (!pair.is_array() || pair.size() != 2)
+      json.refuse("chunks", "is no list of pairs of a place and a number of bytes");
+    array.chunks.push_back({natural(pair[0], json), natural(pair[1], json)});
+  }
+  const std::int64_t rows = array.shape.dims() > 0 ? array.shape[0] : 0;
+  if (array.chunk_rows < 1 || array.chunk_rows > rows || ceil_div(rows, array.chunk_rows) != std::ssize(array.chunks))
+    json.refuse("chunks",
+                fmt::format("has {} chunks of {} rows for {} rows", array.chunks.size(), array.chunk_rows, rows));
+  return array;
 }
 
 void check_file_name(const JsonObject& json, const char* key, const std::string& file) {
@@ -155,14 +203,18 @@ ShardEntry decode_shard(const JsonObject& json) {
                    .bytes = json.count("bytes"),
                    .checksum = json.hash("xxh3_128").hex()};
   check_file_name(json, "file", shard.file);
-  // A sample has at least a byte; with both limits no sum over shards overflows.
-  if (shard.count == 0 || shard.count > shard.bytes || shard.bytes > most_shard_bytes) {
+  if (json.has("arrays") || json.has("structure")) {
+    json.each("arrays", [&](const JsonObject& array) { shard.arrays.push_back(decode_array(array)); });
+    if (shard.arrays.empty()) json.refuse("arrays", "is empty");
+    shard.structure = json.hash("structure").hex();
+  }
+  // A sample has at least a byte, and zlib packs no more than 1030 into one; with all limits no sum over shards
+  // overflows.
+  const bool packed = std::ranges::any_of(shard.arrays, &StoredArray::packed);
+  if (shard.count == 0 || shard.count / (packed ? 1100 : 1) > shard.bytes || shard.count > most_shard_bytes ||
+      shard.bytes > most_shard_bytes) {
     json.refuse(fmt::format("is {} with {} samples in {} bytes", shard.file, shard.count, shard.bytes));
   }
-  if (!json.has("arrays") && !json.has("structure")) return shard;
-  json.each("arrays", [&](const JsonObject& array) { shard.arrays.push_back(decode_array(array)); });
-  if (shard.arrays.empty()) json.refuse("arrays", "is empty");
-  shard.structure = json.hash("structure").hex();
   return shard;
 }
 
@@ -183,9 +235,9 @@ SplitEntry decode_split(const JsonObject& json) {
 DatasetIndex decode(const JsonObject& json) {
   if (json.text("format") != dataset_format) json.refuse("format", fmt::format("is not \"{}\"", dataset_format));
   const std::int64_t version = json.count("version");
-  if (version != dataset_version) {
-    json.refuse("version",
-                fmt::format("is {}, this program reads version {}: import the data again", version, dataset_version));
+  if (version != dataset_version && version != packed_dataset_version) {
+    json.refuse("version", fmt::format("is {}, this program reads versions {} and {}: import the data again", version,
+                                       dataset_version, packed_dataset_version));
   }
   DatasetIndex index;
   index.name = json.text("name");
@@ -229,6 +281,19 @@ void check_name(std::string_view what, std::string_view name) {
   require(good, "the {} name '{}' is not made of letters, digits, '_' and '-'", what, name);
 }
 
+namespace {
+
+void check_encoded(const FieldSpec& field) {
+  constexpr std::int64_t most = 65536;
+  const Shape& shape = field.row;
+  require(field.dtype == DType::u8 && shape.dims() == 3 && shape[0] <= most && shape[1] <= most &&
+              (shape[2] == 1 || shape[2] == 3),
+          "field '{}' of encoded images is {} {}; wanted u8 (H, W, C) with sides of at most {} and 1 or 3 channels",
+          field.name, name_of(field.dtype), shape.text(), most);
+}
+
+}  // namespace
+
 void check_fields(const std::vector<FieldSpec>& fields) {
   require(!fields.empty(), "a data set needs at least one field");
   for (std::size_t i = 0; i < fields.size(); ++i) {
@@ -236,6 +301,7 @@ void check_fields(const std::vector<FieldSpec>& fields) {
     require(fields[i].row.dims() < Shape::max_dims, "field '{}' has {} dims, at most {} fit", fields[i].name,
             fields[i].row.dims(), Shape::max_dims - 1);
     require(fields[i].row.elements() > 0, "field '{}' of shape {} holds nothing", fields[i].name, fields[i].row.text());
+    if (fields[i].encoded()) check_encoded(fields[i]);
     for (std::size_t k = 0; k < i; ++k)
       require(fields[k].name != fields[i].name, "two fields are named '{}'", fields[i].name);
   }

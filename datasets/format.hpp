@@ -17,22 +17,36 @@ namespace trireme {
 inline constexpr std::string_view dataset_format = "trireme-dataset";
 inline constexpr std::string_view shard_format = "trireme-shard";
 inline constexpr std::int64_t dataset_version = 1;
+/// Of indexes with packed arrays, which older programs cannot read.
+inline constexpr std::int64_t packed_dataset_version = 2;
 inline constexpr const char* checksum_attribute = "xxh3_128";
 
 /// One named value of every sample.
 struct FieldSpec {
-  enum class Layout { fixed, ragged };
+  /// encoded: a value is a PNG or JPEG file, stored as a ragged one of bytes.
+  enum class Layout { fixed, ragged, encoded };
   std::string name;
   DType dtype = DType::u8;
-  /// Shape of one sample's value; of one element of it where the field is ragged.
+  /// Shape of one sample's value; of one element of it where the field is ragged; (H, W, C) that an encoded image is
+  /// made to where nothing else is said, C of 1 or 3.
   Shape row;
   Layout layout = Layout::fixed;
 
-  std::int64_t row_bytes() const { return row.elements() * static_cast<std::int64_t>(size_of(dtype)); }
-  bool ragged() const { return layout == Layout::ragged; }
+  /// Shape of what is stored behind one another.
+  Shape stored_row() const { return encoded() ? Shape{} : row; }
+  std::int64_t row_bytes() const { return stored_row().elements() * static_cast<std::int64_t>(size_of(dtype)); }
+  /// Values have lengths of their own.
+  bool ragged() const { return layout != Layout::fixed; }
+  bool encoded() const { return layout == Layout::encoded; }
   /// Name of the dataset that holds where each ragged value begins: i64, count + 1 entries.
   std::string offsets_name() const { return name + ".offsets"; }
   friend bool operator==(const FieldSpec&, const FieldSpec&) = default;
+};
+
+/// Bytes of a shard file that hold a deflated chunk.
+struct StoredChunk {
+  std::int64_t offset = 0;
+  std::int64_t bytes = 0;
 };
 
 /// A dataset of a shard file: what HDF5 would say about it.
@@ -41,11 +55,16 @@ struct StoredArray {
   DType dtype = DType::u8;
   /// With the number of samples, elements or offsets in front.
   Shape shape;
-  /// Byte of the file at which its elements begin.
+  /// Byte of the file at which its elements begin; 0 where they are packed.
   std::int64_t offset = 0;
   /// XXH3-128 of its elements.
   std::string checksum;
+  /// Rows of a chunk, of which each is shuffled and deflated alone; 0: the elements lie as they are.
+  std::int64_t chunk_rows = 0;
+  std::vector<StoredChunk> chunks = {};
 
+  bool packed() const { return chunk_rows > 0; }
+  /// Of the elements, unpacked.
   std::int64_t bytes() const { return shape.elements() * static_cast<std::int64_t>(size_of(dtype)); }
 };
 

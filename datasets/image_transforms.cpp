@@ -10,7 +10,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/base/random.hpp"
-#include "datasets/resize_image.hpp"
+#include "datasets/encoded_images.hpp"
 
 namespace trireme {
 namespace {
@@ -21,6 +21,7 @@ struct Picture {
   std::int64_t height, width, channels;
   const Pixel* pixels;
   std::size_t bytes() const { return to_size(height * width * channels); }
+  ImageExtent extent() const { return {width, height}; }
 };
 
 /// Takes images u8 (H, W, C) and makes such of the same size.
@@ -31,9 +32,9 @@ class ImageTransform : public Transform {
     if (in.dtype != DType::u8 || in.shape.dims() != 3)
       fail(ExitCode::usage, "{} takes images u8 (H, W, C), the rows are {} {}", name_, name_of(in.dtype),
            in.shape.text());
-    return in;
+    return {in.dtype, in.shape};
   }
-  void apply(const TransformInput& in, std::byte* out) const final {
+  void apply(const TransformInput& in, std::byte* out) const override {
     const Shape& shape = in.type.shape;
     change({shape[0], shape[1], shape[2], reinterpret_cast<const Pixel*>(in.data)}, in.key.bits(),
            reinterpret_cast<Pixel*>(out));
@@ -60,7 +61,7 @@ Pixel rounded(double value) { return static_cast<Pixel>(std::clamp(value + 0.5, 
 struct Sides {
   std::int64_t width, height;
 };
-Sides sides_of(const Picture& picture, double area, double log_ratio) {
+Sides sides_of(const ImageExtent& picture, double area, double log_ratio) {
   const double pixels = area * static_cast<double>(picture.width * picture.height), ratio = std::exp(log_ratio);
   const auto side = [](double length, std::int64_t most) {
     return std::clamp<std::int64_t>(std::llround(length), 1, most);
@@ -74,20 +75,30 @@ class ResizedCrop final : public ImageTransform {
     if (!(least_area > 0 && least_area <= 1)) fail(ExitCode::usage, "a least area of {} is not in (0, 1]", least_area);
   }
 
+  bool takes_encoded() const override { return true; }
+  void apply(const TransformInput& in, std::byte* out) const override {
+    if (!in.type.encoded()) return ImageTransform::apply(in, out);
+    const Bits bits = in.key.bits();
+    decode_row(
+        in, [&](ImageExtent image) { return PartChoice{window_in(image, bits)}; }, reinterpret_cast<Pixel*>(out));
+  }
+
  private:
-  void change(const Picture& from, const Bits& bits, Pixel* to) const override {
+  ImageWindow window_in(const ImageExtent& image, const Bits& bits) const {
     const double most = std::log(4.0 / 3);
-    const Sides sides = sides_of(from, between(bits[0], least_, 1), between(bits[1], -most, most));
-    const std::int64_t top = place(bits[2], from.height - sides.height),
-                       left = place(bits[3], from.width - sides.width);
-    const std::size_t line = to_size(sides.width * from.channels);
-    std::vector<Pixel> window(to_size(sides.height) * line);
-    for (std::int64_t y = 0; y < sides.height; ++y)
-      std::memcpy(window.data() + to_size(y) * line,
-                  from.pixels + to_size(((top + y) * from.width + left) * from.channels), line);
-    const auto out =
-        resize_image({sides.width, sides.height, from.channels, window}, {from.width, from.height, Fit::stretch});
-    std::memcpy(to, out.data(), out.size());
+    const Sides sides = sides_of(image, between(bits[0], least_, 1), between(bits[1], -most, most));
+    return {static_cast<double>(place(bits[3], image.width - sides.width)),
+            static_cast<double>(place(bits[2], image.height - sides.height)), static_cast<double>(sides.width),
+            static_cast<double>(sides.height)};
+  }
+  void change(const Picture& from, const Bits& bits, Pixel* to) const override {
+    const ImageWindow window = window_in(from.extent(), bits);
+    const auto left = static_cast<std::int64_t>(window.left), top = static_cast<std::int64_t>(window.top);
+    resize_window({.image = {from.width, from.height, from.channels, {from.pixels, from.bytes()}},
+                   .window = window,
+                   .bounds = {left, top, left + static_cast<std::int64_t>(window.width),
+                              top + static_cast<std::int64_t>(window.height)}},
+                  from.extent(), to);
   }
   double least_;
 };
@@ -182,7 +193,8 @@ class Erasing final : public ImageTransform {
     if (part(bits[0]) >= probability_) return;
     // Two numbers of 16 bits from one word: sides that are a little coarser do no harm.
     const double most = std::log(3.3);
-    const Sides sides = sides_of(from, between(bits[1] << 16, 0.02, 0.33), between(bits[1] & 0xffff0000u, -most, most));
+    const Sides sides =
+        sides_of(from.extent(), between(bits[1] << 16, 0.02, 0.33), between(bits[1] & 0xffff0000u, -most, most));
     blacken(from,
             {place(bits[2], from.width - sides.width), place(bits[3], from.height - sides.height), sides.width,
              sides.height},
@@ -217,8 +229,28 @@ using Made = std::shared_ptr<const Transform>;
 struct ListedWord {
   const char* name;
   std::optional<double> usual;  ///< Nothing: the number must be given.
-  std::function<Made(double)> make;
+  std::function<void(ImageChanges&, double)> add;
 };
+
+/// A word that adds a transform.
+template <class Make>
+ListedWord changing(const char* name, std::optional<double> usual, Make make) {
+  return {name, usual, [make, name](ImageChanges& changes, double value) {
+            if (changes.mixing.any())
+              fail(ExitCode::usage, "the change '{}' of images stands behind mixup or cutmix: put those last", name);
+            changes.list.push_back(make(value));
+          }};
+}
+
+/// A word that sets how images are mixed.
+ListedWord mixing(const char* name, double usual, double PairMixing::*alpha) {
+  return {name, usual, [alpha, name](ImageChanges& changes, double value) {
+            if (!(value > 0 && value <= 2))
+              fail(ExitCode::usage, "{}={}: wanted the alpha of a Beta distribution above 0 and at most 2", name,
+                   value);
+            changes.mixing.*alpha = value;
+          }};
+}
 
 /// A count of pixels given as a number.
 std::int64_t whole(double value) {
@@ -229,30 +261,32 @@ std::int64_t whole(double value) {
 
 const std::vector<ListedWord>& words() {
   static const std::vector<ListedWord> all{
-      {"flip", 0.5, [](double p) { return random_horizontal_flip(p); }},
-      {"shift", 2, [](double pixels) { return random_crop({.padding = whole(pixels)}); }},
-      {"crop", 0.08, [](double area) { return random_resized_crop(area); }},
-      {"rotate", 15, [](double degrees) { return random_rotation(degrees); }},
-      {"jitter", 0.2, [](double strength) { return colour_jitter(strength); }},
-      {"erase", 0.25, [](double p) { return random_erasing(p); }},
-      {"cutout", std::nullopt, [](double side) { return cutout(whole(side)); }}};
+      changing("flip", 0.5, [](double p) { return random_horizontal_flip(p); }),
+      changing("shift", 2, [](double pixels) { return random_crop({.padding = whole(pixels)}); }),
+      changing("crop", 0.08, [](double area) { return random_resized_crop(area); }),
+      changing("rotate", 15, [](double degrees) { return random_rotation(degrees); }),
+      changing("jitter", 0.2, [](double strength) { return colour_jitter(strength); }),
+      changing("erase", 0.25, [](double p) { return random_erasing(p); }),
+      changing("cutout", std::nullopt, [](double side) { return cutout(whole(side)); }),
+      mixing("mixup", 0.2, &PairMixing::mixup),
+      mixing("cutmix", 1, &PairMixing::cutmix)};
   return all;
 }
 
-Made transform_of(const std::string& text) {
+void add_change(ImageChanges& changes, const std::string& text) {
   const std::size_t equals = std::min(text.find('='), text.size());
   const std::string name = text.substr(0, equals);
   std::vector<std::string> names;
   for (const ListedWord& word : words()) {
     names.emplace_back(word.name);
     if (name != word.name) continue;
-    if (equals == text.size() && word.usual) return word.make(*word.usual);
+    if (equals == text.size() && word.usual) return word.add(changes, *word.usual);
     double value = 0;
     const char* const end = text.data() + text.size();
     const auto found = std::from_chars(text.data() + std::min(equals + 1, text.size()), end, value);
     if (equals == text.size() || found.ec != std::errc{} || found.ptr != end)
       fail(ExitCode::usage, "the change '{}' of images needs a number: {}=NUMBER", text, name);
-    return word.make(value);
+    return word.add(changes, value);
   }
   fail(ExitCode::usage, "there is no change '{}' of images; there are {}", text, fmt::join(names, ", "));
 }
@@ -265,15 +299,15 @@ Made colour_jitter(double strength) { return std::make_shared<ColourJitter>(stre
 Made random_erasing(double probability) { return std::make_shared<Erasing>(probability); }
 Made cutout(std::int64_t side) { return std::make_shared<Cutout>(side); }
 
-TransformList augmentation(const std::string& text) {
-  TransformList list;
-  if (text.empty() || text == "none") return list;
+ImageChanges image_changes(const std::string& text) {
+  ImageChanges changes;
+  if (text.empty() || text == "none") return changes;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
-    list.push_back(transform_of(text.substr(begin, end - begin)));
+    add_change(changes, text.substr(begin, end - begin));
     begin = end + 1;
   }
-  return list;
+  return changes;
 }
 
 }  // namespace trireme

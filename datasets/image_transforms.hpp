@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "datasets/pair_mixing.hpp"
 #include "datasets/transform.hpp"
 
 namespace trireme {
@@ -30,9 +31,16 @@ std::shared_ptr<const Transform> random_erasing(double probability = 0.25);
 /// 2017, arXiv:1708.04552).
 std::shared_ptr<const Transform> cutout(std::int64_t side);
 
-/// The transforms that a text names, in its order, separated by commas: flip[=probability], shift[=pixels] (2),
+/// Changes of each image, and how images are then mixed.
+struct ImageChanges {
+  TransformList list = {};
+  PairMixing mixing = {};
+};
+
+/// The changes that a text names, in its order, separated by commas: flip[=probability], shift[=pixels] (2),
 /// crop[=least area] (0.08), rotate[=degrees] (15), jitter[=strength] (0.2), erase[=probability] (0.25),
-/// cutout=side; "none" and the empty text: nothing. Error(usage) for anything else.
-TransformList augmentation(const std::string& text);
+/// cutout=side, and behind all of these mixup[=alpha] (0.2) and cutmix[=alpha] (1); "none" and the empty text: nothing.
+/// Error(usage) for anything else.
+ImageChanges image_changes(const std::string& text);
 
 }  // namespace trireme

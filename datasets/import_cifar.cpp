@@ -158,6 +158,7 @@ DatasetIndex import_cifar(const CifarImport& asked) {
                         .fields = {{"image", DType::u8, Shape{side, side, channels}}, {"label", DType::i32, Shape{}}},
                         .class_names = classes,
                         .shard_rows = import.shard_rows,
+                        .compress = import.compress,
                         .existing = import.existing});
   Json files = Json::array();
   for (const Split& split : splits) {

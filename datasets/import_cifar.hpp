@@ -26,6 +26,7 @@ struct CifarImport {
   std::vector<std::string> classes = {};
   Labels labels = Labels::fine;  ///< Of CIFAR-100.
   std::int64_t shard_rows = 0;
+  std::int64_t compress = 0;  ///< See WriterOptions.
   Existing existing = Existing::refuse;
 };
 

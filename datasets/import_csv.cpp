@@ -138,12 +138,13 @@ class TableImport {
                           .class_names = classes_,
                           .shard_rows = import_.shard_rows,
                           .table = entry(),
+                          .compress = import_.compress,
                           .existing = import_.existing});
     Json said = Json::array();
     writing_ = true;
     said.push_back(write_split(writer, {"train", CsvSide::main, CsvPart::train, rows(CsvPart::train)}));
     if (test_rows > 0) said.push_back(write_split(writer, {"test", CsvSide::test, CsvPart::test, test_rows}));
-    if (import_.held_out.any())
+    if (import_.set_aside.any())
       said.push_back(write_split(writer, {"test", CsvSide::main, CsvPart::test, rows(CsvPart::test)}));
     return writer.finish({{"importer", "csv"}, {"date", utc_now()}, {"sources", said}});
   }
@@ -188,7 +189,7 @@ class TableImport {
         problem = fmt::format("{}: the class '{}' is none of the {} that {} has", file.place(), row.label,
                               classes_.size(), given_ ? import_.like : import_.source);
       if (problem.empty()) {
-        const bool train = side == CsvSide::main && !import_.held_out.holds(file.number());
+        const bool train = side == CsvSide::main && !import_.set_aside.holds(file.number());
         take(Usable{row, train ? CsvPart::train : CsvPart::test, file});
       } else if (!writing_) {
         left_out.add(problem);
@@ -251,8 +252,8 @@ class TableImport {
 };
 
 void check_import(const CsvImport& import) {
-  import.held_out.check();
-  if (import.held_out.any() && !import.test_source.empty())
+  import.set_aside.check();
+  if (import.set_aside.any() && !import.test_source.empty())
     fail(ExitCode::usage, "both a test file and a test fraction were given: choose one");
   if (import.separator == '"' || import.separator == '\n' || import.separator == '\r')
     fail(ExitCode::usage, "quotes and line ends cannot separate cells");

@@ -7,18 +7,18 @@
 #include <vector>
 
 #include "datasets/format.hpp"
-#include "datasets/held_out.hpp"
 #include "datasets/on_error.hpp"
+#include "datasets/set_aside.hpp"
 #include "datasets/staged_folder.hpp"
 
 namespace trireme {
 
 struct CsvImport {
   std::string source = {};
-  /// Of the split "test"; its columns may stand in another order where both have names. Empty: none, or what `held_out`
-  /// says.
+  /// Of the split "test"; its columns may stand in another order where both have names. Empty: none, or what
+  /// `set_aside` says.
   std::string test_source = {};
-  TestShare held_out = {};
+  SetAside set_aside = {};
   std::string out = {};
   /// Empty: the folder's name.
   std::string name = {};
@@ -38,6 +38,7 @@ struct CsvImport {
   std::string like = {};
   OnError on_error = OnError::stop;
   std::int64_t shard_rows = 0;
+  std::int64_t compress = 0;  ///< See WriterOptions.
   Existing existing = Existing::refuse;
 };
 

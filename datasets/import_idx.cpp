@@ -194,6 +194,7 @@ DatasetIndex import_idx(const IdxImport& import) {
                         .fields = {{"image", DType::u8, image}, {"label", DType::i32, Shape{}}},
                         .class_names = classes,
                         .shard_rows = import.shard_rows,
+                        .compress = import.compress,
                         .existing = import.existing});
   Json files = Json::array();
   for (const auto& source : sources) {

@@ -23,6 +23,7 @@ struct IdxImport {
   std::vector<std::string> classes = {};
   /// 0: the writer's default.
   std::int64_t shard_rows = 0;
+  std::int64_t compress = 0;  ///< See WriterOptions.
   Existing existing = Existing::refuse;
 };
 

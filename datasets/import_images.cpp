@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "core/base/checked.hpp"
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/base/now.hpp"
@@ -101,6 +102,7 @@ std::vector<ImageFile> labelled(const std::vector<ClassFolder>& folders, const s
 struct Job {
   ImageFile file = {};
   std::vector<std::uint8_t> pixels = {};
+  std::string bytes = {};  ///< Of the file, where it is kept.
   Hash128 hash = {};
   std::string problem = {};  ///< Empty: none.
 };
@@ -144,7 +146,9 @@ class Importer {
       if (!job.problem.empty()) fail(ExitCode::corrupt_input, "{}", job.problem);
       const std::string hash = job.hash.hex();
       all.update(hash.data(), hash.size());
-      const FieldBlock blocks[] = {{job.pixels.data()}, {&job.file.label}};
+      const auto length = static_cast<std::int64_t>(job.bytes.size());
+      const FieldBlock pixels{job.pixels.data()}, file{job.bytes.data(), {&length, 1}};
+      const FieldBlock blocks[] = {keeps_files() ? file : pixels, {&job.file.label}};
       writer.append(1, blocks);
     });
     return {{"split", split}, {"files", files.size()}, {"xxh3_128_of_hashes", all.digest().hex()}};
@@ -153,9 +157,13 @@ class Importer {
  private:
   void load(Job& job) const {
     try {
-      const std::string bytes = read_file(job.file.path, largest_file);
+      std::string bytes = read_file(job.file.path, largest_file);
       job.hash = hash_text(bytes);
       const DecodedImage image = decode_image(bytes, import_.channels, job.file.path);
+      if (keeps_files()) {
+        job.bytes = std::move(bytes);
+        return;
+      }
       job.pixels = resize_image(image.view(), {.width = import_.width, .height = import_.height, .fit = import_.fit});
     } catch (const Error& error) {
       if (error.code() == ExitCode::usage) throw;  // a library is missing: no file of the kind can be read
@@ -163,8 +171,22 @@ class Importer {
     }
   }
 
+  bool keeps_files() const { return import_.keep == ImagesImport::Keep::files; }
+
   const ImagesImport& import_;
 };
+
+/// As many samples as make a shard of about 256 MiB.
+std::int64_t shard_rows_for(const std::vector<ImageFile>& files) {
+  constexpr std::int64_t shard_bytes = std::int64_t{256} << 20;
+  std::int64_t bytes = 0;
+  for (const ImageFile& file : files) {
+    std::error_code gone;  // reported where it is read
+    const auto size = fs::file_size(file.path, gone);
+    if (!gone) bytes = checked_add(bytes, static_cast<std::int64_t>(size));
+  }
+  return std::max<std::int64_t>(1, shard_bytes / std::max<std::int64_t>(1, bytes / std::ssize(files)));
+}
 
 }  // namespace
 
@@ -172,6 +194,9 @@ DatasetIndex import_images(const ImagesImport& import) {
   require(import.threads >= 1 && import.height > 0 && import.width > 0,
           "importing images of {} x {} by {} threads: all must be positive", import.height, import.width,
           import.threads);
+  const bool files = import.keep == ImagesImport::Keep::files;
+  if (files && import.fit == Fit::stretch)
+    fail(ExitCode::usage, "images that are kept encoded are cut to the middle, not stretched: import with --fit crop");
   struct Source {
     std::string split;
     std::vector<ImageFile> files;
@@ -190,13 +215,16 @@ DatasetIndex import_images(const ImagesImport& import) {
     if (import.on_error == OnError::skip) source.files = importer.readable(source.split, source.files);
     if (source.files.empty()) fail(ExitCode::corrupt_input, "no image of the split {} can be used", source.split);
   }
-  DatasetWriter writer({.folder = import.out,
-                        .name = import.name,
-                        .fields = {{"image", DType::u8, Shape{import.height, import.width, import.channels}},
-                                   {"label", DType::i32, Shape{}}},
-                        .class_names = classes,
-                        .shard_rows = import.shard_rows,
-                        .existing = import.existing});
+  DatasetWriter writer(
+      {.folder = import.out,
+       .name = import.name,
+       .fields = {{"image", DType::u8, Shape{import.height, import.width, import.channels},
+                   files ? FieldSpec::Layout::encoded : FieldSpec::Layout::fixed},
+                  {"label", DType::i32, Shape{}}},
+       .class_names = classes,
+       .shard_rows = files && import.shard_rows == 0 ? shard_rows_for(sources.front().files) : import.shard_rows,
+       .compress = import.compress,
+       .existing = import.existing});
   Json said = Json::array();
   for (const Source& source : sources) said.push_back(importer.write(source.split, source.files, writer));
   return writer.finish({{"importer", "images"}, {"date", utc_now()}, {"sources", said}});

@@ -162,6 +162,7 @@ class LinesImporter {
                           .fields = text_fields(length_),
                           .class_names = names,
                           .shard_rows = import_.shard_rows,
+                          .compress = import_.compress,
                           .existing = import_.existing});
     Json sources = Json::array();
     write_split({"train", found_.train, false}, lines_, writer);

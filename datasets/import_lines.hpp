@@ -29,6 +29,7 @@ struct LinesImport {
   /// Empty: the folder's name.
   std::string name = {};
   std::int64_t shard_rows = 0;
+  std::int64_t compress = 0;  ///< See WriterOptions.
   Existing existing = Existing::refuse;
 };
 

@@ -189,9 +189,9 @@ class NpyArrays {
 };
 
 void check_names(const NpyImport& import) {
-  import.held_out.check();
+  import.set_aside.check();
   if (import.sources.empty()) fail(ExitCode::usage, "no arrays were given: give at least one as FIELD=FILE.npy");
-  if (import.held_out.any() && !import.test_sources.empty())
+  if (import.set_aside.any() && !import.test_sources.empty())
     fail(ExitCode::usage, "both test arrays and a test fraction were given: choose one");
   for (const auto* sources : {&import.sources, &import.test_sources}) {
     for (std::size_t i = 0; i < sources->size(); ++i)
@@ -246,7 +246,7 @@ DatasetIndex import_npy(const NpyImport& import) {
     classes.push_back(std::to_string(c));
 
   const auto usable = [&](std::int64_t row) { return main.usable(row); };
-  const auto held = [&](std::int64_t row) { return import.held_out.holds(row); };
+  const auto held = [&](std::int64_t row) { return import.set_aside.holds(row); };
   std::vector<NpySplit> splits{{"train", main, [&](std::int64_t row) { return usable(row) && !held(row); }}};
   std::unique_ptr<NpyArrays> test;
   if (!import.test_sources.empty()) {
@@ -258,7 +258,7 @@ DatasetIndex import_npy(const NpyImport& import) {
              name_of(test->fields()[f].dtype), test->fields()[f].row.text());
     test->check(narrow<std::int64_t>(classes.size()));
     splits.push_back({"test", *test, [&](std::int64_t row) { return test->usable(row); }});
-  } else if (import.held_out.any()) {
+  } else if (import.set_aside.any()) {
     splits.push_back({"test", main, [&](std::int64_t row) { return usable(row) && held(row); }});
   }
 
@@ -267,6 +267,7 @@ DatasetIndex import_npy(const NpyImport& import) {
                         .fields = main.fields(),
                         .class_names = classes,
                         .shard_rows = import.shard_rows,
+                        .compress = import.compress,
                         .existing = import.existing});
   Json said = Json::array();
   for (const NpySplit& split : splits) said.push_back(split.write(writer));

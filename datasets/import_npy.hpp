@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "datasets/format.hpp"
-#include "datasets/held_out.hpp"
 #include "datasets/on_error.hpp"
+#include "datasets/set_aside.hpp"
 #include "datasets/staged_folder.hpp"
 
 namespace trireme {
@@ -19,9 +19,9 @@ struct NpySource {
 
 struct NpyImport {
   std::vector<NpySource> sources = {};
-  /// Of the split "test": the same fields; empty: none, or what `held_out` says.
+  /// Of the split "test": the same fields; empty: none, or what `set_aside` says.
   std::vector<NpySource> test_sources = {};
-  TestShare held_out = {};
+  SetAside set_aside = {};
   std::string out = {};
   /// Empty: the folder's name.
   std::string name = {};
@@ -29,6 +29,7 @@ struct NpyImport {
   std::vector<std::string> classes = {};
   OnError on_error = OnError::stop;
   std::int64_t shard_rows = 0;
+  std::int64_t compress = 0;  ///< See WriterOptions.
   Existing existing = Existing::refuse;
 };
 

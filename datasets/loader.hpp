@@ -12,6 +12,7 @@
 
 #include "core/device/stream.hpp"
 #include "core/tensor/tensor.hpp"
+#include "datasets/pair_mixing.hpp"
 #include "datasets/sample_source.hpp"
 #include "datasets/transform.hpp"
 
@@ -47,6 +48,8 @@ struct LoaderOptions {
   /// Fields to load, all the source has where empty.
   std::vector<std::string> fields = {};
   std::vector<FieldTransforms> transforms = {};
+  /// After all transforms, of a training stream; an evaluation is never mixed.
+  PairMixing mixing = {};
   /// Batches are copied to the memory of this stream's device, one ahead, and may be used by work queued on it; the
   /// caller may hold one at a time, and all lie at the same addresses. It outlives the loader. Null: host memory.
   const Stream* stream = nullptr;

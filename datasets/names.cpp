@@ -128,6 +128,7 @@ GeneratedNames generate_names(const NamesOptions& options) {
                         .fields = text_fields(NamesOptions::longest),
                         .class_names = languages.names,
                         .shard_rows = options.shard_rows,
+                        .compress = options.compress,
                         .existing = options.existing});
   GeneratedNames out;
   out.best_accuracy = write_names({"train", options.count}, options.seed, languages, writer);

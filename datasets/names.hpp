@@ -24,6 +24,7 @@ struct NamesOptions {
   std::int64_t languages = 8;
   std::uint64_t seed = 1;
   std::int64_t shard_rows = 0;
+  std::int64_t compress = 0;  ///< See WriterOptions.
   Existing existing = Existing::refuse;
 };
 

@@ -55,7 +55,7 @@ Samples open_samples(const SampleRequest& request) {
     if (request.missing == SampleRequest::Missing::pass_over && !set.has_split(request.split)) continue;
     const auto split = set.split(request.split);
     if (!split->tokens()) {
-      ingredients.push_back({split, weight});
+      ingredients.push_back({split, weight, folder});
       continue;
     }
     if (tokenizer && *tokenizer != split->tokens()->tokenizer_hash) {
@@ -65,7 +65,7 @@ Samples open_samples(const SampleRequest& request) {
     tokenizer = split->tokens()->tokenizer_hash;
     if (request.windows.context == 0)
       fail(ExitCode::usage, "{} holds tokens: say how many of them a window has (--context)", folder);
-    ingredients.push_back({token_windows(split, request.windows), weight});
+    ingredients.push_back({token_windows(split, request.windows), weight, folder});
   }
   if (ingredients.empty()) return nullptr;
   return mix(std::move(ingredients));

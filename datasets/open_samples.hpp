@@ -24,8 +24,8 @@ struct SampleRequest {
 std::vector<std::string> folders_in(const std::string& data);
 
 /// Null where no data set has the split and that is passed over. The samples of a split, mixed where there are several
-/// data sets. ExitCode::usage for token sets without a context or of different tokenizers, and for weights that are no
-/// numbers above 0.
+/// data sets. ExitCode::usage for token sets without a context or of different tokenizers, for sets whose
+/// fields or classes differ, and for weights that are no numbers above 0.
 Samples open_samples(const SampleRequest& request);
 
 }  // namespace trireme

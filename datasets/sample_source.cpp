@@ -26,6 +26,7 @@ class Part : public SampleSource {
   const std::string& fingerprint() const override { return all_->fingerprint(); }
   std::int64_t count() const override { return range_.count; }
   const std::vector<SampleField>& sample_fields() const override { return all_->sample_fields(); }
+  const std::vector<std::string>& class_names() const override { return all_->class_names(); }
   int sample_field(std::string_view name) const override { return all_->sample_field(name); }
   bool makes_rows() const override { return all_->makes_rows(); }
   void rows(const RowRequest& request) const override { all_->rows(request); }
@@ -52,7 +53,8 @@ class Mix : public SampleSource {
     for (const auto& one : ingredients_) {
       require(one.samples != nullptr, "a source of the mix is missing");
       if (one.samples->parts().size() != 1) fail(ExitCode::usage, "a mix cannot be a part of another mix");
-      check_fields(*one.samples);
+      check_fields(one);
+      check_classes(one);
       first_.push_back(count_);
       count_ = checked_add(count_, one.samples->count());
       makes_rows_ = makes_rows_ || one.samples->makes_rows();
@@ -66,7 +68,9 @@ class Mix : public SampleSource {
   const std::string& fingerprint() const override { return fingerprint_; }
   std::int64_t count() const override { return count_; }
   const std::vector<SampleField>& sample_fields() const override { return front().sample_fields(); }
+  const std::vector<std::string>& class_names() const override { return front().class_names(); }
   int sample_field(std::string_view name) const override { return front().sample_field(name); }
+  std::vector<Ingredient> ingredients() const override { return ingredients_; }
   bool makes_rows() const override { return makes_rows_; }
 
   std::vector<MixPart> parts() const override {
@@ -89,6 +93,7 @@ class Mix : public SampleSource {
       source->rows({.field = request.field,
                     .samples = {&sample, 1},
                     .rows = request.rows.subspan(i, 1),
+                    .lengths = request.lengths.empty() ? request.lengths : request.lengths.subspan(i, 1),
                     .room = makes_rows_ ? request.room + i * row_bytes : nullptr});
     }
   }
@@ -96,19 +101,48 @@ class Mix : public SampleSource {
  private:
   const SampleSource& front() const { return *ingredients_.front().samples; }
 
-  void check_fields(const SampleSource& source) const {
-    const auto& wanted = sample_fields();
-    const auto same = [](const SampleField& a, const SampleField& b) { return a.name == b.name && a.type == b.type; };
-    if (std::ranges::equal(wanted, source.sample_fields(), same)) return;
-    fail(ExitCode::usage, "the samples of '{}' and '{}' cannot be mixed: they have different fields ({} and {})",
-         front().name(), source.name(), listed(front()), listed(source));
+  void check_fields(const Ingredient& other) const {
+    std::vector<std::string> differences;
+    for (const auto& field : sample_fields()) {
+      const SampleField* const there = find(*other.samples, field.name);
+      if (there == nullptr) differences.push_back(fmt::format("{} is only in the first", field.name));
+      if (there != nullptr && there->type != field.type)
+        differences.push_back(fmt::format("{} is {} and {}", field.name, text_of(field.type), text_of(there->type)));
+    }
+    for (const auto& field : other.samples->sample_fields())
+      if (find(front(), field.name) == nullptr)
+        differences.push_back(fmt::format("{} is only in the second", field.name));
+    if (differences.empty() &&
+        std::ranges::equal(sample_fields(), other.samples->sample_fields(), {}, &SampleField::name, &SampleField::name))
+      return;
+    refuse(other, differences.empty() ? "their fields stand in another order"
+                                      : fmt::format("they have different fields: {}", fmt::join(differences, "; ")));
   }
 
-  static std::string listed(const SampleSource& source) {
-    std::vector<std::string> texts;
-    for (const auto& field : source.sample_fields())
-      texts.push_back(fmt::format("{} {} {}", field.name, name_of(field.type.dtype), field.type.shape));
-    return fmt::format("{}", fmt::join(texts, ", "));
+  void check_classes(const Ingredient& other) const {
+    const auto &mine = class_names(), &theirs = other.samples->class_names();
+    if (mine == theirs) return;
+    if (mine.size() != theirs.size())
+      refuse(other, fmt::format("they have {} and {} classes", mine.size(), theirs.size()));
+    const auto [a, b] = std::ranges::mismatch(mine, theirs);
+    refuse(other, fmt::format("class {} is '{}' and '{}'", a - mine.begin(), *a, *b));
+  }
+
+  [[noreturn]] void refuse(const Ingredient& other, const std::string& why) const {
+    fail(ExitCode::usage, "the samples of '{}' and '{}' cannot be mixed: {}; import them alike",
+         origin_of(ingredients_.front()), origin_of(other), why);
+  }
+
+  static const SampleField* find(const SampleSource& source, const std::string& name) {
+    const auto& fields = source.sample_fields();
+    const auto found = std::ranges::find(fields, name, &SampleField::name);
+    return found == fields.end() ? nullptr : &*found;
+  }
+  static std::string text_of(const RowType& type) {
+    return fmt::format("{}{} {}", type.encoded() ? "encoded " : "", name_of(type.dtype), type.shape);
+  }
+  static const std::string& origin_of(const Ingredient& one) {
+    return one.origin.empty() ? one.samples->name() : one.origin;
   }
 
   std::vector<Ingredient> ingredients_;
@@ -119,6 +153,13 @@ class Mix : public SampleSource {
 };
 
 }  // namespace
+
+const std::vector<std::string>& SampleSource::class_names() const {
+  static const std::vector<std::string> none;
+  return none;
+}
+
+std::vector<Ingredient> SampleSource::ingredients() const { return {}; }
 
 int SampleSource::sample_field(std::string_view name) const {
   std::vector<std::string> names;
@@ -137,8 +178,16 @@ TrainValidation::TrainValidation(const Samples& all, double fraction, std::uint6
     train = all;
     return;
   }
-  if (all->parts().size() != 1) {
-    fail(ExitCode::usage, "a mix cannot be divided: divide its sources, and mix the parts for training");
+  if (std::vector<Ingredient> sources = all->ingredients(); !sources.empty()) {
+    std::vector<Ingredient> trained, held;
+    for (Ingredient& one : sources) {
+      const TrainValidation parts(one.samples, fraction, seed);
+      trained.push_back({parts.train, one.weight, one.origin});
+      held.push_back({parts.validation, one.weight, one.origin});
+    }
+    train = mix(std::move(trained));
+    validation = mix(std::move(held));
+    return;
   }
   const auto held = static_cast<std::int64_t>(std::floor(static_cast<double>(all->count()) * fraction));
   if (held == 0 || held == all->count()) {

@@ -114,6 +114,7 @@ DatasetIndex generate_shapes(const ShapesOptions& options) {
        .fields = {{"image", DType::u8, Shape{options.size, options.size, 1}}, {"label", DType::i32, Shape{}}},
        .class_names = shape_classes(),
        .shard_rows = options.shard_rows,
+       .compress = options.compress,
        .existing = options.existing});
   generate_split({"train", options.count}, options, writer);
   if (options.test_count > 0) generate_split({"test", options.test_count}, options, writer);

@@ -23,6 +23,7 @@ struct ShapesOptions {
   /// Largest disturbance of a pixel, as a part of full brightness.
   double noise = 0.2;
   std::int64_t shard_rows = 0;
+  std::int64_t compress = 0;  ///< See WriterOptions.
   Existing existing = Existing::refuse;
 };
 

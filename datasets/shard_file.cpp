@@ -27,6 +27,15 @@ MappedFile map_whole(const std::string& path, std::int64_t bytes) {
 std::vector<ByteRange> ranges_of(const std::vector<StoredArray>& arrays, std::int64_t bytes, const std::string& path) {
   std::vector<ByteRange> ranges;
   for (const auto& array : arrays) {
+    for (const auto& chunk : array.chunks) {
+      if (chunk.bytes == 0 || chunk.offset > bytes || chunk.bytes > bytes - chunk.offset) {
+        fail(ExitCode::corrupt_input,
+             "{} has {} bytes, the index says that a chunk of '{}' has {} of them from byte {} on", path, bytes,
+             array.name, chunk.bytes, chunk.offset);
+      }
+      ranges.push_back({chunk.offset, chunk.offset + chunk.bytes});
+    }
+    if (array.packed()) continue;
     if (array.offset < 0 || array.offset > bytes || array.bytes() > bytes - array.offset) {
       fail(ExitCode::corrupt_input, "{} has {} bytes, the index says that '{}' has {} of them from byte {} on", path,
            bytes, array.name, array.bytes(), array.offset);
@@ -49,11 +58,18 @@ std::vector<StoredArray> arrays_of(const std::string& path) {
   std::vector<StoredArray> arrays;
   for (const auto& name : file.dataset_names()) {
     const auto info = file.info(name);
-    arrays.push_back({.name = name,
+    StoredArray array{.name = name,
                       .dtype = info.dtype,
                       .shape = info.shape,
-                      .offset = file.contiguous_offset(name),
-                      .checksum = file.read_string(name, checksum_attribute)});
+                      .checksum = file.read_string(name, checksum_attribute),
+                      .chunk_rows = file.chunk_rows(name)};
+    if (array.packed()) {
+      for (const ByteRange& range : file.chunk_ranges(name))
+        array.chunks.push_back({range.begin, range.end - range.begin});
+    } else {
+      array.offset = file.contiguous_offset(name);
+    }
+    arrays.push_back(std::move(array));
   }
   return arrays;
 }
@@ -88,12 +104,12 @@ const StoredArray& ShardFile::find(const FieldSpec& want, std::int64_t count) co
     for (const auto& array : arrays_) names.push_back(array.name);
     fail(ExitCode::corrupt_input, "{} has no '{}'; it has: {}", path_, want.name, fmt::join(names, ", "));
   }
-  const bool fits = found->shape.dims() == want.row.dims() + 1 && found->dtype == want.dtype &&
-                    found->shape.tail() == want.row && (count < 0 || found->shape[0] == count);
+  const bool fits = found->shape.dims() == want.stored_row().dims() + 1 && found->dtype == want.dtype &&
+                    found->shape.tail() == want.stored_row() && (count < 0 || found->shape[0] == count);
   if (!fits) {
     fail(ExitCode::corrupt_input, "'{}' of {} is {} {}, the index says {} rows of {} {}", want.name, path_,
          name_of(found->dtype), found->shape.text(), count < 0 ? "any number of" : std::to_string(count),
-         name_of(want.dtype), want.row.text());
+         name_of(want.dtype), want.stored_row().text());
   }
   return *found;
 }

@@ -26,6 +26,7 @@ class ShardFile {
   /// Elements of an array; ExitCode::corrupt_input where the file has none of that name, or it is not (count, row...)
   /// of the field's dtype. A count of -1 is any.
   const StoredArray& find(const FieldSpec& want, std::int64_t count) const;
+  /// Of one that is not packed.
   const std::byte* data(const StoredArray& array) const { return map_.data() + array.offset; }
   MappedFile release() && { return std::move(map_); }
 

@@ -36,7 +36,9 @@ std::string describe(const Dataset& dataset) {
   text += "fields\n";
   for (const auto& field : index.fields) {
     text += fmt::format("  {:<12} {} {}{}\n", field.name, name_of(field.dtype), field.row.text(),
-                        field.ragged() ? " ragged" : "");
+                        field.encoded()  ? " of PNG and JPEG files"
+                        : field.ragged() ? " ragged"
+                                         : "");
   }
   text += "splits\n";
   for (const auto& split : index.splits) {

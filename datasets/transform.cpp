@@ -6,6 +6,7 @@
 #include "core/base/checked.hpp"
 #include "core/base/random.hpp"
 #include "core/kernels/team.hpp"
+#include "datasets/encoded_images.hpp"
 
 namespace trireme {
 namespace {
@@ -226,6 +227,10 @@ std::shared_ptr<const Transform> random_crop(const CropOptions& options) {
 std::shared_ptr<const Transform> widen() { return std::make_shared<Widen>(); }
 
 TransformChain::TransformChain(TransformList list, const RowType& in) : list_(std::move(list)), types_{in} {
+  if (in.encoded() && (list_.empty() || !list_.front()->takes_encoded())) {
+    decoder_ = decoded_image();
+    list_.insert(list_.begin(), decoder_);
+  }
   for (const auto& transform : list_) types_.push_back(transform->output(types_.back()));
   for (std::size_t i = 1; i + 1 < types_.size(); ++i) {
     auto& buffer = between_[i % 2];
@@ -233,16 +238,18 @@ TransformChain::TransformChain(TransformList list, const RowType& in) : list_(st
   }
 }
 
-void TransformChain::apply(const std::byte* in, std::byte* out, SampleKey key) {
+void TransformChain::apply(std::span<const std::byte> in, std::byte* out, SampleKey key) {
   if (list_.empty()) {
-    std::memcpy(out, in, types_.front().bytes());
+    std::memcpy(out, in.data(), types_.front().bytes());
     return;
   }
+  const std::byte* from = in.data();
   for (std::size_t i = 0; i < list_.size(); ++i) {
-    key.place = static_cast<std::uint32_t>(i);
+    // The decoder draws nothing: a transform's numbers are the same whether rows are encoded or not.
+    key.place = static_cast<std::uint32_t>(decoder_ && i > 0 ? i - 1 : i);
     std::byte* const to = i + 1 == list_.size() ? out : between_[(i + 1) % 2].data();
-    list_[i]->apply({types_[i], in, key}, to);
-    in = to;
+    list_[i]->apply({types_[i], from, key, in.size()}, to);
+    from = to;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct TransformInput {
   const RowType& type;
   const std::byte* data;
   SampleKey key;
+  /// Of data, where the type is encoded.
+  std::size_t bytes = 0;
 };
 
 class Transform {
@@ -35,6 +38,8 @@ class Transform {
   virtual ~Transform() = default;
   /// The type apply() makes of a row of type `in`; ExitCode::usage where it cannot take such rows.
   virtual RowType output(const RowType& in) const = 0;
+  /// Whether it may be given encoded rows; the others get them decoded.
+  virtual bool takes_encoded() const { return false; }
   /// Writes output(in.type).bytes() bytes to `out`, which does not overlap the input. Called by several threads.
   virtual void apply(const TransformInput& in, std::byte* out) const = 0;
 };
@@ -70,13 +75,15 @@ std::shared_ptr<const Transform> widen();
 /// A list applied in order, with the memory between its steps. One per thread.
 class TransformChain {
  public:
-  /// Throws what a transform's output() throws.
+  /// Encoded rows are decoded first (see decoded_image()), by the first transform where it can. Throws what a
+  /// transform's output() throws.
   TransformChain(TransformList list, const RowType& in);
   const RowType& output() const { return types_.back(); }
-  /// Writes output().bytes() bytes to `out`; an empty list copies.
-  void apply(const std::byte* in, std::byte* out, SampleKey key);
+  /// Writes output().bytes() bytes to `out`; an empty list copies plain rows.
+  void apply(std::span<const std::byte> in, std::byte* out, SampleKey key);
 
  private:
+  std::shared_ptr<const Transform> decoder_;
   TransformList list_;
   std::vector<RowType> types_;
   std::array<std::vector<std::byte>, 2> between_;

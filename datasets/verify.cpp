@@ -5,6 +5,7 @@
 
 #include "core/base/checked.hpp"
 #include "core/io/hash.hpp"
+#include "core/io/image_decode.hpp"
 #include "datasets/progress.hpp"
 #include "datasets/shard_file.hpp"
 #include "datasets/tokenizer.hpp"
@@ -25,9 +26,10 @@ Hash128 hash_with_progress(const MappedFile& map, Progress& progress) {
 }
 
 /// Which arrays of the shard no longer have the checksum they were written with.
-void check_arrays(const MappedFile& map, const std::vector<StoredArray>& arrays, std::vector<std::string>& problems) {
+void check_arrays(const MappedFile& map, const std::vector<StoredArray>& arrays, const std::string& path,
+                  std::vector<std::string>& problems) {
   for (const auto& array : arrays) {
-    if (hash_bytes(map.data() + array.offset, to_size(array.bytes())).hex() == array.checksum) continue;
+    if (hash_elements(map, array, path).hex() == array.checksum) continue;
     problems.push_back(fmt::format("the elements of '{}' have changed", array.name));
   }
 }
@@ -40,7 +42,7 @@ void check_labels(const Split& split, std::vector<std::string>& problems) {
   const auto classes = static_cast<std::int64_t>(split.class_names().size());
   for (std::int64_t row = 0; row < split.count(); ++row) {
     std::int32_t value = 0;
-    std::memcpy(&value, split.row(static_cast<int>(label - fields.begin()), row), sizeof value);
+    split.copy_row(static_cast<int>(label - fields.begin()), row, reinterpret_cast<std::byte*>(&value));
     if (value < 0 || value >= classes) {
       problems.push_back(
           fmt::format("label {} of its sample {} is out of range: there are {} classes", value, row, classes));
@@ -100,6 +102,23 @@ void check_ragged(const Split& split) {
   }
 }
 
+/// Every image that is kept as a file is one.
+void check_images(const Split& split, std::vector<std::string>& problems) {
+  for (std::size_t f = 0; f < split.fields().size(); ++f) {
+    const FieldSpec& field = split.fields()[f];
+    for (std::int64_t row = 0; field.encoded() && row < split.count(); ++row) {
+      const RaggedRow file = split.ragged(static_cast<int>(f), row);
+      const std::string_view bytes(reinterpret_cast<const char*>(file.data), to_size(file.elements));
+      try {
+        decode_image(bytes, field.row[2], fmt::format("the {} of its sample {}", field.name, row));
+      } catch (const Error& error) {
+        problems.push_back(error.what());
+        return;
+      }
+    }
+  }
+}
+
 struct ShardCheck {
   const Dataset& dataset;
   const SplitEntry& split;
@@ -115,7 +134,7 @@ struct ShardCheck {
       // HDF5 is shown no file that has changed.
       const auto arrays = shard.arrays.empty() && same ? arrays_of(path) : shard.arrays;
       structure_of(map, arrays, path);
-      check_arrays(map, arrays, problems);
+      check_arrays(map, arrays, path, problems);
       if (!same && problems.empty()) {
         problems.push_back(fmt::format("its checksum is not the one in the index{}",
                                        arrays.empty() ? "" : ": its header has changed"));
@@ -126,6 +145,7 @@ struct ShardCheck {
       check_labels(alone, problems);
       check_ragged(alone);
       check_tokens(alone, problems);
+      check_images(alone, problems);
     } catch (const Error& error) {
       problems.push_back(error.what());
     }

@@ -1,4 +1,5 @@
-// Checks every byte of a data set against its index: sizes, checksums of files and fields, counts, labels, tokens.
+// Checks every byte of a data set against its index: sizes, checksums of files and fields, counts, labels, tokens,
+// images that are kept as files.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 #include "core/io/hash.hpp"
 #include "core/io/hdf5.hpp"
 #include "core/io/mapped_file.hpp"
+#include "datasets/packed_field.hpp"
 #include "datasets/shard_file.hpp"
 #include "datasets/spill_file.hpp"
 
@@ -15,6 +16,8 @@ namespace trireme {
 namespace {
 
 constexpr std::int64_t default_shard_bytes = std::int64_t{256} << 20;
+/// A sample that is wanted alone costs unpacking its chunk: not many of them go into one.
+constexpr std::int64_t chunk_bytes = std::int64_t{64} << 10;
 constexpr std::int64_t copied_bytes = std::int64_t{4} << 20;
 
 /// (count, row dims...).
@@ -36,11 +39,19 @@ std::int64_t rows_of_default_shard(const std::vector<FieldSpec>& fields) {
 class DatasetWriter::Shard {
  public:
   Shard(const std::string& path, const WriterOptions& options, std::int64_t rows)
-      : file_(hdf5::File::create(path)), fields_(options.fields), rows_(rows), columns_(fields_.size()) {
+      : file_(hdf5::File::create(path)),
+        fields_(options.fields),
+        level_(static_cast<int>(options.compress)),
+        rows_(rows),
+        columns_(fields_.size()) {
     for (std::size_t f = 0; f < fields_.size(); ++f) {
       if (fields_[f].ragged()) {
         columns_[f].offsets.push_back(0);
         columns_[f].values.emplace(fmt::format("{}.{}", path, fields_[f].name));
+      } else if (level_ > 0) {
+        columns_[f].chunk_rows = std::clamp<std::int64_t>(chunk_bytes / fields_[f].row_bytes(), 1, rows);
+        file_.create_chunked(fields_[f].name, fields_[f].dtype, with_rows(rows, fields_[f].row),
+                             {.rows = columns_[f].chunk_rows, .level = level_});
       } else {
         file_.create_dataset(fields_[f].name, fields_[f].dtype, with_rows(rows, fields_[f].row));
       }
@@ -53,8 +64,9 @@ class DatasetWriter::Shard {
   std::int64_t ragged_bytes() const { return columns_.front().values->bytes(); }
 
   void append_fixed(std::size_t f, std::int64_t rows, const void* data) {
-    file_.write_rows(fields_[f].name, written_, rows, data);
     columns_[f].hasher.update(data, to_size(rows * fields_[f].row_bytes()));
+    if (level_ > 0) return append_packed(f, rows, static_cast<const std::byte*>(data));
+    file_.write_rows(fields_[f].name, written_, rows, data);
   }
 
   void append_ragged(std::size_t f, const FieldBlock& block) {
@@ -81,6 +93,7 @@ class DatasetWriter::Shard {
   void close(const std::string& split, const DatasetIndex& index) {
     for (std::size_t f = 0; f < fields_.size(); ++f) {
       if (fields_[f].ragged()) write_ragged(f);
+      if (!columns_[f].waiting.empty()) write_chunk(f);
       file_.write_string(fields_[f].name, checksum_attribute, columns_[f].hasher.digest().hex());
     }
     file_.write_string("/", "format", shard_format);
@@ -97,13 +110,38 @@ class DatasetWriter::Shard {
     Hasher hasher;
     std::vector<std::int64_t> offsets;
     std::optional<SpillFile> values;
+    // Of a field in chunks: rows of one, how many were written, and the rows of the next one.
+    std::int64_t chunk_rows = 0, chunks = 0;
+    std::vector<std::byte> waiting;
   };
+
+  void append_packed(std::size_t f, std::int64_t rows, const std::byte* data) {
+    Column& column = columns_[f];
+    const std::int64_t row = fields_[f].row_bytes(), whole = column.chunk_rows * row;
+    for (std::int64_t left = rows * row; left > 0;) {
+      const std::int64_t some = std::min(left, whole - std::ssize(column.waiting));
+      column.waiting.insert(column.waiting.end(), data, data + some);
+      data += some;
+      left -= some;
+      if (std::ssize(column.waiting) == whole) write_chunk(f);
+    }
+  }
+
+  /// Fills the last chunk up with zeros.
+  void write_chunk(std::size_t f) {
+    Column& column = columns_[f];
+    column.waiting.resize(to_size(column.chunk_rows * fields_[f].row_bytes()));
+    file_.write_chunk(fields_[f].name, column.chunks * column.chunk_rows,
+                      pack_chunk(column.waiting, fields_[f].dtype, level_));
+    ++column.chunks;
+    column.waiting.clear();
+  }
 
   void write_ragged(std::size_t f) {
     const FieldSpec& field = fields_[f];
     Column& column = columns_[f];
     const std::int64_t elements = column.offsets.back();
-    file_.create_dataset(field.name, field.dtype, with_rows(elements, field.row));
+    file_.create_dataset(field.name, field.dtype, with_rows(elements, field.stored_row()));
     const std::int64_t most = std::max<std::int64_t>(1, copied_bytes / field.row_bytes());
     std::vector<std::byte> piece;
     for (std::int64_t first = 0; first < elements; first += most) {
@@ -122,6 +160,7 @@ class DatasetWriter::Shard {
 
   hdf5::File file_;
   const std::vector<FieldSpec>& fields_;
+  int level_;
   std::int64_t rows_;
   std::int64_t written_ = 0;
   std::vector<Column> columns_;
@@ -130,6 +169,8 @@ class DatasetWriter::Shard {
 DatasetWriter::DatasetWriter(WriterOptions options)
     : options_(std::move(options)), staged_(options_.folder, options_.existing) {
   check_fields(options_.fields);
+  require(options_.compress >= 0 && options_.compress <= 9, "deflate has the levels 1 to 9; found {}",
+          options_.compress);
   require(options_.shard_rows >= 0, "a shard cannot have {} samples", options_.shard_rows);
   shard_rows_ = options_.shard_rows > 0 ? options_.shard_rows : rows_of_default_shard(options_.fields);
   auto path = std::filesystem::absolute(options_.folder).lexically_normal();

@@ -30,6 +30,8 @@ struct WriterOptions {
   std::optional<TokenSetEntry> tokens = {};
   /// Of a table.
   std::optional<TableEntry> table = {};
+  /// 1 (fast) to 9 (small): fixed fields are stored in deflated chunks; 0: as they are.
+  std::int64_t compress = 0;
   Existing existing = Existing::refuse;
 };
 

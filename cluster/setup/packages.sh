@@ -6,7 +6,7 @@ set -euo pipefail
 
 for_build=(g++ make cmake ninja-build libopenmpi-dev openmpi-bin libhdf5-dev hdf5-tools
   libboost-program-options-dev libdnnl-dev libgtest-dev nlohmann-json3-dev libfmt-dev libxxhash-dev
-  zlib1g-dev libpng-dev libturbojpeg0-dev libsqlite3-dev ocl-icd-opencl-dev procps)
+  zlib1g-dev libpng-dev libjpeg62-turbo-dev libsqlite3-dev ocl-icd-opencl-dev procps)
 for_test=(ccache iproute2 openssh-server slurm-wlm munge git shellcheck groff man-db python3-yaml)
 for_fuzz=(clang libclang-rt-dev)
 

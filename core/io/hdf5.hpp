@@ -1,7 +1,8 @@
 // The one home of HDF5 (serial C library). Every call is checked, serialised by one lock (the library's own thread
 // safety is a build option), and the library's error text goes into our Error instead of onto standard error.
-// Files are written for reading by mapping: contiguous datasets allocated at creation, no filters, no fill values, no
-// time stamps (equal content gives equal bytes); contiguous_offset() says where a dataset's elements lie in the file.
+// Files are written for reading by mapping: contiguous datasets allocated at creation, or chunks that the caller has
+// shuffled and deflated himself, no fill values, no time stamps (equal content gives equal bytes); contiguous_offset()
+// and chunk_ranges() say where a dataset's elements lie in the file.
 // Errors: reading throws ExitCode::corrupt_input, writing ExitCode::storage, with path, object and what was wanted.
 #pragma once
 
@@ -12,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/io/byte_range.hpp"
 #include "core/tensor/dtype.hpp"
 #include "core/tensor/shape.hpp"
 
@@ -20,6 +22,12 @@ namespace trireme::hdf5 {
 struct DatasetInfo {
   DType dtype = DType::f32;
   Shape shape;
+};
+
+/// A dataset in chunks of rows.
+struct ChunkForm {
+  std::int64_t rows = 0;  ///< Of a chunk; 0: the dataset is contiguous.
+  int level = 0;          ///< Of deflate.
 };
 
 struct Attribute {
@@ -65,6 +73,14 @@ class File {
   /// A contiguous dataset of at least one dim whose space is taken at once; `name` may contain '.', not '/'. Returns
   /// the byte of the file at which its elements will lie; 0 where it has none.
   std::int64_t create_dataset(const std::string& name, DType dtype, const Shape& shape);
+  /// A dataset in chunks of form.rows <= shape[0] rows with the filters shuffle and deflate.
+  void create_chunked(const std::string& name, DType dtype, const Shape& shape, const ChunkForm& form);
+  /// The chunk that begins at row `first`, as the filters leave it: of whole form.rows rows, also the last one.
+  void write_chunk(const std::string& name, std::int64_t first, std::span<const std::byte> packed);
+  /// Rows of a chunk; 0 where the dataset is contiguous. corrupt_input for other chunks than create_chunked() makes.
+  std::int64_t chunk_rows(const std::string& name) const;
+  /// Where the chunks lie in the file, in the order of their rows.
+  std::vector<ByteRange> chunk_ranges(const std::string& name) const;
   /// Rows [first, first + count) along dim 0; `data` holds count x (elements of a row) elements of the dataset's dtype.
   void write_rows(const std::string& name, std::int64_t first, std::int64_t count, const void* data);
   void read_rows(const std::string& name, std::int64_t first, std::int64_t count, void* data) const;

@@ -31,4 +31,14 @@ Inflated inflate_stream(std::span<const std::byte> stream, std::size_t size, con
   return out;
 }
 
+std::vector<std::byte> deflate_stream(std::span<const std::byte> bytes, int level) {
+  uLongf size = compressBound(bytes.size());
+  std::vector<std::byte> out(size);
+  const int status = compress2(reinterpret_cast<Bytef*>(out.data()), &size,
+                               reinterpret_cast<const Bytef*>(bytes.data()), bytes.size(), level);
+  if (status != Z_OK) fail(ExitCode::failure, "zlib cannot compress {} bytes at level {}", bytes.size(), level);
+  out.resize(size);
+  return out;
+}
+
 }  // namespace trireme

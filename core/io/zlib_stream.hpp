@@ -16,4 +16,7 @@ struct Inflated {
 /// corrupt_input where the stream is damaged or does not hold exactly `size` bytes; `what` is for the message.
 Inflated inflate_stream(std::span<const std::byte> stream, std::size_t size, const std::string& what);
 
+/// One whole stream of `bytes`; level 1 (fast) to 9 (small).
+std::vector<std::byte> deflate_stream(std::span<const std::byte> bytes, int level);
+
 }  // namespace trireme

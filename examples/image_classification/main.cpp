@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "core/models/image_models.hpp"
+#include "datasets/open_samples.hpp"
 #include "launcher/run/classification.hpp"
 #include "launcher/run/program.hpp"
 
@@ -16,26 +17,27 @@ int main(int argc, char** argv) {
                      .summary = "Trains an image classifier.",
                      .examples = {"trireme launch -n 2 -- image_classification --model seed-cnn --epochs 3"}});
   options.group("Task")
-      .add("data", &data, "folder of the data set (trireme data import, trireme data generate)")
+      .add("data", &data,
+           "data set (trireme data import, generate), or several with their shares of the stream: DIR=3,DIR=1")
       .add("model", &model_name, "the network; images of at most 64 pixels get its form for small ones",
            image_model_names())
       .add("dropout", &dropout, "share of values dropped in hidden layers of the head", {.low = 0, .high = 0.95})
       .add("augment", &augment,
-           "random changes of training images, in order, such as shift=4,flip,cutout=8 (docs/images.md)");
+           "random changes of training images, in order, such as shift=4,flip,mixup=0.2 (docs/images.md)");
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {
-    const Dataset images = Dataset::open(data);
-    const auto split = images.split("train");
-    const ImageForm form = ImageForm::of(*split);
+    const Samples images = open_samples({.data = data});
+    const ImageForm form = ImageForm::of(*images);
     const auto model = make_image_model(
         model_name, {.height = form.height, .width = form.width, .classes = form.classes, .dropout = dropout});
-    Classification task(*model, *split, {.label_smoothing = training.label_smoothing, .augment = augment});
+    Classification task(*model, *images, {.label_smoothing = training.label_smoothing, .augment = augment});
     Run run(session, options, training);
-    Trainer trainer(session, task, run.split(split), training);
+    Trainer trainer(session, task, run.split(images), training);
     run.fit(trainer);
-    if (!images.has_split("test")) return;
-    const Task::Evaluation test = trainer.evaluate(images.split("test"));
+    const Samples tests = open_samples({.data = data, .split = "test", .missing = SampleRequest::Missing::pass_over});
+    if (!tests) return;
+    const Task::Evaluation test = trainer.evaluate(tests);
     run.finish(trainer, test);
-    if (session.leads()) std::fputs(full_report(task.confusion(test)).c_str(), stdout);
+    if (session.leads()) std::fputs(("\n" + task.report(test)).c_str(), stdout);
   });
 }

@@ -32,6 +32,6 @@ int main(int argc, char** argv) {
     if (!texts.has_split("test")) return;
     const Task::Evaluation test = trainer.evaluate(texts.split("test"));
     run.finish(trainer, test);
-    if (session.leads()) std::fputs(full_report(task.confusion(test)).c_str(), stdout);
+    if (session.leads()) std::fputs(("\n" + task.report(test)).c_str(), stdout);
   });
 }

@@ -113,7 +113,7 @@ int import_images_command(Words args) {
   DataTarget target;
   std::vector<std::int64_t> size{224, 224};
   std::int64_t threads = std::max(1u, std::thread::hardware_concurrency());
-  bool grey = false;
+  bool grey = false, keep_encoded = false;
   CommandLine line(
       {.name = name,
        .summary = "makes a data set from PNG and JPEG files, a folder for each class",
@@ -126,6 +126,7 @@ int import_images_command(Words args) {
       .add("fit", &import.fit, "crop: scale until the shorter side fits, take the middle; stretch: scale both sides",
            {{"crop", Fit::crop}, {"stretch", Fit::stretch}})
       .add("grey", &grey, "one channel in place of three")
+      .add("keep-encoded", &keep_encoded, "store the files as they are; they are decoded while training")
       .add("on-error", &import.on_error, "at a file that is no whole image, and at a class without images",
            {{"stop", OnError::stop}, {"skip", OnError::skip}})
       .add("threads", &threads, "threads that decode", {.low = 1, .high = 1024});
@@ -139,6 +140,7 @@ int import_images_command(Words args) {
   import.height = size.front();
   import.width = size.back();
   import.channels = grey ? 1 : 3;
+  if (keep_encoded) import.keep = ImagesImport::Keep::files;
   import.threads = static_cast<int>(threads);
   target.give(import);
   import_images(import);
@@ -212,8 +214,9 @@ int info_command(Words args) {
 int verify_command(Words args) {
   CommandLine line(
       {.name = "trireme data verify",
-       .summary = "checks sizes, checksums, counts, labels and tokens of all shards; ends with 0 where everything "
-                  "is whole, else with 15, and names every bad shard",
+       .summary =
+           "checks sizes, checksums, counts, labels, tokens and images of all shards; ends with 0 where everything "
+           "is whole, else with 15, and names every bad shard",
        .examples = {"trireme data verify data/fashion-mnist"}},
       one_folder);
   const auto words = line.parse(args);

@@ -20,7 +20,7 @@ struct TestPart {
              {.low = 0, .high = 1})
         .add("seed", &seed, "puts other samples aside", {.low = 0});
   }
-  TestShare held_out() const { return {fraction, static_cast<std::uint64_t>(seed)}; }
+  SetAside set_aside() const { return {fraction, static_cast<std::uint64_t>(seed)}; }
 };
 
 void declare_on_error(OptionGroup& options, OnError* on_error) {
@@ -90,7 +90,7 @@ int import_npy_command(std::span<const std::string> args) {
   for (const std::string& word : list_of_names(name, "test", test))
     import.test_sources.push_back(source_of(name, word));
   import.classes = list_of_names(name, "classes", classes);
-  import.held_out = part.held_out();
+  import.set_aside = part.set_aside();
   target.give(import);
   import_npy(import);
   return made(target.out);
@@ -136,7 +136,7 @@ int import_csv_command(std::span<const std::string> args) {
   import.header = header ? CsvImport::Header::first_record : CsvImport::Header::none;
   import.task = regression ? CsvImport::Task::regression : CsvImport::Task::classes;
   import.scale = standardise ? CsvImport::Scale::standardise : CsvImport::Scale::none;
-  import.held_out = part.held_out();
+  import.set_aside = part.set_aside();
   target.give(import);
   import_csv(import);
   return made(target.out);

@@ -10,6 +10,8 @@ void DataTarget::declare(OptionGroup& options) {
   options.add("out", &out, "folder of the data set; appears whole or not at all; must be given")
       .add("name", &name, "name of the data set; empty: the folder's name")
       .add("shard-rows", &shard_rows, "samples per shard; 0: as many as 256 MiB hold", {.low = 0})
+      .add("compress", &compress, "deflate the fields: 1 (fast) to 9 (small); 0: store them as they are",
+           {.low = 0, .high = 9})
       .add("overwrite", &overwrite, "replace a data set that exists");
 }
 

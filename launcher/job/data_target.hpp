@@ -14,7 +14,7 @@ namespace trireme {
 /// The options about the data set that is made.
 struct DataTarget {
   std::string out, name;
-  std::int64_t shard_rows = 0;
+  std::int64_t shard_rows = 0, compress = 0;
   bool overwrite = false;
 
   void declare(OptionGroup& options);
@@ -25,6 +25,7 @@ struct DataTarget {
     import.out = out;
     import.name = name;
     import.shard_rows = shard_rows;
+    import.compress = compress;
     import.existing = existing();
   }
 };

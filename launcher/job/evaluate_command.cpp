@@ -4,18 +4,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "core/base/checked.hpp"
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/io/file.hpp"
+#include "datasets/dataset.hpp"
+#include "datasets/open_samples.hpp"
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/run/class_metrics.hpp"
 #include "launcher/run/confusion_picture.hpp"
 #include "launcher/run/device_choice.hpp"
 #include "launcher/run/loaded_classifier.hpp"
 #include "launcher/run/print.hpp"
+#include "launcher/run/regression.hpp"
 
 namespace trireme {
 namespace {
@@ -24,7 +28,8 @@ namespace {
 constexpr std::size_t most_scores = std::size_t{1} << 28;
 
 const Operands run_or_checkpoint{
-    .words = "RUN", .description = "folder of a run of image_classification or sequence, or of one of its checkpoints"};
+    .words = "RUN",
+    .description = "folder of a run of image_classification, sequence or table, or of one of its checkpoints"};
 
 /// What both commands are told.
 struct Asked {
@@ -32,7 +37,7 @@ struct Asked {
   std::int64_t batch = 256, threads = 1;
 
   void declare(OptionGroup& group) {
-    group.add("data", &data, "folder of a data set; empty: the run's own")
+    group.add("data", &data, "folder of a data set, or several as DIR=WEIGHT,DIR=WEIGHT; empty: the run's own")
         .add("split", &split, "which of its splits")
         .add("batch", &batch, "samples at once; changes no result but rounding", {.low = 1, .high = 1 << 20})
         .add("threads", &threads, "that prepare samples", {.low = 0, .high = 256})
@@ -43,27 +48,30 @@ struct Asked {
 /// A classifier with the samples it is to judge.
 struct Judged {
   ClassifierRun run;
-  std::shared_ptr<const Split> split;
+  Samples samples;
   LoadedClassifier loaded;
   ClassifyRequest request;
+  bool predicts_numbers() const { return loaded.regression != nullptr; }
 };
 
 Judged open(const char* command, const std::string& path, const Asked& asked) {
-  Judged out{.run = classifier_run(path), .split = nullptr, .loaded = {}, .request = {}};
-  const std::string folder = asked.data.empty() ? out.run.data : asked.data;
-  const Dataset dataset = Dataset::open(folder);
-  if (!dataset.has_split(asked.split)) {
+  Judged out{.run = classifier_run(path), .samples = nullptr, .loaded = {}, .request = {}};
+  const std::string data = asked.data.empty() ? out.run.data : asked.data;
+  out.samples = open_samples({.data = data, .split = asked.split, .missing = SampleRequest::Missing::pass_over});
+  if (!out.samples) {
     std::vector<std::string> there;
-    for (const SplitEntry& one : dataset.index().splits) there.push_back(one.name);
-    fail(ExitCode::usage, "{}: {} has no split '{}'; it has {}", command, folder, asked.split, fmt::join(there, ", "));
+    for (const std::string& folder : folders_in(data)) {
+      const Dataset dataset = Dataset::open(folder);
+      for (const SplitEntry& one : dataset.index().splits) there.push_back(one.name);
+    }
+    fail(ExitCode::usage, "{}: {} has no split '{}'; it has {}", command, data, asked.split, fmt::join(there, ", "));
   }
-  out.split = dataset.split(asked.split);
   const Device device = choose_device(DeviceRequest::parse(asked.device));
-  out.loaded = load_classifier(path, out.run, *out.split, device);
+  out.loaded = load_classifier(path, out.run, *out.samples, device);
   out.request = {
-      .split = out.split, .batch = asked.batch, .threads = static_cast<int>(asked.threads), .device = device};
+      .samples = out.samples, .batch = asked.batch, .threads = static_cast<int>(asked.threads), .device = device};
   log::info("{} with the weights of {} on {} samples of {}", out.run.model, out.loaded.weights.checkpoint,
-            out.split->count(), folder);
+            out.samples->count(), data);
   return out;
 }
 
@@ -76,9 +84,9 @@ struct Findings {
 };
 
 Findings judge(Judged& judged) {
-  const std::size_t classes = judged.split->class_names().size();
-  Findings out{.confusion = {judged.split->class_names(), std::vector<std::int64_t>(classes * classes, 0)}};
-  const bool keep = to_size(judged.split->count()) <= most_scores / classes;
+  const std::size_t classes = judged.samples->class_names().size();
+  Findings out{.confusion = {judged.samples->class_names(), std::vector<std::int64_t>(classes * classes, 0)}};
+  const bool keep = to_size(judged.samples->count()) <= most_scores / classes;
   std::vector<float> scores;
   std::vector<std::int32_t> truth;
   double loss = 0, top5 = 0;
@@ -105,6 +113,8 @@ Findings judge(Judged& judged) {
   return out;
 }
 
+enum class OutputForm : std::uint8_t { text, json };
+
 /// null where it is not a number.
 Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
@@ -121,7 +131,7 @@ Json to_json(const Findings& found, const Judged& judged) {
   }
   return {{"checkpoint", judged.loaded.weights.checkpoint},
           {"model", judged.run.model},
-          {"split", judged.split->name()},
+          {"split", judged.samples->name()},
           {"samples", found.samples},
           {"loss", number_or_null(found.loss)},
           {"accuracy", number_or_null(found.accuracy)},
@@ -139,6 +149,30 @@ std::string to_text(const Findings& found) {
          fmt::format("area under ROC, mean of the classes against the rest {:.4f}\n", mean_of_numbers(found.areas));
 }
 
+/// Evaluates a regression.
+void tell_errors(Judged& judged, OutputForm form) {
+  const Regression& task = *judged.loaded.regression;
+  const Task::Evaluation found =
+      task.interpret(predict_numbers(judged.loaded, judged.request, [](const PredictedSamples&) {}));
+  const std::vector<TargetScore> scores = task.scores(found);
+  if (form == OutputForm::text) return print_out(regression_report(scores));
+  Json targets = Json::array();
+  for (const TargetScore& one : scores)
+    targets.push_back({{"name", one.name},
+                       {"absolute_error", number_or_null(one.absolute_error)},
+                       {"squared_error", number_or_null(one.squared_error)},
+                       {"r2", number_or_null(one.r2)}});
+  const TargetScore mean = mean_score(scores);
+  print_json({{"checkpoint", judged.loaded.weights.checkpoint},
+              {"model", judged.run.model},
+              {"split", judged.samples->name()},
+              {"samples", judged.samples->count()},
+              {"absolute_error", number_or_null(mean.absolute_error)},
+              {"squared_error", number_or_null(mean.squared_error)},
+              {"r2", number_or_null(mean.r2)},
+              {"targets", targets}});
+}
+
 /// A CSV field (RFC 4180).
 std::string field(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
@@ -148,20 +182,48 @@ std::string field(const std::string& text) {
 }
 
 /// A line for each sample: its number, what it is, and the likeliest classes with their probabilities.
-std::string lines_of(const ClassifiedSamples& samples, const std::vector<std::string>& names,
-                     std::int64_t& number_or_null, std::size_t top) {
+std::string lines_of(const ClassifiedSamples& samples, const std::vector<std::string>& names, std::int64_t& number,
+                     std::size_t top) {
   std::string out;
   std::vector<std::size_t> order(names.size());
   for (std::size_t row = 0; row < samples.truth.size(); ++row) {
     const auto probabilities = std::span(samples.probabilities).subspan(row * names.size(), names.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return probabilities[a] > probabilities[b]; });
-    out += fmt::format("{},{}", number_or_null++, field(names[static_cast<std::size_t>(samples.truth[row])]));
+    out += fmt::format("{},{}", number++, field(names[static_cast<std::size_t>(samples.truth[row])]));
     for (std::size_t k = 0; k < top; ++k)
       out += fmt::format(",{},{:.6g}", field(names[order[k]]), probabilities[order[k]]);
     out += '\n';
   }
   return out;
+}
+
+void tell_classes(Judged& judged, std::size_t top, const std::function<void(const std::string&)>& tell) {
+  const std::vector<std::string>& names = judged.samples->class_names();
+  const std::size_t shown = std::min(top, names.size());
+  std::string head = "sample,truth";
+  for (std::size_t k = 1; k <= shown; ++k) head += fmt::format(",class_{},probability_{}", k, k);
+  tell(head + "\n");
+  std::int64_t number = 0;
+  classify(judged.loaded, judged.request,
+           [&](const ClassifiedSamples& samples) { tell(lines_of(samples, names, number, shown)); });
+}
+
+void tell_numbers(Judged& judged, const std::function<void(const std::string&)>& tell) {
+  const std::vector<std::string> names = judged.loaded.regression->names();
+  std::string head = "sample";
+  for (const std::string& name : names) head += fmt::format(",{},{}", field(name), field("predicted " + name));
+  tell(head + "\n");
+  std::int64_t number = 0;
+  predict_numbers(judged.loaded, judged.request, [&](const PredictedSamples& samples) {
+    std::string lines;
+    for (std::size_t k = 0; k < samples.truth.size(); ++k) {
+      if (k % names.size() == 0) lines += std::to_string(number++);
+      lines += fmt::format(",{:.7g},{:.7g}", samples.truth[k], samples.predicted[k]);
+      if ((k + 1) % names.size() == 0) lines += '\n';
+    }
+    tell(lines);
+  });
 }
 
 }  // namespace
@@ -171,11 +233,13 @@ int evaluate_command(std::span<const std::string> args) {
   Asked asked;
   bool json = false;
   std::string picture;
-  CommandLine line({.name = command,
-                    .summary = "judges a trained classifier: confusion matrix, precision, recall, F1 and more",
-                    .examples = {"trireme evaluate runs/first", "trireme evaluate runs/first --data data/other --json",
-                                 "trireme evaluate runs/first/checkpoints/step_00000400 --picture confusion.png"}},
-                   run_or_checkpoint);
+  CommandLine line(
+      {.name = command,
+       .summary = "judges a trained classifier (confusion matrix, precision, recall, F1 and more) or regression "
+                  "(mean absolute and squared error, R^2)",
+       .examples = {"trireme evaluate runs/first", "trireme evaluate runs/first --data data/other --json",
+                    "trireme evaluate runs/first/checkpoints/step_00000400 --picture confusion.png"}},
+      run_or_checkpoint);
   asked.declare(line.options());
   line.options()
       .add("json", &json, "print one JSON object")
@@ -183,6 +247,11 @@ int evaluate_command(std::span<const std::string> args) {
   const auto found = line.parse(args);
   if (!found) return 0;
   Judged judged = open(command, found->front(), asked);
+  if (judged.predicts_numbers()) {
+    if (!picture.empty()) fail(ExitCode::usage, "{}: a regression has no confusion matrix to draw", command);
+    tell_errors(judged, json ? OutputForm::json : OutputForm::text);
+    return 0;
+  }
   const Findings findings = judge(judged);
   if (json) {
     print_json(to_json(findings, judged));
@@ -199,7 +268,8 @@ int predict_command(std::span<const std::string> args) {
   std::int64_t top = 1;
   std::string out;
   CommandLine line({.name = command,
-                    .summary = "says of each sample which classes a trained classifier takes it for, as CSV",
+                    .summary = "says of each sample, as CSV, which classes a trained classifier takes it for, or which "
+                               "numbers a regression predicts",
                     .examples = {"trireme predict runs/first --top 3", "trireme predict runs/first --out answers.csv"}},
                    run_or_checkpoint);
   asked.declare(line.options());
@@ -209,18 +279,16 @@ int predict_command(std::span<const std::string> args) {
   const auto found = line.parse(args);
   if (!found) return 0;
   Judged judged = open(command, found->front(), asked);
-  const std::vector<std::string>& names = judged.split->class_names();
-  const std::size_t shown = std::min(to_size(top), names.size());
-  std::string text = "sample,truth";
-  for (std::size_t k = 1; k <= shown; ++k) text += fmt::format(",class_{},probability_{}", k, k);
-  text += '\n';
-  std::int64_t number_or_null = 0;
-  classify(judged.loaded, judged.request, [&](const ClassifiedSamples& samples) {
-    text += lines_of(samples, names, number_or_null, shown);
-    if (!out.empty()) return;
-    print_out(text);
-    text.clear();
-  });
+  std::string text;
+  const auto tell = [&](const std::string& lines) {
+    if (out.empty()) return print_out(lines);
+    text += lines;
+  };
+  if (judged.predicts_numbers()) {
+    tell_numbers(judged, tell);
+  } else {
+    tell_classes(judged, to_size(top), tell);
+  }
   if (!out.empty()) write_file_atomically(out, text, FileAccess::readable);
   return 0;
 }

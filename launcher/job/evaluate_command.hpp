@@ -1,4 +1,4 @@
-// `trireme evaluate` and `trireme predict`: what a trained classifier makes of a split of a data set.
+// `trireme evaluate` and `trireme predict`: what a trained classifier or regression makes of a split of a data set.
 #pragma once
 
 #include <span>

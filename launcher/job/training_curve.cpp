@@ -121,8 +121,8 @@ std::string accuracy_curve(const std::vector<ValidationRecord>& validations, con
   std::vector<Point> points;
   std::string dots;
   for (const ValidationRecord& one : validations) {
-    if (!std::isfinite(one.accuracy)) continue;
-    points.push_back({x.at(static_cast<double>(one.step)), y.at(100 * one.accuracy)});
+    if (!one.accuracy || !std::isfinite(*one.accuracy)) continue;
+    points.push_back({x.at(static_cast<double>(one.step)), y.at(100 * *one.accuracy)});
     dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", points.back().x, points.back().y,
                         accuracy_colour);
   }
@@ -150,7 +150,7 @@ Axes axes_of(const MetricsHistory& history) {
   }
   for (const ValidationRecord& one : history.validations) {
     steps.add(static_cast<double>(one.step));
-    accuracies.add(100 * one.accuracy);
+    if (one.accuracy) accuracies.add(100 * *one.accuracy);
   }
   steps.add(0);
   if (losses.low > 0) losses.add(0);
@@ -209,7 +209,8 @@ std::string training_curve_svg(const MetricsHistory& history, const std::string&
       "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
       width, height);
   out += text_element({width / 2, 18}, title);
-  out += frame(axes, !history.validations.empty());
+  out += frame(axes, std::ranges::any_of(history.validations,
+                                         [](const ValidationRecord& one) { return one.accuracy.has_value(); }));
   out += loss_curve(history.steps, axes.x, axes.loss);
   out += accuracy_curve(history.validations, axes.x, axes.accuracy);
   return out + "</svg>\n";

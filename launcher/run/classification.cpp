@@ -1,41 +1,45 @@
 #include "launcher/run/classification.hpp"
 
 #include "core/ops/cross_entropy.hpp"
+#include "core/ops/elementwise.hpp"
 #include "core/ops/reduce.hpp"
-#include "datasets/image_transforms.hpp"
 
 namespace trireme {
 namespace {
 
-void check_classes(const Split& split) {
-  const FieldSpec& label = split.fields().at(static_cast<std::size_t>(split.field_index("label")));
-  if (label.dtype != DType::i32 || label.ragged() || label.row.elements() != 1)
-    fail(ExitCode::corrupt_input, "the field label of split {} is {} {}; wanted one i32 for each sample", split.name(),
-         name_of(label.dtype), label.row.text());
-  if (split.class_names().size() < 2)
+RowType type_of(const SampleSource& samples, const char* field) {
+  return samples.sample_fields().at(static_cast<std::size_t>(samples.sample_field(field))).type;
+}
+
+void check_classes(const SampleSource& samples) {
+  const RowType label = type_of(samples, "label");
+  if (label.dtype != DType::i32 || label.shape.elements() != 1)
+    fail(ExitCode::corrupt_input, "the field label of split {} is {} {}; wanted one i32 for each sample",
+         samples.name(), name_of(label.dtype), label.shape.text());
+  if (samples.class_names().size() < 2)
     fail(ExitCode::corrupt_input, "split {} names {} classes; a classifier needs at least 2 (import with --classes)",
-         split.name(), split.class_names().size());
+         samples.name(), samples.class_names().size());
 }
 
 }  // namespace
 
-ImageForm ImageForm::of(const Split& split) {
+ImageForm ImageForm::of(const SampleSource& samples) {
   ImageForm form;
-  const FieldSpec& image = split.fields().at(static_cast<std::size_t>(split.field_index("image")));
-  if (image.dtype != DType::u8 || image.row.dims() != 3)
+  const RowType image = type_of(samples, "image");
+  if (image.dtype != DType::u8 || image.shape.dims() != 3)
     fail(ExitCode::corrupt_input, "the field image of split {} is {} {}; wanted u8 (height, width, channels)",
-         split.name(), name_of(image.dtype), image.row.text());
-  check_classes(split);
-  form.height = image.row[0];
-  form.width = image.row[1];
-  form.channels = image.row[2];
-  form.classes = static_cast<std::int64_t>(split.class_names().size());
+         samples.name(), name_of(image.dtype), image.shape.text());
+  check_classes(samples);
+  form.height = image.shape[0];
+  form.width = image.shape[1];
+  form.channels = image.shape[2];
+  form.classes = static_cast<std::int64_t>(samples.class_names().size());
   return form;
 }
 
-ClassifierTask::ClassifierTask(Module& model, const Split& split, double label_smoothing)
-    : model_(&model), class_names_(split.class_names()), smoothing_(label_smoothing) {
-  check_classes(split);
+ClassifierTask::ClassifierTask(Module& model, const SampleSource& samples, double label_smoothing)
+    : model_(&model), class_names_(samples.class_names()), smoothing_(label_smoothing) {
+  check_classes(samples);
 }
 
 void ClassifierTask::check_plan(const Value& logits, std::int64_t rows) const {
@@ -44,9 +48,19 @@ void ClassifierTask::check_plan(const Value& logits, std::int64_t rows) const {
 }
 
 Task::Loss ClassifierTask::loss(Context& context, const Batch& batch) {
-  const auto result = ops::cross_entropy(context, logits(context, batch), batch.field("label").reshape({batch.rows()}),
-                                         {.smoothing = smoothing_});
-  return {result.loss, result.totals.slice(1, 1)};
+  const Value scores = logits(context, batch);
+  const auto against = [&](const char* label, const Tensor& shares) {
+    return ops::cross_entropy(context, scores, batch.field(label).reshape({batch.rows()}),
+                              {.smoothing = smoothing_, .weights = shares});
+  };
+  if (!mixing().any()) {
+    const auto result = against("label", {});
+    return {result.loss, result.totals.slice(1, 1)};
+  }
+  const auto first = against("label", batch.field("label_weight"));
+  const auto second = against("label2", batch.field("label2_weight"));
+  const Value targets = ops::add(context, first.totals.slice(1, 1), second.totals.slice(1, 1));
+  return {ops::add(context, first.loss, second.loss), targets.tensor()};
 }
 
 std::vector<double> ClassifierTask::evaluate(Context& context, const Batch& batch) {
@@ -67,7 +81,7 @@ std::vector<double> ClassifierTask::evaluate(Context& context, const Batch& batc
 }
 
 Task::Evaluation ClassifierTask::interpret(std::vector<double> sums) const {
-  Evaluation out{.loss = sums[0] / sums[1], .accuracy = 0, .sums = std::move(sums)};
+  Evaluation out{.loss = sums[0] / sums[1], .sums = std::move(sums)};
   out.accuracy = trireme::accuracy(confusion(out));
   return out;
 }
@@ -79,8 +93,15 @@ ConfusionMatrix ClassifierTask::confusion(const Evaluation& evaluation) const {
   return matrix;
 }
 
-Classification::Classification(Module& model, const Split& split, const ClassificationOptions& options)
-    : ClassifierTask(model, split, options.label_smoothing), form_(ImageForm::of(split)), augment_(options.augment) {}
+std::string ClassifierTask::report(const Evaluation& evaluation) const {
+  const ConfusionMatrix matrix = confusion(evaluation);
+  return fmt::format("{}\n{}", confusion_table(matrix), class_report(matrix));
+}
+
+Classification::Classification(Module& model, const SampleSource& samples, const ClassificationOptions& options)
+    : ClassifierTask(model, samples, options.label_smoothing),
+      form_(ImageForm::of(samples)),
+      changes_(image_changes(options.augment)) {}
 
 void Classification::plan(Context& context, std::int64_t rows, DType dtype) {
   const Shape shape{rows, form_.height, form_.width, form_.channels};
@@ -97,7 +118,7 @@ std::string Classification::samples_text() const {
 
 std::vector<FieldTransforms> Classification::transforms(DType dtype, Mode mode) const {
   TransformList list;
-  if (mode == Mode::train) list = augmentation(augment_);
+  if (mode == Mode::train) list = changes_.list;
   list.push_back(normalise({.scale = 1.0 / 255, .mean = {0.5}, .deviation = {0.5}, .to = dtype}));
   return {{"image", std::move(list)}};
 }

@@ -144,9 +144,13 @@ void MetricsWriter::validation(const ValidationRecord& one) {
   stored.elapsed_seconds += settings_.elapsed_before;
   record(to_json_line(stored));
   if (prometheus_) prometheus_->validation(one);
-  const std::string perplexity = one.perplexity ? fmt::format("  perplexity {:.2f}", *one.perplexity) : "";
-  line(fmt::format("epoch {}  step {}  validation loss {:.4f}{}  accuracy {:.2f} %  after {}", one.epoch, one.step,
-                   one.loss, perplexity, 100 * one.accuracy, format_duration(stored.elapsed_seconds)));
+  std::string more;
+  if (one.perplexity) more += fmt::format("  perplexity {:.2f}", *one.perplexity);
+  if (one.accuracy) more += fmt::format("  accuracy {:.2f} %", 100 * *one.accuracy);
+  if (one.absolute_error) more += fmt::format("  mean absolute error {:.4g}", *one.absolute_error);
+  if (one.squared_error) more += fmt::format("  mean squared error {:.4g}", *one.squared_error);
+  line(fmt::format("epoch {}  step {}  validation loss {:.4f}{}  after {}", one.epoch, one.step, one.loss, more,
+                   format_duration(stored.elapsed_seconds)));
 }
 
 void MetricsWriter::summary(const Summary& values) {

@@ -53,8 +53,10 @@ ValidationRecord read_validation(const Json& json) {
   return {.step = json.at("step"),
           .epoch = json.at("epoch"),
           .loss = read_number(json.at("loss")),
-          .accuracy = read_number(json.at("accuracy")),
+          .accuracy = read_optional(json, "accuracy"),
           .perplexity = read_optional(json, "perplexity"),
+          .absolute_error = read_optional(json, "absolute_error"),
+          .squared_error = read_optional(json, "squared_error"),
           .elapsed_seconds = read_number(json.at("elapsed_seconds"))};
 }
 
@@ -118,9 +120,11 @@ std::string to_json_line(const ValidationRecord& one) {
             {"step", one.step},
             {"epoch", one.epoch},
             {"loss", finite_number(one.loss)},
-            {"accuracy", finite_number(one.accuracy)},
             {"elapsed_seconds", finite_number(one.elapsed_seconds)}};
+  if (one.accuracy) json["accuracy"] = finite_number(*one.accuracy);
   if (one.perplexity) json["perplexity"] = finite_number(*one.perplexity);
+  if (one.absolute_error) json["absolute_error"] = finite_number(*one.absolute_error);
+  if (one.squared_error) json["squared_error"] = finite_number(*one.squared_error);
   return json.dump();
 }
 
@@ -164,14 +168,13 @@ void trim_metrics(const std::string& path, std::int64_t last_step) {
   if (!file) fail(ExitCode::storage, "cannot open '{}' for reading: {}", path, std::strerror(errno));
   constexpr std::int64_t named = 5;
   std::size_t whole = 0;
-  std::int64_t finite_number = 0, damaged = 0;
+  std::int64_t number = 0, damaged = 0;
   bool gap = false;
   std::string later;
   for (std::string line; std::getline(file, line);) {
-    ++finite_number;
+    ++number;
     const Fate fate = file.eof() ? Fate::removed : fate_of(line, last_step);
-    if (fate == Fate::damaged && ++damaged <= named)
-      log::warning("{}:{}: no metrics record; removed", path, finite_number);
+    if (fate == Fate::damaged && ++damaged <= named) log::warning("{}:{}: no metrics record; removed", path, number);
     gap = gap || fate != Fate::kept;
     if (!gap) whole += line.size() + 1;
     if (gap && fate == Fate::kept) later += line + "\n";

@@ -31,8 +31,9 @@ struct ValidationRecord {
   std::int64_t step = 0;
   std::int64_t epoch = 0;
   double loss = 0;
-  double accuracy = 0;                    // 0 to 1
-  std::optional<double> perplexity = {};  // exp(loss), of language models
+  std::optional<double> accuracy = {};                            // 0 to 1, of classifiers and language models
+  std::optional<double> perplexity = {};                          // exp(loss), of language models
+  std::optional<double> absolute_error = {}, squared_error = {};  // means, of regressions
   double elapsed_seconds = 0;
 };
 

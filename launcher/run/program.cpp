@@ -69,18 +69,24 @@ void Run::finish(const Trainer& trainer, const Task::Evaluation& test) {
   Summary summary{{"steps", static_cast<double>(trainer.steps_done())},
                   {"training_seconds", trainer.state().training_seconds},
                   {"skipped_steps", static_cast<double>(trainer.state().skipped)},
-                  {"test_loss", test.loss},
-                  {"test_accuracy", test.accuracy}};
+                  {"test_loss", test.loss}};
+  std::string said;
+  if (test.accuracy) {
+    summary.emplace_back("test_accuracy", *test.accuracy);
+    said += fmt::format("accuracy {:.2f} %, ", 100 * *test.accuracy);
+  }
+  if (test.absolute_error && test.squared_error) {
+    summary.emplace_back("test_absolute_error", *test.absolute_error);
+    summary.emplace_back("test_squared_error", *test.squared_error);
+    said += fmt::format("mean absolute error {:.4g}, mean squared error {:.4g}, ", *test.absolute_error,
+                        *test.squared_error);
+  }
   if (training_.precision.scales_loss())
     summary.emplace_back("overflowed_steps", static_cast<double>(trainer.state().overflows));
   if (const auto accuracy = trainer.state().validation_accuracy) summary.emplace_back("validation_accuracy", *accuracy);
   metrics_->summary(summary);
-  metrics_->line(fmt::format("test accuracy {:.2f} %, loss {:.4f}, after {:.1f} s of training", 100 * test.accuracy,
-                             test.loss, trainer.state().training_seconds));
-}
-
-std::string full_report(const ConfusionMatrix& matrix) {
-  return fmt::format("\n{}\n{}", confusion_table(matrix), class_report(matrix));
+  metrics_->line(
+      fmt::format("test {}loss {:.4f}, after {:.1f} s of training", said, test.loss, trainer.state().training_seconds));
 }
 
 }  // namespace trireme

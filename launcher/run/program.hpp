@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 
-#include "launcher/run/class_report.hpp"
 #include "launcher/run/metrics.hpp"
 #include "launcher/run/run_checkpoints.hpp"
 #include "launcher/run/run_folder.hpp"
@@ -48,8 +47,5 @@ class Run {
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<TensorBoardRun> board_;
 };
-
-/// The confusion matrix and the scores of each class.
-std::string full_report(const ConfusionMatrix& matrix);
 
 }  // namespace trireme

@@ -96,7 +96,7 @@ void PrometheusFile::step(const StepRecord& one) {
 
 void PrometheusFile::validation(const ValidationRecord& one) {
   set("trireme_validation_loss", one.loss);
-  set("trireme_validation_accuracy_ratio", one.accuracy);
+  if (one.accuracy) set("trireme_validation_accuracy_ratio", *one.accuracy);
   write_soon();
 }
 

@@ -22,9 +22,10 @@ class Task {
   /// Numbers about one evaluated split, already divided.
   struct Evaluation {
     double loss = 0;
-    double accuracy = 0;
-    std::optional<double> perplexity = {};  ///< exp(loss), of language models.
-    std::vector<double> sums;               ///< What evaluate() returned, added over batches and parts.
+    std::optional<double> accuracy = {};                            ///< 0 to 1, of classifiers and language models.
+    std::optional<double> perplexity = {};                          ///< exp(loss), of language models.
+    std::optional<double> absolute_error = {}, squared_error = {};  ///< Means, of regressions.
+    std::vector<double> sums;  ///< What evaluate() returned, added over batches and parts.
   };
 
   /// What the work on one sample amounts to, for rates; zeros: it is not counted.
@@ -41,6 +42,8 @@ class Task {
   /// Sums over the batch, always as many; rows of weight 0 count nothing. The first two are the loss and the targets.
   virtual std::vector<double> evaluate(Context& context, const Batch& batch) = 0;
   virtual Evaluation interpret(std::vector<double> sums) const = 0;
+  /// What is worth telling people of an evaluation, in lines. May be empty.
+  virtual std::string report(const Evaluation&) const { return {}; }
   /// The field of a batch that is worth looking at as images; null: none.
   virtual const char* shown_field() const { return nullptr; }
   virtual Work work() const { return {}; }
@@ -50,6 +53,8 @@ class Task {
   virtual std::string sample(Context&) { return {}; }
   /// How the data set's fields become the batch's, in training and in evaluation.
   virtual std::vector<FieldTransforms> transforms(DType dtype, Mode mode) const = 0;
+  /// How training samples are then mixed with one another.
+  virtual PairMixing mixing() const { return {}; }
 };
 
 }  // namespace trireme

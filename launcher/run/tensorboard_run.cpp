@@ -126,8 +126,12 @@ void TensorBoardRun::step(const StepRecord& one) {
 }
 
 void TensorBoardRun::validation(const ValidationRecord& one) {
-  writer_.scalars(one.step, {{"validation/loss", one.loss}, {"validation/accuracy", one.accuracy}});
-  if (one.perplexity) writer_.scalars(one.step, {{"validation/perplexity", *one.perplexity}});
+  std::vector<TaggedValue> scalars{{"validation/loss", one.loss}};
+  if (one.accuracy) scalars.push_back({"validation/accuracy", *one.accuracy});
+  if (one.perplexity) scalars.push_back({"validation/perplexity", *one.perplexity});
+  if (one.absolute_error) scalars.push_back({"validation/absolute_error", *one.absolute_error});
+  if (one.squared_error) scalars.push_back({"validation/squared_error", *one.squared_error});
+  writer_.scalars(one.step, scalars);
 }
 
 bool TensorBoardRun::details_due(std::int64_t step) const { return writer_.on() && every_ > 0 && step % every_ == 0; }

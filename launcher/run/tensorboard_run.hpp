@@ -34,7 +34,8 @@ class TensorBoardRun {
   /// train/loss, train/learning_rate, train/gradient_norm, train/samples_per_second; where they are counted
   /// train/tokens_per_second and train/utilisation.
   void step(const StepRecord& record);
-  /// validation/loss, validation/accuracy (0 to 1), of language models validation/perplexity.
+  /// validation/loss, validation/accuracy (0 to 1), of language models validation/perplexity, of regressions
+  /// validation/absolute_error and validation/squared_error.
   void validation(const ValidationRecord& record);
 
   /// Whether this step's gradients and images are wanted.

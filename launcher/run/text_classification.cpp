@@ -2,17 +2,19 @@
 
 namespace trireme {
 
-TextForm TextForm::of(const Split& split) {
-  const FieldSpec& text = split.fields().at(static_cast<std::size_t>(split.field_index("text")));
-  const FieldSpec& length = split.fields().at(static_cast<std::size_t>(split.field_index("length")));
-  if (text.dtype != DType::u8 || text.ragged() || text.row.dims() != 1)
+TextForm TextForm::of(const SampleSource& samples) {
+  const auto type_of = [&](const char* field) {
+    return samples.sample_fields().at(static_cast<std::size_t>(samples.sample_field(field))).type;
+  };
+  const RowType text = type_of("text"), length = type_of("length");
+  if (text.dtype != DType::u8 || text.encoded() || text.shape.dims() != 1)
     fail(ExitCode::corrupt_input,
-         "the field text of split {} is {} {}; wanted u8 (bytes): see trireme data import lines", split.name(),
-         name_of(text.dtype), text.row.text());
-  if (length.dtype != DType::i32 || length.ragged() || length.row.elements() != 1)
-    fail(ExitCode::corrupt_input, "the field length of split {} is {} {}; wanted one i32 for each sample", split.name(),
-         name_of(length.dtype), length.row.text());
-  return {text.row[0], static_cast<std::int64_t>(split.class_names().size())};
+         "the field text of split {} is {} {}; wanted u8 (bytes): see trireme data import lines", samples.name(),
+         name_of(text.dtype), text.shape.text());
+  if (length.dtype != DType::i32 || length.shape.elements() != 1)
+    fail(ExitCode::corrupt_input, "the field length of split {} is {} {}; wanted one i32 for each sample",
+         samples.name(), name_of(length.dtype), length.shape.text());
+  return {text.shape[0], static_cast<std::int64_t>(samples.class_names().size())};
 }
 
 void TextNetworkOptions::declare(OptionGroup& group) {
@@ -35,8 +37,8 @@ SequenceClassifier TextNetworkOptions::make(const TextForm& form) const {
                                            .dropout = dropout}});
 }
 
-TextClassification::TextClassification(SequenceClassifier& model, const Split& split, double label_smoothing)
-    : ClassifierTask(model, split, label_smoothing), network_(&model), form_(TextForm::of(split)) {}
+TextClassification::TextClassification(SequenceClassifier& model, const SampleSource& samples, double label_smoothing)
+    : ClassifierTask(model, samples, label_smoothing), network_(&model), form_(TextForm::of(samples)) {}
 
 void TextClassification::plan(Context& context, std::int64_t rows, DType) {
   check_plan(network_->forward(context, Tensor::empty({rows, form_.longest}, DType::i32, Device::meta())), rows);

@@ -8,11 +8,11 @@
 
 namespace trireme {
 
-/// What the texts of a split look like.
+/// What the texts of a split, or of a mix of them, look like.
 struct TextForm {
   std::int64_t longest = 0, classes = 0;
-  /// corrupt_input where the split has no u8 field `text` of one dim or no i32 field `length`.
-  static TextForm of(const Split& split);
+  /// corrupt_input where the samples have no u8 field `text` of one dim or no i32 field `length`.
+  static TextForm of(const SampleSource& samples);
 };
 
 /// The options that choose the network.
@@ -29,7 +29,7 @@ struct TextNetworkOptions {
 class TextClassification : public ClassifierTask {
  public:
   /// `model` must outlive the task.
-  TextClassification(SequenceClassifier& model, const Split& split, double label_smoothing);
+  TextClassification(SequenceClassifier& model, const SampleSource& samples, double label_smoothing);
   void plan(Context& context, std::int64_t rows, DType dtype) override;
   Value logits(Context& context, const Batch& batch) override;
   std::string samples_text() const override;

@@ -97,6 +97,7 @@ std::unique_ptr<Loader> Trainer::open_loader(std::int64_t position, std::int64_t
                                                 .threads = static_cast<int>(threads),
                                                 .start = static_cast<std::uint64_t>(position),
                                                 .transforms = task_.transforms(layout_.dtype(), Mode::train),
+                                                .mixing = task_.mixing(),
                                                 .stream = batch_stream()});
 }
 

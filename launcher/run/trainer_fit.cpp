@@ -98,6 +98,8 @@ void Trainer::validate(Progress& progress) {
                                 .loss = result.loss,
                                 .accuracy = result.accuracy,
                                 .perplexity = result.perplexity,
+                                .absolute_error = result.absolute_error,
+                                .squared_error = result.squared_error,
                                 .elapsed_seconds = steady_seconds() - progress.started};
   if (hooks_.metrics) hooks_.metrics->validation(record);
   if (hooks_.board) hooks_.board->validation(record);

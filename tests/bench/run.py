@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """run.py [--build build/release] [--data FOLDER] [--rounds N] [SECTION...]: runs the benchmarks and prints one table.
 
-Sections: machine language gpt training all_reduce loader tokenizer profile overhead hidden checkpoint (default: all of them). Only a whole run is written
+Sections: machine language gpt models training all_reduce loader images tokenizer profile overhead hidden checkpoint (default: all of them). Only a whole run is written
 to tests/bench/results and into docs/performance.md (or any with --publish): figures compare only within one run.
-TRIREME_PEER_PYTHON names a Python that has torch, h5py and tokenizers; without one the peer's columns say so.
+TRIREME_PEER_PYTHON names a Python that has torch, torchvision, h5py and tokenizers; without one the peer's columns say so.
 """
 import argparse
 import json
+import math
 import os
 import pathlib
 import sys
@@ -121,6 +122,32 @@ def gpt(bench):
             bench.table.add(f"{name}, {threads} threads", spread(result), **cells)
 
 
+MODEL_CASES = ("resnet-18 B=32", "resnet-18 B=128", "vgg-11 B=32", "vgg-11 B=128", "lstm B=32 T=64", "lstm B=128 T=64",
+               "attention B=16 T=128", "attention B=4 T=512")
+
+
+def models(bench):
+    """Whole training steps of networks of every kind, a process for each case, peers in turns."""
+    threads, ratios = str(os.cpu_count()), []
+    for case in MODEL_CASES:
+        ours = bench.program("model_bench", threads, case)[case]
+        cells = {"peer": f"skipped: {bench.peer.missing}"}
+        if not bench.peer.missing:
+            tried = []
+            for wait in ("PASSIVE", "ACTIVE"):
+                text = call([PEER_PYTHON, HERE / "model_peer.py", threads, case], env=environment(OMP_WAIT_POLICY=wait),
+                            timeout=1800)
+                tried.append((json.loads(text.splitlines()[-1]), wait))
+            best, wait = min(tried, key=lambda entry: entry[0]["median"])
+            ratios.append(best["median"] / ours["median"])
+            settings = ", ".join([f"Adam {best['settings']['adam']}"]
+                                 + [word for word in ("channels_last", "compile") if best["settings"][word]] + [wait.lower()])
+            cells = {"peer": f"PyTorch {spread(best, 1e3)} ({settings})", "ratio": f"{ratios[-1]:.2f}", "wanted": "1"}
+        bench.table.add(f"{case} step: ms, {threads} threads", spread(ours, 1e3), **cells)
+    if ratios:
+        bench.table.add("geometric mean of these", "", "", f"{math.prod(ratios) ** (1 / len(ratios)):.2f}", "1.3")
+
+
 def training(bench):
     for model in ("cnn", "seed-cnn"):
         for ranks, threads in KINDS:
@@ -185,6 +212,21 @@ def loader(bench):
         bench.table.add(f"loader, 1 thread, {kind}: rows/s", spread(ours), f"mmap + loop {spread(floor)}",
                         f"{ours['median'] / floor['median']:.2f}", "0.9",
                         bench.share(ours["median"] * moved / 1e9, "triad 1 thread(s)"))
+
+
+def images(bench):
+    """JPEG files decoded, cut, mirrored and normalised on one core."""
+    folder = bench.scratch / "images"
+    ours = bench.program("image_bench", folder, env=environment(OMP_NUM_THREADS="1"))["decode and change"]
+    cells = {"peer": "skipped: no torchvision"}
+    try:
+        call([PEER_PYTHON, "-c", "import torchvision"])
+    except RuntimeError:
+        pass
+    else:
+        peer = json.loads(call([PEER_PYTHON, HERE / "image_peer.py", folder]).splitlines()[-1])
+        cells = {"peer": f"torchvision, PIL {spread(peer)}", "ratio": f"{ours['median'] / peer['median']:.2f}", "wanted": "2"}
+    bench.table.add("JPEG 500x375 to crops of 224x224: images/s, 1 core", spread(ours), **cells)
 
 
 def tokenizer(bench):
@@ -286,7 +328,7 @@ def checkpoint(bench):
     bench.table.add("kill of a rank to first new step, 4 ranks", f"{spread(times)} s", "", "", "at most 5 s")
 
 
-SECTIONS = (machine, language, gpt, training, all_reduce, loader, tokenizer, profile, overhead, hidden, checkpoint)
+SECTIONS = (machine, language, gpt, models, training, all_reduce, loader, images, tokenizer, profile, overhead, hidden, checkpoint)
 
 
 def run_section(bench, section):

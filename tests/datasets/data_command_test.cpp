@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "core/io/json.hpp"
 #include "datasets/token_windows.hpp"
 #include "tests/datasets/helpers.hpp"
@@ -55,6 +57,24 @@ TEST(DataCommand, ImportsShowsAndVerifies) {
   const std::string said = testing::internal::GetCapturedStderr();
   EXPECT_NE(said.find("train-00002.h5"), std::string::npos) << said;
   EXPECT_EQ(said.find("train-00001.h5"), std::string::npos) << said;
+}
+
+TEST(DataCommand, DeflatesWhereThatIsWanted) {
+  const TempDir dir;
+  const auto bytes = [&](std::vector<std::string> words, const std::string& level) {
+    words.insert(words.end(), {"--out", dir / "set", "--compress", level, "--overwrite"});
+    EXPECT_EQ(run(words).code, 0);
+    EXPECT_NE(run({"verify", dir / "set"}).text.find("is whole: 1000 samples"), std::string::npos);
+    return DatasetIndex::read(dir / "set").splits[0].shards[0].bytes;
+  };
+  std::ofstream lines(dir / "lines");
+  for (int k = 0; k < 1000; ++k) lines << "the " << k << (k % 2 == 0 ? "th text\teven\n" : "th text\todd\n");
+  lines.close();
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"generate", "shapes", "--count", "1000", "--size", "8", "--test-count", "0"},
+        std::vector<std::string>{"generate", "names", "--count", "1000", "--test-count", "0"},
+        std::vector<std::string>{"import", "lines", dir / "lines"}})
+    EXPECT_LT(bytes(words, "9"), bytes(words, "0")) << words[1];
 }
 
 TEST(DataCommand, GeneratesShapes) {

@@ -81,6 +81,7 @@ struct SmallDataset {
   std::int64_t shard_rows = 4;
   Shape image = {5, 6, 1};
   Existing existing = Existing::refuse;
+  std::vector<std::string> classes = ten_classes();
 };
 
 /// Split "train" with image u8 by pixel_of(), label i32 by label_of(), id i64 = the sample's number.
@@ -89,7 +90,7 @@ inline DatasetIndex write_small(const std::string& folder, const SmallDataset& s
       {.folder = folder,
        .name = "",
        .fields = {{"image", DType::u8, small.image}, {"label", DType::i32, Shape{}}, {"id", DType::i64, Shape{}}},
-       .class_names = ten_classes(),
+       .class_names = small.classes,
        .shard_rows = small.shard_rows,
        .existing = small.existing});
   writer.begin_split("train", small.rows);

@@ -21,8 +21,7 @@ Bytes picture(const RowType& type = colours) {
 Bytes run(const TransformList& list, const Bytes& in, std::uint64_t position, const RowType& type = colours) {
   TransformChain chain(list, type);
   Bytes out(chain.output().bytes());
-  chain.apply(reinterpret_cast<const std::byte*>(in.data()), reinterpret_cast<std::byte*>(out.data()),
-              {9, position, 0});
+  chain.apply(std::as_bytes(std::span(in)), reinterpret_cast<std::byte*>(out.data()), {9, position, 0});
   return out;
 }
 
@@ -31,8 +30,8 @@ TEST(ImageTransforms, DependOnTheKeyAlone) {
   for (const char* text : {"crop", "rotate", "jitter", "erase=1", "cutout=6", "crop,flip,jitter=0.5,rotate=40,erase"}) {
     std::set<Bytes> results;
     for (std::uint64_t position = 0; position < 20; ++position) {
-      const Bytes out = run(augmentation(text), in, position);
-      EXPECT_EQ(out, run(augmentation(text), in, position)) << text;
+      const Bytes out = run(image_changes(text).list, in, position);
+      EXPECT_EQ(out, run(image_changes(text).list, in, position)) << text;
       results.insert(out);
     }
     EXPECT_GT(results.size(), 15U) << text;
@@ -43,16 +42,16 @@ TEST(ImageTransforms, StrengthNoneChangesNothing) {
   const Bytes in = picture();
   for (const char* text : {"none", "", "crop=1", "rotate=0", "jitter=0", "erase=0", "shift=0", "flip=0"}) {
     if (std::string(text) == "crop=1") continue;  // the ratio of sides still changes
-    EXPECT_EQ(run(augmentation(text), in, 3), in) << text;
+    EXPECT_EQ(run(image_changes(text).list, in, 3), in) << text;
   }
 }
 
 TEST(ImageTransforms, OneColourStaysOneColour) {
   const Bytes plain(colours.bytes(), 77);
   for (std::uint64_t position = 0; position < 30; ++position)
-    EXPECT_EQ(run(augmentation("crop"), plain, position), plain);
+    EXPECT_EQ(run(image_changes("crop").list, plain, position), plain);
   // Turned by 90 degrees and less a square keeps its middle.
-  const Bytes turned = run(augmentation("rotate=90"), plain, 4);
+  const Bytes turned = run(image_changes("rotate=90").list, plain, 4);
   EXPECT_EQ(turned[static_cast<std::size_t>((12 * 20 + 10) * 3)], 77);
 }
 
@@ -60,7 +59,7 @@ TEST(ImageTransforms, BlackPartsHaveTheirSizes) {
   const Bytes plain(colours.bytes(), 200);
   int erased = 0;
   for (std::uint64_t position = 0; position < 400; ++position) {
-    const Bytes out = run(augmentation("erase=0.5"), plain, position);
+    const Bytes out = run(image_changes("erase=0.5").list, plain, position);
     const auto black = static_cast<double>(std::ranges::count(out, 0)) / static_cast<double>(out.size());
     if (black == 0) continue;
     ++erased;
@@ -69,7 +68,7 @@ TEST(ImageTransforms, BlackPartsHaveTheirSizes) {
   }
   EXPECT_NEAR(erased, 200, 50);
   for (std::uint64_t position = 0; position < 200; ++position) {
-    const auto black = std::ranges::count(run(augmentation("cutout=6"), plain, position), 0) / 3;
+    const auto black = std::ranges::count(run(image_changes("cutout=6").list, plain, position), 0) / 3;
     EXPECT_TRUE(black >= 9 && black <= 36) << black;
   }
 }
@@ -77,17 +76,17 @@ TEST(ImageTransforms, BlackPartsHaveTheirSizes) {
 TEST(ImageTransforms, JitterStaysInItsLimits) {
   const Bytes plain(colours.bytes(), 100);
   for (std::uint64_t position = 0; position < 100; ++position) {
-    const Bytes out = run(augmentation("jitter=0.3"), plain, position);
+    const Bytes out = run(image_changes("jitter=0.3").list, plain, position);
     EXPECT_TRUE(std::ranges::all_of(out, [&](auto pixel) { return pixel == out[0]; })) << "a plain image stays plain";
     EXPECT_TRUE(out[0] >= 69 && out[0] <= 131) << int{out[0]};
   }
   const RowType grey{DType::u8, Shape{8, 8, 1}};
-  EXPECT_EQ(run(augmentation("jitter"), picture(grey), 1, grey).size(), 64U);
+  EXPECT_EQ(run(image_changes("jitter").list, picture(grey), 1, grey).size(), 64U);
 }
 
 TEST(ImageTransforms, MistakesAreNamed) {
   const auto refused = [](const char* text, const char* why) {
-    expect_error(ExitCode::usage, {why}, [&] { augmentation(text); });
+    expect_error(ExitCode::usage, {why}, [&] { image_changes(text); });
   };
   refused("flop", "there is no change 'flop'");
   refused("flip,", "there is no change ''");
@@ -97,8 +96,11 @@ TEST(ImageTransforms, MistakesAreNamed) {
   refused("crop=0", "least area");
   refused("rotate=1e9", "degrees");
   refused("erase=2", "probability");
-  EXPECT_THROW(TransformChain(augmentation("jitter"), {DType::f32, Shape{4, 4, 3}}), Error);
-  EXPECT_THROW(TransformChain(augmentation("rotate"), {DType::u8, Shape{16}}), Error);
+  refused("mixup=0", "above 0");
+  refused("cutmix=2.5", "at most 2");
+  refused("mixup,flip", "'flip' of images stands behind mixup");
+  EXPECT_THROW(TransformChain(image_changes("jitter").list, {DType::f32, Shape{4, 4, 3}}), Error);
+  EXPECT_THROW(TransformChain(image_changes("rotate").list, {DType::u8, Shape{16}}), Error);
 }
 
 }  // namespace

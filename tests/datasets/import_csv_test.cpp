@@ -211,7 +211,7 @@ TEST_F(ImportCsv, APartIsPutAsideAndNotLearntFrom) {
   std::string text = "a,y\n";
   for (int k = 0; k < 2000; ++k) text += fmt::format("{0},{0}\n", k);
   CsvImport import = numbers(text);
-  import.held_out = {.fraction = 0.25, .seed = 3};
+  import.set_aside = {.fraction = 0.25, .seed = 3};
   import.scale = CsvImport::Scale::standardise;
   import_csv(import);
   const Scaling scaling = made().index().table->target_scaling;
@@ -247,8 +247,8 @@ TEST_F(ImportCsv, SenselessWishesAreUsageErrors) {
   wrong([](auto& i) { i.dropped = {"a", "b"}; }, {"no column that could be a feature"});
   wrong([](auto& i) { i.separator = '"'; }, {"cannot separate"});
   wrong([](auto& i) { i.separator = ';', i.targets = {"kind"}; }, {"Is the separator right?"});
-  wrong([](auto& i) { i.held_out.fraction = 1; }, {"not in [0, 1)"});
-  wrong([](auto& i) { i.held_out.fraction = 0.5, i.test_source = i.source; }, {"choose one"});
+  wrong([](auto& i) { i.set_aside.fraction = 1; }, {"not in [0, 1)"});
+  wrong([](auto& i) { i.set_aside.fraction = 0.5, i.test_source = i.source; }, {"choose one"});
 }
 
 TEST_F(ImportCsv, AForgedEntryOfATableIsRefused) {

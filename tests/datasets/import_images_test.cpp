@@ -3,9 +3,6 @@
 #include "datasets/import_images.hpp"
 
 #include <gtest/gtest.h>
-#if __has_include(<turbojpeg.h>)
-#include <turbojpeg.h>
-#endif
 
 #include <cmath>
 #include <filesystem>
@@ -15,6 +12,7 @@
 #include "core/io/image_decode.hpp"
 #include "datasets/verify.hpp"
 #include "tests/datasets/helpers.hpp"
+#include "tests/support/jpeg_bytes.hpp"
 #include "tests/support/random_seed.hpp"
 
 namespace trireme {
@@ -33,23 +31,7 @@ DecodedImage picture(std::int64_t width, std::int64_t height, std::int64_t chann
 
 std::string png_of(const DecodedImage& image) { return encode_png(image.view()); }
 
-std::string jpeg_of(const DecodedImage& image) {
-#if __has_include(<turbojpeg.h>)
-  unsigned char* bytes = nullptr;
-  unsigned long size = 0;
-  const tjhandle jpeg = tjInitCompress();
-  const int grey = image.channels == 1;
-  EXPECT_EQ(tjCompress2(jpeg, image.pixels.data(), static_cast<int>(image.width), 0, static_cast<int>(image.height),
-                        grey ? TJPF_GRAY : TJPF_RGB, &bytes, &size, grey ? TJSAMP_GRAY : TJSAMP_444, 95, 0),
-            0);
-  std::string out(reinterpret_cast<char*>(bytes), size);
-  tjFree(bytes);
-  tjDestroy(jpeg);
-  return out;
-#else
-  return image.pixels.empty() ? "" : "none";
-#endif
-}
+std::string jpeg_of(const DecodedImage& image) { return jpeg_bytes(image.view()); }
 
 class ImportImages : public testing::Test {
  protected:

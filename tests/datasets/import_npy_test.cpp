@@ -216,7 +216,7 @@ TEST_F(ImportNpy, ArraysBelongTogether) {
   wrong({"'x' has no test array"});
   import.test_sources = {{"x", x.path}, { "z", x.path }};
   wrong({"2 test arrays for 1 fields"});
-  import.held_out.fraction = 0.5;
+  import.set_aside.fraction = 0.5;
   wrong({"choose one"});
   import = job({x, x});
   wrong({"two arrays"});
@@ -228,7 +228,7 @@ TEST_F(ImportNpy, APartIsPutAsideByItsNumber) {
   std::vector<std::int64_t> numbers(1000);
   for (std::size_t k = 0; k < numbers.size(); ++k) numbers[k] = static_cast<std::int64_t>(k);
   NpyImport import = job({save("id", npy(header("'<i8'", "(1000,)"), raw(numbers)))});
-  import.held_out = {.fraction = 0.25, .seed = 7};
+  import.set_aside = {.fraction = 0.25, .seed = 7};
   import_npy(import);
   const auto train = values<std::int64_t>("id"), test = values<std::int64_t>("id", "test");
   EXPECT_GT(test.size(), 200U);
@@ -238,7 +238,7 @@ TEST_F(ImportNpy, APartIsPutAsideByItsNumber) {
   EXPECT_TRUE(std::ranges::is_sorted(train) && std::ranges::is_sorted(test));
   std::ranges::sort(all);
   EXPECT_EQ(all, numbers);
-  import.held_out.seed = 8;
+  import.set_aside.seed = 8;
   import.existing = Existing::replace;
   import_npy(import);
   EXPECT_NE(values<std::int64_t>("id", "test"), test);

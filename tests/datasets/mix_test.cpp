@@ -169,15 +169,55 @@ TEST_F(MixedLoader, PartsOfSourcesMayBeMixed) {
   while (!held.finished()) validation.insert(held.next().field("id").span<std::int64_t>()[0]);
   Loader loader(mixed, {.batch = 1, .pass = Pass::evaluate, .threads = 0});
   for (int i = 0; i < 15; ++i) EXPECT_FALSE(validation.contains(ids(loader, 1).front())) << "the part for training";
-  expect_error(ExitCode::usage, {"divide its sources"}, [&] { TrainValidation(mixed, 0.1, 1); });
   expect_error(ExitCode::usage, {"another mix"}, [&] { mix({{mixed, 1}, {a.train, 1}}); });
   EXPECT_NE(mixed->fingerprint(), mix({{a.train, 2}, {a.validation, 1}})->fingerprint());
 }
 
-TEST_F(MixedLoader, DifferentFieldsAndBadWeightsAreNamed) {
+TEST_F(MixedLoader, EachSourceOfAMixIsDivided) {
+  const Samples all = open_samples({.data = data()});
+  const TrainValidation parts(all, 0.25, 3);
+  EXPECT_EQ(parts.validation->count(), 7 + 3);
+  EXPECT_EQ(parts.train->count(), 23 + 9);
+  EXPECT_EQ(parts.train->class_names(), ten_classes());
+  const auto shares = parts.train->parts();
+  ASSERT_EQ(shares.size(), 2U);
+  EXPECT_EQ(shares[1].weight, 3);
+  const auto of = [](const Samples& samples) {
+    std::multiset<std::int64_t> out;
+    Loader loader(samples, {.batch = 1, .pass = Pass::evaluate, .threads = 0});
+    while (!loader.finished()) out.merge(std::multiset<std::int64_t>{ids(loader, 1).front()});
+    return out;
+  };
+  std::multiset<std::int64_t> together = of(parts.train);
+  together.merge(of(parts.validation));
+  EXPECT_EQ(together, of(all)) << "every sample is in one of the two parts";
+}
+
+TEST_F(MixedLoader, WhatDiffersIsNamed) {
+  const auto refused = [&](const std::vector<std::string>& words) {
+    expect_error(ExitCode::usage, words, [&] { open_samples({.data = (dir_ / "a") + "=1," + (dir_ / "other=1")}); });
+  };
   write_small(dir_ / "other", {.image = {5, 7, 1}});
-  expect_error(ExitCode::usage, {"cannot be mixed", "(5, 6, 1)", "(5, 7, 1)"},
-               [&] { open_samples({.data = (dir_ / "a") + "=1," + (dir_ / "other") + "=1"}); });
+  refused({"cannot be mixed", "/a'", "/other'", "image is u8 (5, 6, 1) and u8 (5, 7, 1)"});
+  SmallDataset changed{.existing = Existing::replace};
+  changed.classes[3] = "dog";
+  write_small(dir_ / "other", changed);
+  refused({"/other'", "class 3 is 'd' and 'dog'"});
+  changed.classes.pop_back();
+  write_small(dir_ / "other", changed);
+  refused({"10 and 9 classes"});
+  DatasetWriter writer({.folder = dir_ / "other",
+                        .fields = {{"image", DType::u8, {5, 6, 1}}, {"mask", DType::u8, {}}, {"id", DType::i64, {}}},
+                        .existing = Existing::replace});
+  writer.begin_split("train", 1);
+  const Bytes zeros(30);
+  const FieldBlock blocks[] = {{zeros.data()}, {zeros.data()}, {zeros.data()}};
+  writer.append(1, blocks);
+  writer.finish({{"importer", "test"}, {"date", utc_now()}});
+  refused({"label is only in the first", "mask is only in the second"});
+}
+
+TEST_F(MixedLoader, BadWeightsAreNamed) {
   for (const char* bad : {"a=0", "a=-1", "a=x", "a=", "a=1,b"}) {
     const std::string text = bad;
     expect_error(ExitCode::usage, {"DIR=WEIGHT"}, [&] { open_samples({.data = dir_ / text}); });

@@ -23,7 +23,7 @@ template <class Out>
 std::vector<Out> run(const TransformList& list, const RowType& type, const void* in, SampleKey key = {}) {
   TransformChain chain(list, type);
   std::vector<Out> out(chain.output().bytes() / sizeof(Out));
-  chain.apply(static_cast<const std::byte*>(in), reinterpret_cast<std::byte*>(out.data()), key);
+  chain.apply({static_cast<const std::byte*>(in), type.bytes()}, reinterpret_cast<std::byte*>(out.data()), key);
   return out;
 }
 
@@ -146,7 +146,7 @@ TEST(Widen, MakesNumbersOfBytes) {
   EXPECT_EQ(chain.output(), (RowType{DType::i32, {3}}));
   const std::array<std::uint8_t, 3> in{0, 127, 255};
   std::array<std::int32_t, 3> out{};
-  chain.apply(reinterpret_cast<const std::byte*>(in.data()), reinterpret_cast<std::byte*>(out.data()), {});
+  chain.apply(std::as_bytes(std::span(in)), reinterpret_cast<std::byte*>(out.data()), {});
   EXPECT_EQ(out, (std::array<std::int32_t, 3>{0, 127, 255}));
   EXPECT_THROW(TransformChain({widen()}, {DType::f32, {3}}), Error);
 }

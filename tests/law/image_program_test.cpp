@@ -57,7 +57,9 @@ class ImageProgram : public testing::TestWithParam<std::string> {
 
 TEST_P(ImageProgram, TheSameOnOtherRanksAndAfterAStop) {
   const std::string model =
-      "--schedule constant --optimizer sgd --learning-rate 0.01 --precision f64 --model " + GetParam();
+      "--schedule constant --optimizer sgd --learning-rate 0.01 --precision f64 --augment shift=1,flip,mixup=0.5 "
+      "--model " +
+      GetParam();
   ASSERT_EQ(run(1, "one", model + " --max-steps 3"), 0) << log;
   ASSERT_EQ(run(2, "two", model + " --max-steps 2"), 0) << log;
   ASSERT_EQ(run(2, "two", model + " --max-steps 3"), 0) << log;

@@ -38,7 +38,6 @@ const std::vector<Home> homes = {
     {"nlohmann/", files_only},
     {"png", files_only},
     {"jpeglib", files_only},
-    {"turbojpeg", files_only},
     {"zlib", files_only},
     {"zstd", files_only},
     {"sqlite3", {"launcher/job/job_database."}},
@@ -63,9 +62,10 @@ const std::vector<Home> homes = {
 
 // Headers of the C library and the system. Those of the C++ library have neither a dot nor a slash.
 const std::set<std::string> system_headers = {
-    "cpuid.h",  "cxxabi.h", "dirent.h",  "dlfcn.h",   "execinfo.h", "fcntl.h",  "fenv.h",   "ifaddrs.h",   "immintrin.h", "inttypes.h",
-    "limits.h", "math.h",   "netdb.h",   "poll.h",    "pthread.h",  "sched.h",  "signal.h", "stdint.h",    "stdio.h",
-    "stdlib.h", "string.h", "strings.h", "termios.h", "time.h",     "unistd.h", "wait.h",   "xmmintrin.h"};
+    "cpuid.h",   "cxxabi.h",    "dirent.h",   "dlfcn.h",  "execinfo.h", "fcntl.h",    "fenv.h",
+    "ifaddrs.h", "immintrin.h", "inttypes.h", "limits.h", "math.h",     "netdb.h",    "poll.h",
+    "pthread.h", "sched.h",     "signal.h",   "stdint.h", "stdio.h",    "stdlib.h",   "string.h",
+    "strings.h", "termios.h",   "time.h",     "unistd.h", "wait.h",     "xmmintrin.h"};
 
 bool is_system(const std::string& header) {
   return header.find_first_of("./") == std::string::npos || system_headers.contains(header) ||

@@ -9,7 +9,7 @@
 
 namespace trireme {
 
-struct TestShare {
+struct SetAside {
   double fraction = 0;  ///< Of the samples, about; in [0, 1). 0: none.
   std::uint64_t seed = 1;
 

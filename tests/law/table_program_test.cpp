@@ -1,0 +1,158 @@
+// The program table as a user starts it, on tables of numbers and of classes: two ranks lose what one rank loses, a run
+// that goes on loses what one that never stopped does, and `trireme evaluate` and `predict` say of the trained network
+// what the program said.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "core/io/file.hpp"
+#include "core/io/json.hpp"
+#include "datasets/import_csv.hpp"
+#include "launcher/job/commands.hpp"
+#include "tests/launcher/checkpoint_command_helpers.hpp"
+#include "tests/support/mpirun.hpp"
+
+namespace trireme {
+namespace {
+
+const std::string table_program = TRIREME_BINARY_DIR "/examples/table";
+
+class TableProgram : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(program)) GTEST_SKIP() << "skipped: built without the examples";
+    std::ofstream file(dir / "t.csv");
+    std::mt19937_64 random(5);
+    std::normal_distribution<double> normal;
+    file << "a,b,price,kind\n";
+    for (int k = 0; k < 300; ++k) {
+      const double a = normal(random), b = 100 + 10 * normal(random);
+      file << fmt::format("{:.6f},{:.6f},{:.6f},{}\n", a, b, 5000 + 300 * a - 20 * b + 5 * normal(random),
+                          a > 0.5    ? "high"
+                          : a < -0.5 ? "low"
+                                     : "mid");
+    }
+    file.close();
+    CsvImport import{.source = dir / "t.csv",
+                     .set_aside = {.fraction = 0.2},
+                     .out = dir / "numbers",
+                     .dropped = {"kind"},
+                     .targets = {"price"},
+                     .task = CsvImport::Task::regression,
+                     .scale = CsvImport::Scale::standardise};
+    import_csv(import);
+    import.out = dir / "packed";
+    import.compress = 6;
+    import_csv(import);
+    import.compress = 0;
+    import.out = dir / "classes";
+    import.dropped = {"price"};
+    import.targets = {"kind"};
+    import.task = CsvImport::Task::classes;
+    import_csv(import);
+  }
+  int run(int ranks, const std::string& folder, const std::string& arguments) {
+    const std::string command = mpirun + "-n " + std::to_string(ranks) + " " + table_program +
+                                " --batch 16 --validation 0 --log-every 1 --hidden 16 --run-dir " + (dir / folder) +
+                                " " + arguments + " >" + (dir / "log") + " 2>&1";
+    const int status = std::system(command.c_str());
+    log = read_file(dir / "log");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  std::vector<double> losses(const std::string& folder) const {
+    std::vector<double> out;
+    std::istringstream lines(read_file((dir / folder) + "/metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      const Json record = Json::parse(line);
+      if (record.at("kind") == "step") out.push_back(record.at("loss").get<double>());
+    }
+    return out;
+  }
+  Json judged(const std::string& folder) const {
+    const Answer answer = answer_of({"evaluate", dir / folder, "--json", "--batch", "7"});
+    EXPECT_EQ(answer.code, 0) << answer.err;
+    return answer.code == 0 ? Json::parse(answer.out) : Json();
+  }
+  TempDir dir;
+  std::string log;
+};
+
+TEST_F(TableProgram, TheSameOnOtherRanksAndAfterAStop) {
+  const std::string how = "--loss smooth --dropout 0.2 --precision f64 --data " + (dir / "numbers");
+  ASSERT_EQ(run(1, "one", how + " --max-steps 4"), 0) << log;
+  ASSERT_EQ(run(2, "two", how + " --max-steps 2"), 0) << log;
+  ASSERT_EQ(run(2, "two", how + " --max-steps 4"), 0) << log;
+  const std::vector<double> one = losses("one"), two = losses("two");
+  ASSERT_EQ(one.size(), 4U);
+  ASSERT_EQ(two.size(), 4U);
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_NEAR(two[k], one[k], 1e-8 * one[k]) << "step " << k + 1;
+  // Deflated fields are the same samples.
+  const std::string packed = "--loss smooth --dropout 0.2 --precision f64 --data " + (dir / "packed");
+  ASSERT_EQ(run(1, "packed-run", packed + " --max-steps 4"), 0) << log;
+  EXPECT_EQ(losses("packed-run"), one);
+}
+
+TEST_F(TableProgram, ARegressionIsJudgedAsTheProgramJudgedIt) {
+  ASSERT_EQ(run(2, "run", "--epochs 20 --learning-rate 0.01 --data " + (dir / "numbers")), 0) << log;
+  const Json said = judged("run");
+  const double absolute = said.at("absolute_error"), squared = said.at("squared_error");
+  EXPECT_GT(said.at("r2").get<double>(), 0.98) << log;
+  EXPECT_NE(log.find(fmt::format("test mean absolute error {:.4g}, mean squared error {:.4g}, ", absolute, squared)),
+            std::string::npos)
+      << log << said;
+  const Answer text = answer_of({"evaluate", dir / "run"});
+  EXPECT_NE(log.find(text.out.substr(0, 60)), std::string::npos) << text.out;
+
+  const Answer predicted = answer_of({"predict", dir / "run"});
+  ASSERT_EQ(predicted.code, 0) << predicted.err;
+  std::istringstream lines(predicted.out);
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_EQ(line, "sample,price,predicted price");
+  double sum = 0;
+  int count = 0;
+  for (; std::getline(lines, line); ++count) {
+    int sample = -1;
+    double truth = 0, guess = 0;
+    ASSERT_EQ(std::sscanf(line.c_str(), "%d,%lf,%lf", &sample, &truth, &guess), 3) << line;
+    EXPECT_EQ(sample, count);
+    EXPECT_TRUE(truth > 1000 && truth < 5000) << line;
+    sum += std::abs(guess - truth);
+  }
+  EXPECT_EQ(count, said.at("samples"));
+  EXPECT_NEAR(sum / count, absolute, 1e-4 * absolute);
+
+  // A table in other units is not judged with this network.
+  import_csv({.source = dir / "t.csv",
+              .out = dir / "raw",
+              .dropped = {"kind"},
+              .targets = {"price"},
+              .task = CsvImport::Task::regression});
+  const Answer refused = answer_of({"evaluate", dir / "run", "--data", dir / "raw", "--split", "train"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("--like"), std::string::npos) << refused.err;
+  import_csv({.source = dir / "t.csv", .out = dir / "like", .like = dir / "numbers"});
+  const Answer taken = answer_of({"evaluate", dir / "run", "--data", dir / "like", "--split", "train"});
+  EXPECT_EQ(taken.code, 0) << taken.err;
+  EXPECT_EQ(answer_of({"evaluate", dir / "run", "--picture", dir / "p.png"}).code, 2);
+}
+
+TEST_F(TableProgram, AClassifierIsJudgedAsTheProgramJudgedIt) {
+  ASSERT_EQ(run(1, "run", "--epochs 10 --learning-rate 0.01 --data " + (dir / "classes")), 0) << log;
+  const Json said = judged("run");
+  EXPECT_GT(said.at("accuracy").get<double>(), 0.8) << log;
+  EXPECT_NE(log.find(fmt::format("accuracy {:.3f}", said.at("accuracy").get<double>())), std::string::npos) << log;
+  EXPECT_EQ(said.at("classes").at(0).at("name"), "high");
+  const Answer predicted = answer_of({"predict", dir / "run"});
+  EXPECT_EQ(predicted.code, 0) << predicted.err;
+  EXPECT_NE(predicted.out.find("0,"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace trireme

@@ -9,7 +9,7 @@ namespace trireme {
 namespace {
 
 /// There are no parameters here.
-class NoParameters final : public GradientStore {
+class NoParametersToTrain final : public GradientStore {
  public:
   Destination acquire(Parameter& parameter) override {
     fail(ExitCode::failure, "the parameter {} has no place", parameter.name());
@@ -33,7 +33,7 @@ CrossPass pass_of(const CrossShape& s, const ops::CrossAttentionOptions& options
   const Stream stream;
   StepAllocator memory(Device::cpu());
   Context context(stream, memory);
-  NoParameters store;
+  NoParametersToTrain store;
   Tape tape(store);
   const StepState state{.random_seed = 3};
   context.begin_training({.tape = &tape, .state = &state, .global_rows = s.batch});

@@ -4,6 +4,7 @@
 //   trireme launch -n 2 -- sequence --data data/names
 #include <cstdio>
 
+#include "datasets/open_samples.hpp"
 #include "launcher/run/program.hpp"
 #include "launcher/run/text_classification.hpp"
 
@@ -22,15 +23,15 @@ int main(int argc, char** argv) {
   network.declare(options.group("Task"));
   training.declare(options);
   return run_program(options, {argc, argv}, [&](Session& session) {
-    const Dataset texts = Dataset::open(data);
-    const auto split = texts.split("train");
-    SequenceClassifier model = network.make(TextForm::of(*split));
-    TextClassification task(model, *split, training.label_smoothing);
+    const Samples texts = open_samples({.data = data});
+    SequenceClassifier model = network.make(TextForm::of(*texts));
+    TextClassification task(model, *texts, training.label_smoothing);
     Run run(session, options, training);
-    Trainer trainer(session, task, run.split(split), training);
+    Trainer trainer(session, task, run.split(texts), training);
     run.fit(trainer);
-    if (!texts.has_split("test")) return;
-    const Task::Evaluation test = trainer.evaluate(texts.split("test"));
+    const Samples tests = open_samples({.data = data, .split = "test", .missing = SampleRequest::Missing::pass_over});
+    if (!tests) return;
+    const Task::Evaluation test = trainer.evaluate(tests);
     run.finish(trainer, test);
     if (session.leads()) std::fputs(("\n" + task.report(test)).c_str(), stdout);
   });

@@ -1,6 +1,7 @@
 // Trains a small network of every family in one job, each with a run folder, once to the end and once with a stop on
 // the way: to start ranks takes longer than to train them.
 #include "core/models/image_models.hpp"
+#include "datasets/dataset.hpp"
 #include "launcher/run/classification.hpp"
 #include "launcher/run/program.hpp"
 #include "tests/law/model_families.hpp"

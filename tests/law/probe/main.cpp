@@ -8,6 +8,7 @@
 #include "comm/agreement.hpp"
 #include "core/io/json.hpp"
 #include "core/nn/layers.hpp"
+#include "datasets/dataset.hpp"
 #include "launcher/run/classification.hpp"
 #include "launcher/run/session.hpp"
 #include "launcher/run/trainer.hpp"

@@ -13,6 +13,7 @@
 #include "core/io/file.hpp"
 #include "core/io/hash.hpp"
 #include "core/nn/layers.hpp"
+#include "datasets/dataset.hpp"
 #include "launcher/run/classification.hpp"
 #include "launcher/run/program.hpp"
 

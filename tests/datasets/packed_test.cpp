@@ -182,6 +182,14 @@ TEST_F(Packed, ForgedChunksAreRefused) {
   refused([](StoredArray& a) { a.chunks[0].bytes -= 3; }, {"chunk 0 of 'image'", "damaged"});
   refused([](StoredArray& a) { a.chunks[0].offset += 1, a.chunks[0].bytes -= 1; }, {"chunk 0 of 'image'"});
   refused([](StoredArray& a) { a.chunk_rows = 300, a.chunks.resize(1); }, {"chunk 0 of 'image'"});
+  refused(
+      [](StoredArray& a) {
+        // What lies behind a chunk up to the next multiple of 64 bytes is nobody's.
+        const auto padded = std::ranges::find_if(a.chunks, [](const StoredChunk& c) { return c.bytes % 64 != 0; });
+        ASSERT_NE(padded, a.chunks.end());
+        ++padded->bytes;
+      },
+      {"of 'image'", "other bytes follow"});
   refused([](StoredArray& a) { a.dtype = DType::f64; }, {"'image'"});
   refused(
       [](StoredArray& a) {
@@ -206,7 +214,7 @@ TEST_F(Packed, MoreSamplesThanBytesFitIntoAShard) {
   writer.begin_split("train", 50'000);
   const FieldBlock block[] = {{zeros.data()}};
   writer.append(50'000, block);
-  EXPECT_LT(writer.finish({}).splits[0].shards[0].bytes, 10'000);
+  EXPECT_LT(writer.finish({{"importer", "test"}}).splits[0].shards[0].bytes, 10'000);
   const Dataset dataset = Dataset::open(dir_ / "zeros");
   EXPECT_TRUE(verify_dataset(dataset).problems.empty());
   std::byte last{9};

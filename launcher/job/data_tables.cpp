@@ -115,7 +115,7 @@ int import_csv_command(std::span<const std::string> args) {
       .add("regression", &regression, "the targets are numbers to be predicted")
       .add("features", &features, "columns that are features, A,B,C; empty: all but the targets")
       .add("drop", &dropped, "columns that are passed over, A,B,C")
-      .add("header", &header, "the first line has the names of the columns; without they are called 1, 2, ...")
+      .add("header", &header, "the first line names the columns; with --no-header they are called 1, 2, ...")
       .add("separator", &separator, "between the cells: a letter, or tab")
       .add("standardise", &standardise,
            "store features, and numbers to be predicted, minus their mean over their deviation in the split train")

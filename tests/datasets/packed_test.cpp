@@ -57,7 +57,7 @@ class Packed : public testing::Test {
       }
       writer.append(70, blocks);
     }
-    writer.finish({{"importer", "test"}});
+    writer.finish(Json::object({{"importer", "test"}}));
     return dir_ / name;
   }
   static void expect_all(const Split& split) {
@@ -214,7 +214,7 @@ TEST_F(Packed, MoreSamplesThanBytesFitIntoAShard) {
   writer.begin_split("train", 50'000);
   const FieldBlock block[] = {{zeros.data()}};
   writer.append(50'000, block);
-  EXPECT_LT(writer.finish({{"importer", "test"}}).splits[0].shards[0].bytes, 10'000);
+  EXPECT_LT(writer.finish(Json::object({{"importer", "test"}})).splits[0].shards[0].bytes, 10'000);
   const Dataset dataset = Dataset::open(dir_ / "zeros");
   EXPECT_TRUE(verify_dataset(dataset).problems.empty());
   std::byte last{9};

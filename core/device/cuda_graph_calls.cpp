@@ -18,7 +18,7 @@ TimedEvent timed_event() {
   return TimedEvent(event);
 }
 
-cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
+cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 cudaGraph_t as_graph(void* graph) { return static_cast<cudaGraph_t>(graph); }
 cudaGraphExec_t as_executable(void* executable) { return static_cast<cudaGraphExec_t>(executable); }
 
@@ -32,7 +32,7 @@ void use_device_of(cudaStream_t stream) {
 
 bool capturing(void* stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  TRIREME_CUDA(cudaStreamIsCapturing(as_stream(stream), &status));
+  TRIREME_CUDA(cudaStreamIsCapturing(stream_of(stream), &status));
   return status != cudaStreamCaptureStatusNone;
 }
 
@@ -54,8 +54,8 @@ bool update_graph(void* executable, void* graph) {
 }
 
 void launch_graph(void* executable, void* stream) {
-  use_device_of(as_stream(stream));
-  TRIREME_CUDA(cudaGraphLaunch(as_executable(executable), as_stream(stream)));
+  use_device_of(stream_of(stream));
+  TRIREME_CUDA(cudaGraphLaunch(as_executable(executable), stream_of(stream)));
 }
 
 void destroy_graph(void* graph) { check_quietly(cudaGraphDestroy(as_graph(graph)), "cudaGraphDestroy"); }
@@ -65,11 +65,11 @@ void destroy_graph_executable(void* executable) {
 }
 
 double time_work(void* stream, const std::function<void()>& queue) {
-  use_device_of(as_stream(stream));
+  use_device_of(stream_of(stream));
   const TimedEvent first = timed_event(), last = timed_event();
-  TRIREME_CUDA(cudaEventRecord(first.get(), as_stream(stream)));
+  TRIREME_CUDA(cudaEventRecord(first.get(), stream_of(stream)));
   queue();
-  TRIREME_CUDA(cudaEventRecord(last.get(), as_stream(stream)));
+  TRIREME_CUDA(cudaEventRecord(last.get(), stream_of(stream)));
   TRIREME_CUDA(cudaEventSynchronize(last.get()));
   float milliseconds = 0;
   TRIREME_CUDA(cudaEventElapsedTime(&milliseconds, first.get(), last.get()));

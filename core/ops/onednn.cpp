@@ -1,10 +1,9 @@
 #include "core/ops/onednn.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "core/base/profile.hpp"
+#include "core/kernels/parallel.hpp"
 
 namespace trireme::ops::onednn {
 namespace {
@@ -20,7 +19,7 @@ Key key_of(std::initializer_list<std::int64_t> parts) {
   Key key{};
   require(parts.size() < key.size(), "a key of {} parts is too long for the cache of primitives", parts.size());
   std::copy(parts.begin(), parts.end(), key.begin());
-  key.back() = omp_get_max_threads();
+  key.back() = parallel_threads();
   return key;
 }
 

@@ -223,7 +223,7 @@ TEST(Cuda, AnAbsentGpuIsAnErrorOfUsage) {
 }
 
 #ifdef TRIREME_HAS_CUDA
-std::string message_of(cudaError_t status, const char* call) {
+std::string cuda_message(cudaError_t status, const char* call) {
   try {
     cuda::check(status, call);
   } catch (const Error& error) {
@@ -233,16 +233,16 @@ std::string message_of(cudaError_t status, const char* call) {
 }
 
 TEST(Cuda, AFailedCallIsNamedWithItsPlaceCauseAndRemedy) {
-  const std::string text = message_of(cudaErrorIllegalAddress, "cudaStreamSynchronize(stream)");
+  const std::string text = cuda_message(cudaErrorIllegalAddress, "cudaStreamSynchronize(stream)");
   for (const char* part : {"cudaStreamSynchronize(stream)", "cuda_test.cpp:", "illegal memory access",
                            "cudaErrorIllegalAddress", "compute-sanitizer"})
     EXPECT_NE(text.find(part), std::string::npos) << text;
-  EXPECT_EQ(message_of(cudaSuccess, "cudaFine()"), "");
+  EXPECT_EQ(cuda_message(cudaSuccess, "cudaFine()"), "");
 }
 
 TEST(Cuda, TheFirstFailureIsRepeatedAndDestructorsStayQuiet) {
-  message_of(cudaErrorECCUncorrectable, "cudaFirst()");
-  EXPECT_NE(message_of(cudaErrorLaunchFailure, "cudaSecond()").find("the first failed CUDA call"), std::string::npos);
+  cuda_message(cudaErrorECCUncorrectable, "cudaFirst()");
+  EXPECT_NE(cuda_message(cudaErrorLaunchFailure, "cudaSecond()").find("the first failed CUDA call"), std::string::npos);
   testing::internal::CaptureStderr();
   cuda::check_quietly(cudaErrorLaunchFailure, "cudaStreamDestroy");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");

@@ -26,7 +26,7 @@ const std::string table_program = TRIREME_BINARY_DIR "/examples/table";
 class TableProgram : public testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(program)) GTEST_SKIP() << "skipped: built without the examples";
+    if (!std::filesystem::exists(table_program)) GTEST_SKIP() << "skipped: built without the examples";
     std::ofstream file(dir / "t.csv");
     std::mt19937_64 random(5);
     std::normal_distribution<double> normal;

@@ -3,6 +3,7 @@
 // text_classification.hpp, tables in table_classification.hpp.
 #pragma once
 
+#include "datasets/dataset.hpp"
 #include "datasets/image_transforms.hpp"
 #include "datasets/sample_source.hpp"
 #include "launcher/run/class_report.hpp"

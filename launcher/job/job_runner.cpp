@@ -340,7 +340,9 @@ class JobRunner {
     try {
       requeue_slurm_job(id);
     } catch (const Error& error) {
-      return finish(JobPhase::failed, error.what());
+      // Slurm may have seen the loss first and queued the job by itself: failed now, that start would do nothing.
+      if (ask_slurm(id).state == "RUNNING") return finish(JobPhase::failed, error.what());
+      note(fmt::format("{}; it runs no more, so Slurm says whether it starts again", error.what()));
     }
     return false;
   }

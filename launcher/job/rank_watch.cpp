@@ -22,7 +22,7 @@
 namespace trireme {
 namespace {
 
-constexpr double last_words_seconds = 1.5;
+constexpr double stack_patience_seconds = 1.5;
 
 std::string first_line_of(const std::string& path) {
   std::ifstream file(path);
@@ -157,7 +157,7 @@ void RankWatch::ask_for_stacks(pid_t process) const {
   if (facts_of(fmt::format("/proc/{}", process)).state == 'T') ::kill(process, SIGCONT);
   const std::int64_t begin = monotonic_ns();
   while (page_->stacks.load(std::memory_order_acquire) < before + asked &&
-         seconds(begin, monotonic_ns()) < last_words_seconds)
+         seconds(begin, monotonic_ns()) < stack_patience_seconds)
     ::usleep(2000);
 }
 

@@ -28,7 +28,7 @@ void place_run_folder(JobDescription& job, std::int64_t id) {
 }
 
 /// Until the runner holds its lock or has already ended; it says in its log why it could not.
-void check_start(const JobFolder& folder) {
+void wait_for_start(const JobFolder& folder) {
   for (int tries = 0; tries < 200; ++tries) {
     if (folder.runner() || folder.state().phase != JobPhase::queued) return;
     ::usleep(50000);
@@ -51,7 +51,7 @@ void hand_over(const JobFolder& folder, const JobDescription& job) {
   const auto variables = visible_variables(job, environ);
   if (job.backend != Backend::slurm) {
     start_detached(runner_words(place), variables, folder.file("runner.log"));
-    return check_start(folder);
+    return wait_for_start(folder);
   }
   folder.write_text("batch.sh", batch_script);
   folder.write_text("slurm_id", submit_to_slurm(sbatch_words(job, place, variables)) + "\n");

@@ -8,7 +8,6 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/base/now.hpp"
-#include "core/base/random.hpp"
 #include "datasets/progress.hpp"
 #include "datasets/text_reader.hpp"
 #include "datasets/text_samples.hpp"
@@ -131,7 +130,7 @@ class LinesImporter {
       if (found_.classes.size() > most_line_classes)
         fail(ExitCode::corrupt_input, "{} has more than {} classes: is the class what stands behind the last tab?",
              import_.source, most_line_classes);
-      saw(line, in_test(number++) ? found_.test : found_.train);
+      saw(line, import_.set_aside.holds(number++) ? found_.test : found_.train);
     });
     if (found_.classes.size() < 2)
       fail(ExitCode::corrupt_input, "{} has {} class(es); wanted at least two", import_.source, found_.classes.size());
@@ -141,7 +140,7 @@ class LinesImporter {
         label_of(line);
         saw(line, found_.test);
       });
-    if (found_.train == 0 || (found_.test == 0 && (!test_.empty() || import_.test_part > 0)))
+    if (found_.train == 0 || (found_.test == 0 && (!test_.empty() || import_.set_aside.any())))
       fail(ExitCode::usage,
            "the splits train and test would have {} and {} lines; each needs one at least: change "
            "--test-part",
@@ -181,13 +180,6 @@ class LinesImporter {
     bool test;
   };
 
-  /// Whether line `number` of the source is drawn for the split test.
-  bool in_test(std::int64_t number) const {
-    if (import_.test_part == 0) return false;
-    const auto bits = philox({static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(number >> 32), 0, 0},
-                             {static_cast<std::uint32_t>(key_), static_cast<std::uint32_t>(key_ >> 32)});
-    return uniform_from(bits[0], bits[1]) < import_.test_part;
-  }
   void saw(const LabelledLine& line, std::int64_t& rows) {
     found_.longest = std::max(found_.longest, std::ssize(line.text));
     ++rows;
@@ -205,7 +197,7 @@ class LinesImporter {
     TextSamples samples(writer, length_);
     std::int64_t number = 0;
     lines.each([&](const LabelledLine& line) {
-      if (test_.empty() && in_test(number++) != part.test) return;
+      if (test_.empty() && import_.set_aside.holds(number++) != part.test) return;
       std::string_view text = line.text;
       if (std::ssize(text) > length_) {
         text = whole_characters(text, static_cast<std::size_t>(length_));
@@ -218,7 +210,6 @@ class LinesImporter {
   }
 
   const LinesImport& import_;
-  std::uint64_t key_ = random_key("lines/test", import_.seed);
   Lines lines_;
   std::vector<Lines> test_;  // one or none
   Found found_;
@@ -228,10 +219,9 @@ class LinesImporter {
 }  // namespace
 
 DatasetIndex import_lines(const LinesImport& import) {
-  if (!(import.test_part >= 0 && import.test_part < 1) || import.length < 0)
-    fail(ExitCode::usage, "a part of {} for the split test and samples of {} bytes: wanted [0, 1) and at least 0",
-         import.test_part, import.length);
-  if (import.test_part > 0 && !import.test_source.empty())
+  import.set_aside.check();
+  if (import.length < 0) fail(ExitCode::usage, "samples of {} bytes: wanted at least 0", import.length);
+  if (import.set_aside.any() && !import.test_source.empty())
     fail(ExitCode::usage, "the split test is to be drawn and to be read from {}: give one of the two",
          import.test_source);
   LinesImporter importer(import);

@@ -7,6 +7,7 @@
 
 #include "datasets/format.hpp"
 #include "datasets/import_images.hpp"
+#include "datasets/set_aside.hpp"
 
 namespace trireme {
 
@@ -18,9 +19,8 @@ struct LinesImport {
   std::string source = {};
   /// The same for the split "test"; its classes must be among those of `source`. Empty: none.
   std::string test_source = {};
-  /// Or: the part of the lines of `source`, drawn by `seed`, that becomes the split "test"; in [0, 1).
-  double test_part = 0;
-  std::uint64_t seed = 1;
+  /// Or: lines of `source` that are put aside for it.
+  SetAside set_aside = {};
   /// Bytes of a sample; longer lines are cut to whole characters. 0: as many as the longest line has.
   std::int64_t length = 0;
   /// At a line that is no sample, and at a class without lines.

@@ -15,27 +15,25 @@ int import_lines_command(std::span<const std::string> args) {
   constexpr const char* name = "trireme data import lines";
   LinesImport import;
   DataTarget target;
-  auto seed = static_cast<std::int64_t>(import.seed);
+  TestPart part;
   CommandLine line({.name = name,
                     .summary = "makes a data set from lines of text with a class each, plain or gzip-compressed",
-                    .examples = {"trireme data import lines names/ --test-part 0.2 --out data/names",
+                    .examples = {"trireme data import lines names/ --test-fraction 0.2 --out data/names",
                                  "trireme data import lines train.tsv --test test.tsv --length 200 --out data/mine"}},
                    {.words = "FOLDER | FILE",
                     .description = "a folder with a file CLASS.txt for each class, or a file of lines TEXT<TAB>CLASS"});
   line.options()
       .add("test", &import.test_source, "the same for the split test")
-      .add("test-part", &import.test_part, "or: the part of the lines, drawn by --seed, that becomes the split test",
-           {.low = 0, .high = 0.999})
-      .add("seed", &seed, "draws other lines", {.low = 0})
       .add("length", &import.length, "bytes kept of a line; 0: as many as the longest has", {.low = 0, .high = 1 << 24})
       .add("on-error", &import.on_error, "at a line that is no sample, and at a class without lines",
            {{"stop", OnError::stop}, {"skip", OnError::skip}});
+  part.declare(line.options());
   target.declare(line.options());
   const auto found = line.parse(args);
   if (!found) return 0;
   needed(name, "out", target.out);
   import.source = found->front();
-  import.seed = static_cast<std::uint64_t>(seed);
+  import.set_aside = part.set_aside();
   target.give(import);
   import_lines(import);
   print_out(describe(Dataset::open(target.out)));

@@ -9,20 +9,6 @@
 namespace trireme {
 namespace {
 
-/// The part of the samples that is put aside.
-struct TestPart {
-  double fraction = 0;
-  std::int64_t seed = 1;
-
-  void declare(OptionGroup& options) {
-    options
-        .add("test-fraction", &fraction, "part of the samples, chosen by --seed, that becomes the split test",
-             {.low = 0, .high = 1})
-        .add("seed", &seed, "puts other samples aside", {.low = 0});
-  }
-  SetAside set_aside() const { return {fraction, static_cast<std::uint64_t>(seed)}; }
-};
-
 void declare_on_error(OptionGroup& options, OnError* on_error) {
   options.add("on-error", on_error, "at a sample that cannot be used",
               {{"stop", OnError::stop}, {"skip", OnError::skip}});

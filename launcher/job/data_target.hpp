@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "datasets/set_aside.hpp"
 #include "datasets/staged_folder.hpp"
 #include "launcher/run/options.hpp"
 
@@ -28,6 +29,20 @@ struct DataTarget {
     import.compress = compress;
     import.existing = existing();
   }
+};
+
+/// The part of the samples that is put aside.
+struct TestPart {
+  double fraction = 0;
+  std::int64_t seed = 1;
+
+  void declare(OptionGroup& options) {
+    options
+        .add("test-fraction", &fraction, "part of the samples, chosen by --seed, that becomes the split test",
+             {.low = 0, .high = 1})
+        .add("seed", &seed, "puts other samples aside", {.low = 0});
+  }
+  SetAside set_aside() const { return {fraction, static_cast<std::uint64_t>(seed)}; }
 };
 
 /// Error(usage) where an option that must be given is empty.

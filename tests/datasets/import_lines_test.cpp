@@ -95,7 +95,7 @@ TEST_F(ImportLines, ATestPartIsDrawnAndNoLineIsInBoth) {
   for (int k = 0; k < 400; ++k) text += std::to_string(k) + "\t" + (k % 3 == 0 ? "a" : "b") + "\n";
   write("all.tsv", text);
   LinesImport import = job("all.tsv");
-  import.test_part = 0.25;
+  import.set_aside.fraction = 0.25;
   const Dataset dataset = imported(import);
   std::set<std::string> seen;
   for (const char* split : {"train", "test"})
@@ -142,7 +142,7 @@ TEST_F(ImportLines, ClassesAreTwoAtLeastAndKnown) {
   LinesImport import = job("two.tsv");
   import.test_source = path("test.tsv");
   expect_refused(import, {"test.tsv", "'z'"});
-  import.test_part = 0.5;
+  import.set_aside.fraction = 0.5;
   expect_refused(import, {"one of the two"}, ExitCode::usage);
   expect_refused(job("nothing"), {"nothing"});
   fs::create_directory(path("empty"));

@@ -143,7 +143,7 @@ class LinesImporter {
     if (found_.train == 0 || (found_.test == 0 && (!test_.empty() || import_.set_aside.any())))
       fail(ExitCode::usage,
            "the splits train and test would have {} and {} lines; each needs one at least: change "
-           "--test-part",
+           "--test-fraction",
            found_.train, found_.test);
     if (import_.length == 0 && found_.longest > LinesImport::longest_by_itself)
       fail(ExitCode::usage,

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/image_data.sh"
 cluster/setup/packages.sh build
 timed "building into build/release" build release trireme image_classification machine_bench all_reduce_bench \
-  loader_bench checkpoint_bench language_bench gpt_bench tokenizer_bench
+  loader_bench checkpoint_bench language_bench gpt_bench model_bench image_bench tokenizer_bench
 if ! command -v python3 >/dev/null; then
   warn "the driver of the benchmarks is in Python: apt-get install python3"
   exit 2

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "core/kernels/math.hpp"
-#include "core/kernels/team.hpp"
+#include "core/kernels/wide.hpp"
 
 namespace trireme::kernels {
 
@@ -33,6 +33,11 @@ struct RecurrentSteps {
   }
 };
 
+/// A sample at a step: its row of the state and its row of the sequences.
+struct RecurrentPlace {
+  std::int64_t row, at;
+};
+
 /// A row kernel over samples. projected is (B, T, gates H), the input's products; recurrent (B, gates H) the state's;
 /// kept (B, 4 H) holds what the gradient needs: the gates of an LSTM, those of a GRU and the state's part of n.
 template <class T>
@@ -54,49 +59,70 @@ struct RecurrentForward {
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
     const bool runs = step < in.length(row);
-    const std::int64_t at = row * in.time + in.place(row, step);
-    for (std::int64_t j = team.lane(); j < in.hidden; j += team.lanes()) {
-      const std::int64_t here = row * in.hidden + j;
-      if (!runs) {
-        h_after[here] = h_before[here];
-        if (c_after != nullptr) c_after[here] = c_before[here];
-        y[at * in.hidden + j] = static_cast<T>(A{0});
-      } else {
-        const A h = in.cell == Cell::lstm ? lstm(row, at, j) : gru(row, at, j);
-        h_after[here] = static_cast<T>(h);
-        y[at * in.hidden + j] = static_cast<T>(h);
-      }
-    }
+    const RecurrentPlace place{row, row * in.time + in.place(row, step)};
+    for_each_wide<T>(team, in.hidden, [&](std::int64_t j, auto width) {
+      if (!runs) return rest(place, j, width);
+      const auto h = in.cell == Cell::lstm ? lstm(place, j, width) : gru(place, j, width);
+      store(h_after + row * in.hidden + j, h);
+      store(y + place.at * in.hidden + j, h);
+    });
   }
 
  private:
-  TRIREME_HD A from_input(std::int64_t at, std::int64_t gate, std::int64_t j) const {
-    return static_cast<A>(projected[(at * in.gates() + gate) * in.hidden + j]);
+  template <int n>
+  TRIREME_HD void rest(const RecurrentPlace& p, std::int64_t j, Width<n> width) const {
+    const std::int64_t here = p.row * in.hidden + j;
+    store(h_after + here, load(h_before + here, width));
+    if (c_after != nullptr) store(c_after + here, load(c_before + here, width));
+    store(y + p.at * in.hidden + j, Pack<A, n>{});
   }
-  TRIREME_HD A from_state(std::int64_t row, std::int64_t gate, std::int64_t j) const {
-    const A product = recurrent[(row * in.gates() + gate) * in.hidden + j];
-    return bias != nullptr ? product + static_cast<A>(bias[gate * in.hidden + j]) : product;
+  template <int n>
+  TRIREME_HD Pack<A, n> from_input(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, Width<n> width) const {
+    return load(projected + (p.at * in.gates() + gate) * in.hidden + j, width);
   }
-  TRIREME_HD void keep(std::int64_t row, std::int64_t j, std::int64_t which, A value) const {
-    kept[(row * 4 + which) * in.hidden + j] = static_cast<T>(value);
+  template <int n>
+  TRIREME_HD Pack<A, n> from_state(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, Width<n> width) const {
+    auto product = load(recurrent + (p.row * in.gates() + gate) * in.hidden + j, width);
+    if (bias == nullptr) return product;
+    const auto more = load(bias + gate * in.hidden + j, width);
+    for (int k = 0; k < n; ++k) product[k] += more[k];
+    return product;
   }
-  TRIREME_HD A lstm(std::int64_t row, std::int64_t at, std::int64_t j) const {
-    const A i = sigmoid_of(from_input(at, 0, j) + from_state(row, 0, j));
-    const A f = sigmoid_of(from_input(at, 1, j) + from_state(row, 1, j));
-    const A g = tanh_of(from_input(at, 2, j) + from_state(row, 2, j));
-    const A o = sigmoid_of(from_input(at, 3, j) + from_state(row, 3, j));
-    const A c = f * c_before[row * in.hidden + j] + i * g;
-    keep(row, j, 0, i), keep(row, j, 1, f), keep(row, j, 2, g), keep(row, j, 3, o);
-    c_after[row * in.hidden + j] = c;
-    return o * tanh_of(c);
+  /// The sigmoid of both products' sum.
+  template <int n>
+  TRIREME_HD Pack<A, n> gate_of(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, Width<n> width) const {
+    auto out = from_input(p, gate, j, width);
+    const auto more = from_state(p, gate, j, width);
+    for (int k = 0; k < n; ++k) out[k] = sigmoid_of(out[k] + more[k]);
+    keep(p, gate, j, out);
+    return out;
   }
-  TRIREME_HD A gru(std::int64_t row, std::int64_t at, std::int64_t j) const {
-    const A r = sigmoid_of(from_input(at, 0, j) + from_state(row, 0, j));
-    const A z = sigmoid_of(from_input(at, 1, j) + from_state(row, 1, j));
-    const A of_state = from_state(row, 2, j);
-    const A n = tanh_of(from_input(at, 2, j) + r * of_state);
-    keep(row, j, 0, r), keep(row, j, 1, z), keep(row, j, 2, n), keep(row, j, 3, of_state);
-    return (1 - z) * n + z * static_cast<A>(h_before[row * in.hidden + j]);
+  template <int n>
+  TRIREME_HD void keep(const RecurrentPlace& p, std::int64_t which, std::int64_t j, const Pack<A, n>& value) const {
+    store(kept + (p.row * 4 + which) * in.hidden + j, value);
+  }
+  template <int n>
+  TRIREME_HD Pack<A, n> lstm(const RecurrentPlace& p, std::int64_t j, Width<n> width) const {
+    const auto i = gate_of(p, 0, j, width), f = gate_of(p, 1, j, width);
+    auto g = from_input(p, 2, j, width);
+    const auto of_state = from_state(p, 2, j, width);
+    for (int k = 0; k < n; ++k) g[k] = tanh_of(g[k] + of_state[k]);
+    keep(p, 2, j, g);
+    auto out = gate_of(p, 3, j, width), c = load(c_before + p.row * in.hidden + j, width);
+    for (int k = 0; k < n; ++k) c[k] = f[k] * c[k] + i[k] * g[k];
+    store(c_after + p.row * in.hidden + j, c);
+    for (int k = 0; k < n; ++k) out[k] *= tanh_of(c[k]);
+    return out;
+  }
+  template <int n>
+  TRIREME_HD Pack<A, n> gru(const RecurrentPlace& p, std::int64_t j, Width<n> width) const {
+    const auto r = gate_of(p, 0, j, width), z = gate_of(p, 1, j, width), of_state = from_state(p, 2, j, width);
+    auto fresh = from_input(p, 2, j, width), out = load(h_before + p.row * in.hidden + j, width);
+    for (int k = 0; k < n; ++k) fresh[k] = tanh_of(fresh[k] + r[k] * of_state[k]);
+    keep(p, 2, j, fresh);
+    keep(p, 3, j, of_state);
+    for (int k = 0; k < n; ++k) out[k] = (1 - z[k]) * fresh[k] + z[k] * out[k];
+    return out;
   }
 };
 
@@ -124,50 +150,89 @@ struct RecurrentGradient {
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
     const bool runs = step < in.length(row);
-    const std::int64_t at = row * in.time + in.place(row, step);
-    for (std::int64_t j = team.lane(); j < in.hidden; j += team.lanes()) {
+    const RecurrentPlace place{row, row * in.time + in.place(row, step)};
+    for_each_wide<T>(team, in.hidden, [&](std::int64_t j, auto width) {
       const std::int64_t here = row * in.hidden + j;
-      A arrived = dh[here] + carry[here];
-      if (!runs) {
-        carry[here] = arrived;
-        for (std::int64_t gate = 0; gate < in.gates(); ++gate) write({row, at, gate, j}, 0, 0);
-      } else {
-        arrived += static_cast<A>(dy[at * in.hidden + j]);
-        in.cell == Cell::lstm ? lstm({row, at, 0, j}, arrived) : gru({row, at, 0, j}, arrived);
-      }
-    }
+      auto arrived = load(dh + here, width);
+      const auto past = load(static_cast<const A*>(carry + here), width);
+      for (int k = 0; k < width; ++k) arrived[k] += past[k];
+      if (!runs) return rest(place, j, arrived);
+      const auto own = load(dy + place.at * in.hidden + j, width);
+      for (int k = 0; k < width; ++k) arrived[k] += own[k];
+      in.cell == Cell::lstm ? lstm(place, j, arrived) : gru(place, j, arrived);
+    });
   }
 
  private:
-  struct Place {
-    std::int64_t row, at, gate, j;
-    TRIREME_HD Place of(std::int64_t number) const { return {row, at, number, j}; }
-  };
-  TRIREME_HD A found(const Place& p, std::int64_t which) const {
-    return static_cast<A>(kept[(p.row * 4 + which) * in.hidden + p.j]);
+  template <int n>
+  TRIREME_HD void rest(const RecurrentPlace& p, std::int64_t j, const Pack<A, n>& arrived) const {
+    store(carry + p.row * in.hidden + j, arrived);
+    for (std::int64_t gate = 0; gate < in.gates(); ++gate) {
+      to_input(p, gate, j, Pack<A, n>{});
+      to_state(p, gate, j, Pack<A, n>{});
+    }
   }
-  TRIREME_HD void write(const Place& p, A to_input, A to_state) const {
-    T* const out = dprojected + (p.at * in.gates() + p.gate) * in.hidden + p.j;
-    *out = static_cast<T>(beta == 0 ? to_input : to_input + beta * static_cast<A>(*out));
-    dstate[(p.row * in.gates() + p.gate) * in.hidden + p.j] = static_cast<T>(to_state);
+  template <int n>
+  TRIREME_HD Pack<A, n> found(const RecurrentPlace& p, std::int64_t which, std::int64_t j, Width<n> width) const {
+    return load(kept + (p.row * 4 + which) * in.hidden + j, width);
   }
-  TRIREME_HD void lstm(const Place& p, A arrived) const {
-    const std::int64_t here = p.row * in.hidden + p.j;
-    const A i = found(p, 0), f = found(p, 1), g = found(p, 2), o = found(p, 3), t = tanh_of(c_after[here]);
-    const A of_cell = dc[here] + arrived * o * (1 - t * t);
-    const A slopes[4] = {of_cell * g * i * (1 - i), of_cell * c_before[here] * f * (1 - f), of_cell * i * (1 - g * g),
-                         arrived * t * o * (1 - o)};
-    for (std::int64_t gate = 0; gate < 4; ++gate) write(p.of(gate), slopes[gate], slopes[gate]);
-    dc[here] = of_cell * f;
-    carry[here] = 0;
+  template <int n>
+  TRIREME_HD void to_input(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, Pack<A, n> value) const {
+    T* const out = dprojected + (p.at * in.gates() + gate) * in.hidden + j;
+    if (beta != 0) {
+      const auto old = load(static_cast<const T*>(out), Width<n>{});
+      for (int k = 0; k < n; ++k) value[k] += beta * old[k];
+    }
+    store(out, value);
   }
-  TRIREME_HD void gru(const Place& p, A arrived) const {
-    const std::int64_t here = p.row * in.hidden + p.j;
-    const A r = found(p, 0), z = found(p, 1), n = found(p, 2), of_state = found(p, 3);
-    const A dn = arrived * (1 - z) * (1 - n * n);
-    const A dz = arrived * (static_cast<A>(h_before[here]) - n) * z * (1 - z), dr = dn * of_state * r * (1 - r);
-    write(p.of(0), dr, dr), write(p.of(1), dz, dz), write(p.of(2), dn, dn * r);
-    carry[here] = arrived * z;
+  template <int n>
+  TRIREME_HD void to_state(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, const Pack<A, n>& value) const {
+    store(dstate + (p.row * in.gates() + gate) * in.hidden + j, value);
+  }
+  template <int n>
+  TRIREME_HD void to_both(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, const Pack<A, n>& value) const {
+    to_input(p, gate, j, value);
+    to_state(p, gate, j, value);
+  }
+  template <int n>
+  TRIREME_HD void lstm(const RecurrentPlace& p, std::int64_t j, const Pack<A, n>& arrived) const {
+    constexpr Width<n> width{};
+    const std::int64_t here = p.row * in.hidden + j;
+    const auto i = found(p, 0, j, width), f = found(p, 1, j, width), g = found(p, 2, j, width),
+               o = found(p, 3, j, width), before = load(c_before + here, width);
+    auto t = load(c_after + here, width), of_cell = load(static_cast<const A*>(dc + here), width);
+    for (int k = 0; k < n; ++k) t[k] = tanh_of(t[k]);
+    for (int k = 0; k < n; ++k) of_cell[k] += arrived[k] * o[k] * (1 - t[k] * t[k]);
+    Pack<A, n> slope;
+    for (int k = 0; k < n; ++k) slope[k] = of_cell[k] * g[k] * i[k] * (1 - i[k]);
+    to_both(p, 0, j, slope);
+    for (int k = 0; k < n; ++k) slope[k] = of_cell[k] * before[k] * f[k] * (1 - f[k]);
+    to_both(p, 1, j, slope);
+    for (int k = 0; k < n; ++k) slope[k] = of_cell[k] * i[k] * (1 - g[k] * g[k]);
+    to_both(p, 2, j, slope);
+    for (int k = 0; k < n; ++k) slope[k] = arrived[k] * t[k] * o[k] * (1 - o[k]);
+    to_both(p, 3, j, slope);
+    for (int k = 0; k < n; ++k) of_cell[k] *= f[k];
+    store(dc + here, of_cell);
+    store(carry + here, Pack<A, n>{});
+  }
+  template <int n>
+  TRIREME_HD void gru(const RecurrentPlace& p, std::int64_t j, Pack<A, n> arrived) const {
+    constexpr Width<n> width{};
+    const std::int64_t here = p.row * in.hidden + j;
+    const auto r = found(p, 0, j, width), z = found(p, 1, j, width), fresh = found(p, 2, j, width),
+               of_state = found(p, 3, j, width), before = load(h_before + here, width);
+    Pack<A, n> dn, slope;
+    for (int k = 0; k < n; ++k) dn[k] = arrived[k] * (1 - z[k]) * (1 - fresh[k] * fresh[k]);
+    for (int k = 0; k < n; ++k) slope[k] = dn[k] * of_state[k] * r[k] * (1 - r[k]);
+    to_both(p, 0, j, slope);
+    for (int k = 0; k < n; ++k) slope[k] = arrived[k] * (before[k] - fresh[k]) * z[k] * (1 - z[k]);
+    to_both(p, 1, j, slope);
+    to_input(p, 2, j, dn);
+    for (int k = 0; k < n; ++k) dn[k] *= r[k];
+    to_state(p, 2, j, dn);
+    for (int k = 0; k < n; ++k) arrived[k] *= z[k];
+    store(carry + here, arrived);
   }
 };
 

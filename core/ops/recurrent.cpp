@@ -2,8 +2,8 @@
 
 #include "core/kernels/accumulate.hpp"
 #include "core/kernels/launch.hpp"
-#include "core/ops/gemm.hpp"
 #include "core/ops/reduce.hpp"
+#include "core/ops/repeated_product.hpp"
 #include "core/tape/write.hpp"
 
 namespace trireme::ops {
@@ -27,7 +27,8 @@ struct Pass {
             .reverse = options.direction == RecurrentOptions::Direction::backward ? 1u : 0u,
             .cell = options.cell};
   }
-  RowsShape rows() const { return {batch, hidden}; }
+  /// A row is the gates of a sample, from both products.
+  RowsShape rows() const { return {batch, 2 * gates * hidden}; }
   template <class A>
   A* cell_of(std::int64_t step) const {
     return cells ? cells.slice(step, 1).data<A>() : nullptr;
@@ -48,16 +49,15 @@ void set(Context& context, const Tensor& from, const Tensor& to) {
 
 void run_steps(Context& context, const Pass& pass, const Tensor& projected, const Tensor& y) {
   const Tensor recurrent = context.empty({pass.batch, pass.gates * pass.hidden}, pass.wide());
+  const RepeatedProduct by_weight(context, {.a = {},
+                                            .b = pass.weight.get(),
+                                            .m = pass.batch,
+                                            .n = pass.gates * pass.hidden,
+                                            .k = pass.hidden,
+                                            .transpose_b = Transpose::yes});
   for (std::int64_t step = 0; step < pass.time; ++step) {
     const Tensor state = pass.states.slice(step, 1);
-    product_into(context,
-                 {.a = state,
-                  .b = pass.weight.get(),
-                  .m = pass.batch,
-                  .n = pass.gates * pass.hidden,
-                  .k = pass.hidden,
-                  .transpose_b = Transpose::yes},
-                 {recurrent, Write::overwrite});
+    by_weight(state, recurrent);
     with_floating(pass.dtype, "recurrent", [&](auto zero_of_type) {
       using T = decltype(zero_of_type);
       using A = Accum<T>;
@@ -85,6 +85,8 @@ struct Flow {
 
 void run_back(Context& context, const Pass& pass, const Flow& flow, const std::pair<Tensor, Destination>& dy_to) {
   const auto& [dy, to] = dy_to;
+  const RepeatedProduct by_weight(
+      context, {.a = {}, .b = pass.weight.get(), .m = pass.batch, .n = pass.hidden, .k = pass.gates * pass.hidden});
   for (std::int64_t step = pass.time - 1; step >= 0; --step) {
     const Tensor dstate = flow.dstates.slice(step, 1);
     with_floating(pass.dtype, "recurrent", [&, &dy = dy, &to = to](auto zero_of_type) {
@@ -105,10 +107,7 @@ void run_back(Context& context, const Pass& pass, const Flow& flow, const std::p
                                                 .dstate = dstate.data<T>(),
                                                 .beta = to.beta()});
     });
-    product_into(
-        context,
-        {.a = dstate, .b = pass.weight.get(), .m = pass.batch, .n = pass.hidden, .k = pass.gates * pass.hidden},
-        {flow.dh, Write::overwrite});
+    by_weight(dstate, flow.dh);
   }
 }
 

@@ -20,6 +20,7 @@
 #include "launcher/job/sub_commands.hpp"
 #include "launcher/job/tensor_stream.hpp"
 #include "launcher/job/text_table.hpp"
+#include "launcher/run/frozen_weights.hpp"
 #include "launcher/run/model_folder.hpp"
 #include "launcher/run/option_value.hpp"
 #include "launcher/run/print.hpp"
@@ -35,6 +36,7 @@ struct ExportAsked {
   std::string to;
   DType dtype = DType::f32;
   std::string shard_size = "5GB";
+  WeightKind weights = WeightKind::averaged;
 };
 
 /// "5GB": decimal units as in the names of disks; KiB, MiB and GiB are powers of 1024.
@@ -84,16 +86,17 @@ struct Plan {
   }
 };
 
-Plan plan_model(const CheckpointReader& reader, const ModelConfig& config, DType dtype) {
+Plan plan_model(const CheckpointReader& reader, const ModelConfig& config, const ExportAsked& asked) {
+  const std::string plane = plane_of(asked.weights, reader.manifest());
   std::vector<NamedShape> wanted, found;
   const std::vector<TensorMapping> mappings = tensor_mappings(config);
   for (const TensorMapping& mapping : mappings) wanted.push_back({mapping.name, mapping.shape});
   for (const SavedTensor& tensor : reader.manifest().tensors) {
-    if (tensor.plane == "param") found.push_back({tensor.name, tensor.shape});
+    if (tensor.plane == plane) found.push_back({tensor.name, tensor.shape});
   }
   std::vector<std::string> problems = tensor_differences(wanted, found);
   for (const SavedTensor& tensor : reader.manifest().tensors) {
-    if (tensor.plane == "param" && !is_floating(tensor.dtype)) {
+    if (tensor.plane == plane && !is_floating(tensor.dtype)) {
       problems.push_back(fmt::format("{} is of {}, wanted a floating type", tensor.label(), name_of(tensor.dtype)));
     }
   }
@@ -102,22 +105,23 @@ Plan plan_model(const CheckpointReader& reader, const ModelConfig& config, DType
          reader.folder(), model_config_file, fmt::join(problems, "\n  "));
   }
   Plan plan;
-  for (const TensorMapping& mapping : mappings) plan.add(*reader.find("param", mapping.name), dtype, mapping.parts);
+  for (const TensorMapping& mapping : mappings) plan.add(*reader.find(plane, mapping.name), asked.dtype, mapping.parts);
   return plan;
 }
 
 /// Parameters, and what is saved but not trained, under our names; the latter keeps its type.
-Plan plan_any(const CheckpointReader& reader, DType dtype) {
+Plan plan_any(const CheckpointReader& reader, const ExportAsked& asked) {
+  const std::string plane = plane_of(asked.weights, reader.manifest());
   Plan plan;
   std::set<std::string> names;
   for (const SavedTensor& tensor : reader.manifest().tensors) {
-    const bool trained = tensor.plane == "param";
+    const bool trained = tensor.plane == plane;
     if (!trained && tensor.plane != "state") continue;
     if (!names.insert(tensor.name).second) {
       fail(ExitCode::usage, "{}: {} is the name of a parameter and of a state: a safetensors file cannot hold both",
            export_name, tensor.name);
     }
-    plan.add(tensor, trained && is_floating(tensor.dtype) ? dtype : tensor.dtype, {{tensor.name, tensor.shape}});
+    plan.add(tensor, trained && is_floating(tensor.dtype) ? asked.dtype : tensor.dtype, {{tensor.name, tensor.shape}});
   }
   return plan;
 }
@@ -159,7 +163,7 @@ std::vector<std::string> write_folder(const CheckpointReader& reader, const std:
                                       Plan& plan) {
   const std::int64_t shard_bytes = bytes_asked(asked.shard_size);
   std::optional<HuggingFaceConfig> config = read_model_config(run);
-  plan = config ? plan_model(reader, config->model, asked.dtype) : plan_any(reader, asked.dtype);
+  plan = config ? plan_model(reader, config->model, asked) : plan_any(reader, asked);
   StagedFolder folder(asked.to, Existing::refuse, new_model_folder("export"));
   SafeTensorsFolderWriter writer(folder.path(), plan.targets, shard_bytes);
   write_tensors(reader, plan, writer);
@@ -193,6 +197,7 @@ int checkpoint_export_command(std::span<const std::string> args) {
       .add("dtype", &asked.dtype, "type of the weights in the files",
            {{"f32", DType::f32}, {"bf16", DType::bf16}, {"f16", DType::f16}})
       .add("shard-size", &asked.shard_size, "beyond this the weights are cut into several files, with an index");
+  add_weights_option(line.options(), asked.weights);
   const auto words = line.parse(args);
   if (!words) return 0;
   if (asked.to.empty()) fail(ExitCode::usage, "{}: say where to: --to DIR", export_name);

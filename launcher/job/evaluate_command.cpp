@@ -35,6 +35,7 @@ const Operands run_or_checkpoint{
 struct Asked {
   std::string data, split = "test", device = "auto";
   std::int64_t batch = 256, threads = 1;
+  WeightKind weights = WeightKind::averaged;
 
   void declare(OptionGroup& group) {
     group.add("data", &data, "folder of a data set, or several as DIR=WEIGHT,DIR=WEIGHT; empty: the run's own")
@@ -42,6 +43,7 @@ struct Asked {
         .add("batch", &batch, "samples at once; changes no result but rounding", {.low = 1, .high = 1 << 20})
         .add("threads", &threads, "that prepare samples", {.low = 0, .high = 256})
         .add("device", &device, "where to compute: auto (a GPU where there is one), cpu, cuda or cuda:N");
+    add_weights_option(group, weights);
   }
 };
 
@@ -67,7 +69,7 @@ Judged open(const char* command, const std::string& path, const Asked& asked) {
     fail(ExitCode::usage, "{}: {} has no split '{}'; it has {}", command, data, asked.split, fmt::join(there, ", "));
   }
   const Device device = choose_device(DeviceRequest::parse(asked.device));
-  out.loaded = load_classifier(path, out.run, *out.samples, device);
+  out.loaded = load_classifier(path, out.run, *out.samples, {device, asked.weights});
   out.request = {
       .samples = out.samples, .batch = asked.batch, .threads = static_cast<int>(asked.threads), .device = device};
   log::info("{} with the weights of {} on {} samples of {}", out.run.model, out.loaded.weights.checkpoint,

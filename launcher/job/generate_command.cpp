@@ -24,6 +24,7 @@ struct GenerateAsked {
   std::int64_t copies = 1, seed = 1;
   bool stream = true, cache = true, show_prompt = true;
   GenerateOptions options;
+  WeightKind weights = WeightKind::averaged;
 
   void declare(OptionGroup& group) {
     SamplingOptions& s = options.sampling;
@@ -40,6 +41,7 @@ struct GenerateAsked {
         .add("stream", &stream, "print a single text as it is made")
         .add("cache", &cache, "keep keys and values of earlier tokens; off: compute them again, for comparisons")
         .add("show-prompt", &show_prompt, "print the prompt before what follows it");
+    add_weights_option(group, weights);
   }
 };
 
@@ -144,7 +146,7 @@ int generate_command(std::span<const std::string> args) {
   std::vector<std::string> prompts;
   for (const std::string& one : prompts_of(asked)) prompts.insert(prompts.end(), to_size(asked.copies), one);
   const Device device = choose_device(DeviceRequest::parse(asked.device));
-  LoadedModel loaded = load_language_model(found->front(), device);
+  LoadedModel loaded = load_language_model(found->front(), device, asked.weights);
   if (!loaded.tokenizer)
     fail(ExitCode::usage, "{}: {} has no tokenizer.json; put that of the model there", generate_name, found->front());
   asked.options.stops = loaded.stops;

@@ -150,18 +150,25 @@ std::optional<LoadedCheckpoint> load_newest(Communicator& ranks, const std::vect
   return out;
 }
 
-std::vector<std::string> load_weights(Communicator& ranks, const std::vector<std::string>& candidates,
+const char* plane_of(WeightKind kind, const CheckpointManifest& manifest) {
+  const bool there =
+      std::ranges::any_of(manifest.tensors, [](const SavedTensor& one) { return one.plane == "average"; });
+  return kind == WeightKind::averaged && there ? "average" : "param";
+}
+
+std::vector<std::string> load_weights(Communicator& ranks, const SavedWeights& from,
                                       const std::vector<NamedTensor>& into) {
   std::vector<NamedTensor> weights;
   for (const NamedTensor& one : into)
     if (one.plane == "param" || one.plane == "state") weights.push_back(one);
   std::vector<std::string> lines;
-  first_whole(ranks, agreed(ranks, candidates), [&](const CheckpointReader& reader) {
+  first_whole(ranks, agreed(ranks, from.candidates), [&](const CheckpointReader& reader) {
+    const std::string parameters = plane_of(from.kind, reader.manifest());
     lines.clear();
     std::set<std::string> ours;
     std::size_t taken = 0;
     for (const NamedTensor& one : weights) {
-      const SavedTensor* saved = reader.find(one.plane, one.name);
+      const SavedTensor* saved = reader.find(one.plane == "param" ? parameters : one.plane, one.name);
       ours.insert(one.plane + "/" + one.name);
       if (saved == nullptr) {
         lines.push_back(fmt::format("{}/{}: not in the checkpoint, keeps its first values", one.plane, one.name));

@@ -27,10 +27,23 @@ struct LoadedCheckpoint {
 std::optional<LoadedCheckpoint> load_newest(Communicator& ranks, const std::vector<std::string>& candidates,
                                             const std::vector<NamedTensor>& into);
 
+/// A run with --ema has two kinds of weights: those it trains, and their running average, by which it is judged.
+/// Without
+/// --ema both are the same.
+enum class WeightKind : std::uint8_t { trained, averaged };
+
+/// The plane of a checkpoint that has the parameters of a kind: "average", or "param" where there is no average.
+const char* plane_of(WeightKind kind, const CheckpointManifest& manifest);
+
+struct SavedWeights {
+  std::vector<std::string> candidates;  ///< Folders of checkpoints; those of rank 0 count.
+  WeightKind kind = WeightKind::trained;
+};
+
 /// Fills the parameters and states among `into` that the checkpoint has with the same shape (floating types
 /// are converted); returns a line for each that it lacks or has in another shape, and for each it has beyond.
 /// Error(usage) where not one fits, corrupt_input where no candidate is whole.
-std::vector<std::string> load_weights(Communicator& ranks, const std::vector<std::string>& candidates,
+std::vector<std::string> load_weights(Communicator& ranks, const SavedWeights& from,
                                       const std::vector<NamedTensor>& into);
 
 }  // namespace trireme

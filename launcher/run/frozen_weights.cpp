@@ -2,14 +2,13 @@
 
 #include "comm/self_communicator.hpp"
 #include "core/device/memory.hpp"
-#include "launcher/run/checkpoint_load.hpp"
 
 namespace trireme {
 
-FrozenWeights load_frozen_weights(Module& module, const std::vector<std::string>& candidates, Device device,
+FrozenWeights load_frozen_weights(Module& module, const SavedWeights& from, Device device,
                                   const std::function<void(Context&)>& forward) {
   FrozenWeights out;
-  out.checkpoint = candidates.front();
+  out.checkpoint = from.candidates.front();
   out.layout = plan_arena(module, {.freeze = [](const std::string&) { return true; }}, forward);
   out.planes = allocate_planes(out.layout, device, system_allocator(device));
   std::vector<NamedTensor> tensors;
@@ -24,9 +23,15 @@ FrozenWeights load_frozen_weights(Module& module, const std::vector<std::string>
     tensors.push_back({"state", named.name, named.state->shape(), named.state->value()});
   }
   SelfCommunicator alone;
-  out.differences = load_weights(alone, candidates, tensors);
+  out.differences = load_weights(alone, from, tensors);
   out.planes.param.buffer()->bump_version();
   return out;
+}
+
+void add_weights_option(OptionGroup& group, WeightKind& kind) {
+  group.add("weights", &kind,
+            "which weights of a run with --ema: their running average, by which the run was judged, or those trained",
+            {{"averaged", WeightKind::averaged}, {"trained", WeightKind::trained}});
 }
 
 }  // namespace trireme

@@ -7,7 +7,6 @@
 #include "core/models/image_models.hpp"
 #include "core/models/table_models.hpp"
 #include "core/ops/softmax.hpp"
-#include "launcher/run/checkpoint_load.hpp"
 #include "launcher/run/options.hpp"
 #include "launcher/run/table_classification.hpp"
 
@@ -138,11 +137,11 @@ ClassifierRun classifier_run(const std::string& path) {
 }
 
 LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const SampleSource& samples,
-                                 Device device) {
+                                 const ClassifierWeights& weights) {
   const std::vector<std::string> candidates = checkpoints_at(path);
   if (candidates.empty()) fail(ExitCode::usage, "'{}' has no checkpoint yet", path);
   LoadedClassifier out = empty_classifier(run, samples);
-  out.weights = load_frozen_weights(*out.model, candidates, device,
+  out.weights = load_frozen_weights(*out.model, {candidates, weights.kind}, weights.device,
                                     [&](Context& context) { task_of(out).plan(context, 1, DType::f32); });
   if (!out.weights.differences.empty())
     fail(ExitCode::usage, "{} was trained on samples of another size or with other classes than these {}: {}",

@@ -34,11 +34,16 @@ struct LoadedClassifier {
   FrozenWeights weights;
 };
 
-/// The network for `samples`, with the newest whole weights of `path` on `device`. Error(usage) where they
+struct ClassifierWeights {
+  Device device;
+  WeightKind kind = WeightKind::averaged;
+};
+
+/// The network for `samples`, with the newest whole weights of `path` on a device. Error(usage) where they
 /// are those of another network (other sizes of images, another number of classes), or where a table has other columns
 /// or was scaled otherwise than the one the run was trained on, or is a mix of several.
 LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& run, const SampleSource& samples,
-                                 Device device);
+                                 const ClassifierWeights& weights);
 
 /// What the classifier says of some samples, in order.
 struct ClassifiedSamples {

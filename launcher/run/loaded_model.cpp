@@ -1,12 +1,11 @@
 #include "launcher/run/loaded_model.hpp"
 
-#include "launcher/run/checkpoint_load.hpp"
 #include "launcher/run/frozen_weights.hpp"
 #include "launcher/run/model_folder.hpp"
 
 namespace trireme {
 
-LoadedModel load_language_model(const std::string& path, Device device) {
+LoadedModel load_language_model(const std::string& path, Device device, WeightKind kind) {
   const std::string folder = folder_of_model(path);
   if (folder.empty())
     fail(ExitCode::usage,
@@ -23,7 +22,7 @@ LoadedModel load_language_model(const std::string& path, Device device) {
   LoadedModel out;
   const HuggingFaceConfig config = *read_model_config(folder);
   out.model = make_language_model(config.model);
-  FrozenWeights weights = load_frozen_weights(*out.model, candidates, device, [&](Context& context) {
+  FrozenWeights weights = load_frozen_weights(*out.model, {candidates, kind}, device, [&](Context& context) {
     out.model->hidden(context, {.ids = Tensor::empty({1, 1}, DType::i32, Device::meta())});
     out.model->head(context);
   });

@@ -9,6 +9,7 @@
 #include "core/models/language_model.hpp"
 #include "core/nn/arena.hpp"
 #include "datasets/tokenizer.hpp"
+#include "launcher/run/checkpoint_load.hpp"
 
 namespace trireme {
 
@@ -22,6 +23,7 @@ struct LoadedModel {
 
 /// Its weights lie on `device`. Error(usage) where the path holds no language model, corrupt_input where it is damaged
 /// or its weights are not those of its config.json.
-LoadedModel load_language_model(const std::string& path, Device device = Device::cpu());
+LoadedModel load_language_model(const std::string& path, Device device = Device::cpu(),
+                                WeightKind kind = WeightKind::averaged);
 
 }  // namespace trireme

@@ -113,7 +113,7 @@ std::optional<LoadedCheckpoint> RunCheckpoints::restore(Trainer& trainer, const 
     return from;
   }
   if (wanted_.init_from.empty()) return std::nullopt;
-  const std::vector<std::string> mismatches = take_weights(trainer);
+  const std::vector<std::string> mismatches = take_weights(trainer, WeightKind::trained);
   if (session_.leads())
     for (const std::string& line : mismatches) log::warning("--init-from: {}", line);
   return std::nullopt;
@@ -122,18 +122,18 @@ std::optional<LoadedCheckpoint> RunCheckpoints::restore(Trainer& trainer, const 
 void RunCheckpoints::load_only(Trainer& trainer) {
   signals_.reset();
   if (wanted_.init_from.empty()) fail(ExitCode::usage, "there are no weights to take: give --init-from PATH");
-  if (const auto mismatches = take_weights(trainer); !mismatches.empty())
+  if (const auto mismatches = take_weights(trainer, WeightKind::averaged); !mismatches.empty())
     fail(ExitCode::usage, "--init-from {}: it is another network than the one asked for: {}", wanted_.init_from,
          fmt::join(mismatches, "; "));
 }
 
-std::vector<std::string> RunCheckpoints::take_weights(Trainer& trainer) {
+std::vector<std::string> RunCheckpoints::take_weights(Trainer& trainer, WeightKind kind) {
   Communicator& ranks = session_.world();
   const std::vector<std::string> sources = checkpoints_at(wanted_.init_from);
   if (!first_complaint(ranks, sources.empty() && session_.leads() ? "no checkpoint" : "").empty())
     fail(ExitCode::usage, "--init-from {}: there is no checkpoint; give a run folder or a folder step_NNNNNNNN",
          wanted_.init_from);
-  std::vector<std::string> mismatches = load_weights(ranks, sources, trainer.tensors());
+  std::vector<std::string> mismatches = load_weights(ranks, {sources, kind}, trainer.tensors());
   trainer.parameters_changed();
   return mismatches;
 }

@@ -38,7 +38,7 @@ class RunCheckpoints {
   void finish();
 
  private:
-  std::vector<std::string> take_weights(Trainer& trainer);
+  std::vector<std::string> take_weights(Trainer& trainer, WeightKind kind);
   CheckpointManifest head() const;
   void save();
   void save_or_fail(const std::string& why);

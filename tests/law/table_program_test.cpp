@@ -15,7 +15,10 @@
 #include "core/io/json.hpp"
 #include "datasets/import_csv.hpp"
 #include "launcher/job/commands.hpp"
+#include "launcher/run/checkpoint_load.hpp"
 #include "tests/launcher/checkpoint_command_helpers.hpp"
+#include "tests/launcher/exchange_helpers.hpp"
+#include "tests/law/run_under_test.hpp"
 #include "tests/support/mpirun.hpp"
 
 namespace trireme {
@@ -74,8 +77,8 @@ class TableProgram : public testing::Test {
     }
     return out;
   }
-  Json judged(const std::string& folder) const {
-    const Answer answer = answer_of({"evaluate", dir / folder, "--json", "--batch", "7"});
+  Json judged(const std::string& folder, const std::string& weights = "averaged") const {
+    const Answer answer = answer_of({"evaluate", dir / folder, "--json", "--batch", "7", "--weights", weights});
     EXPECT_EQ(answer.code, 0) << answer.err;
     return answer.code == 0 ? Json::parse(answer.out) : Json();
   }
@@ -141,6 +144,28 @@ TEST_F(TableProgram, ARegressionIsJudgedAsTheProgramJudgedIt) {
   const Answer taken = answer_of({"evaluate", dir / "run", "--data", dir / "like", "--split", "train"});
   EXPECT_EQ(taken.code, 0) << taken.err;
   EXPECT_EQ(answer_of({"evaluate", dir / "run", "--picture", dir / "p.png"}).code, 2);
+}
+
+TEST_F(TableProgram, TheAverageOfTheWeightsIsWhatIsJudgedAndExported) {
+  ASSERT_EQ(run(1, "run", "--epochs 5 --learning-rate 0.01 --ema 0.95 --data " + (dir / "numbers")), 0) << log;
+  const auto error_said = [&](const Json& said) {
+    return fmt::format("test mean absolute error {:.4g},", said.at("absolute_error").get<double>());
+  };
+  EXPECT_NE(log.find(error_said(judged("run"))), std::string::npos) << log;
+  EXPECT_EQ(log.find(error_said(judged("run", "trained"))), std::string::npos) << "they hardly differ";
+  const auto saved = tensors_of(checkpoints_at(dir / "run").front());
+  for (const auto& [weights, plane] : {std::pair{"averaged", "average/"}, std::pair{"trained", "param/"}}) {
+    const std::string to = dir / weights;
+    const Answer answer = answer_of({"checkpoint", "export", dir / "run", "--to", to, "--weights", weights});
+    ASSERT_EQ(answer.code, 0) << answer.err;
+    const TensorValues exported = values_of(SafeTensors(to));
+    EXPECT_FALSE(exported.empty());
+    for (const auto& [name, value] : exported) {
+      const std::vector<std::byte>& wanted = saved.at(plane + name);
+      EXPECT_EQ(elements_of(exported, name), std::string(reinterpret_cast<const char*>(wanted.data()), wanted.size()))
+          << plane << name;
+    }
+  }
 }
 
 TEST_F(TableProgram, AClassifierIsJudgedAsTheProgramJudgedIt) {

@@ -1,5 +1,7 @@
 #include "datasets/import_csv.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -7,7 +9,10 @@
 #include <optional>
 #include <utility>
 
+#include <span>
+
 #include "core/base/checked.hpp"
+#include "core/base/log.hpp"
 #include "core/base/now.hpp"
 #include "datasets/progress.hpp"
 #include "datasets/table_columns.hpp"
@@ -91,6 +96,12 @@ class TableImport {
               .task = regression ? CsvImport::Task::regression : CsvImport::Task::classes};
     classes_ = like.class_names;
     for (const std::string& name : classes_) labels_.emplace(name, narrow<std::int32_t>(labels_.size()));
+    answered_ = import.header == CsvImport::Header::none || TableFile(import.source, import).has_any(names_.targets);
+    if (answered_) return;
+    log::info(
+        "{} has no column {}: what is to be predicted of its rows is open, and they are for trireme predict alone",
+        import.source, fmt::join(names_.targets, ", "));
+    names_.targets.clear();
   }
 
   /// Reads the main file; afterwards classes and scaling are known.
@@ -130,11 +141,13 @@ class TableImport {
 
   DatasetIndex write(std::int64_t test_rows) {
     const auto width = [](const std::vector<std::string>& names) { return Shape{narrow<std::int64_t>(names.size())}; };
+    std::vector<FieldSpec> fields{{"x", DType::f32, width(names_.features)}};
+    if (answered_)
+      fields.push_back(regression() ? FieldSpec{"y", DType::f32, width(names_.targets)}
+                                    : FieldSpec{"label", DType::i32, Shape{}});
     DatasetWriter writer({.folder = import_.out,
                           .name = import_.name,
-                          .fields = {{"x", DType::f32, width(names_.features)},
-                                     regression() ? FieldSpec{"y", DType::f32, width(names_.targets)}
-                                                  : FieldSpec{"label", DType::i32, Shape{}}},
+                          .fields = fields,
                           .class_names = classes_,
                           .shard_rows = import_.shard_rows,
                           .table = entry(),
@@ -185,7 +198,7 @@ class TableImport {
     TableRow row;
     std::int64_t shown = 0;
     for (std::string problem; file.next(row, problem);) {
-      if (problem.empty() && !classes_.empty() && !labels_.contains(std::string(row.label)))
+      if (problem.empty() && answered_ && !classes_.empty() && !labels_.contains(std::string(row.label)))
         problem = fmt::format("{}: the class '{}' is none of the {} that {} has", file.place(), row.label,
                               classes_.size(), given_ ? import_.like : import_.source);
       if (problem.empty()) {
@@ -210,7 +223,7 @@ class TableImport {
     std::int64_t rows = 0;
     const auto flush = [&] {
       const FieldBlock blocks[] = {{x.data()}, {regression() ? static_cast<void*>(y.data()) : labels.data()}};
-      writer.append(rows, blocks);
+      writer.append(rows, std::span(blocks).first(answered_ ? 2 : 1));
       x.clear(), y.clear(), labels.clear();
       rows = 0;
     };
@@ -218,10 +231,10 @@ class TableImport {
     Json said = read(source.side, [&](const Usable& one) {
       if (one.part != source.part) return;
       const bool features_fit = store(one.row.features, table.feature_scaling, x);
-      if (!store(one.row.targets, table.target_scaling, y) || !features_fit)
+      if (!features_fit || !store(one.row.targets, table.target_scaling, y))
         fail(ExitCode::corrupt_input, "{}: a number is too far from the mean of its column to be standardised",
              one.file.place());
-      if (!regression()) labels.push_back(labels_.at(std::string(one.row.label)));
+      if (answered_ && !regression()) labels.push_back(labels_.at(std::string(one.row.label)));
       if (++rows == static_cast<std::int64_t>(block_rows)) flush();
     });
     flush();
@@ -249,6 +262,7 @@ class TableImport {
   std::map<std::string, std::int32_t> labels_;
   std::int64_t counts_[2] = {0, 0};
   bool writing_ = false;
+  bool answered_ = true;
 };
 
 void check_import(const CsvImport& import) {

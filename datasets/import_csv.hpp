@@ -34,7 +34,7 @@ struct CsvImport {
   /// Whether features, and targets of a regression, are stored as (value - mean) / deviation of the split "train".
   enum class Scale : std::uint8_t { none, standardise } scale = Scale::none;
   /// A data set that was imported so: columns, task, classes, means and deviations are its, and none of the above is
-  /// given.
+  /// given. Where the header has no target column, the samples have no field for it: they are for predictions alone.
   std::string like = {};
   OnError on_error = OnError::stop;
   std::int64_t shard_rows = 0;
@@ -42,7 +42,8 @@ struct CsvImport {
   Existing existing = Existing::refuse;
 };
 
-/// Makes a data set with the fields x f32 (features) and label i32 () or y f32 (targets), and DatasetIndex::table.
+/// Makes a data set with the fields x f32 (features) and label i32 () or y f32 (targets; see `like`), and
+/// DatasetIndex::table.
 /// Classes are the different texts of the target column, in the order of numbers where all are whole numbers, else of
 /// their bytes. ExitCode::corrupt_input, with file and line, for records with another number of cells, cells that are
 /// no finite number of f32, empty targets, wrong quotes, and classes that only the test has; with OnError::skip these

@@ -65,6 +65,10 @@ TableNames TableFile::choose(const CsvImport& import) const {
   return names;
 }
 
+bool TableFile::has_any(const std::vector<std::string>& names) const {
+  return std::ranges::any_of(names, [&](const std::string& name) { return std::ranges::count(columns_, name) > 0; });
+}
+
 void TableFile::take(const TableNames& names) {
   names_ = names;
   features_.clear();
@@ -93,7 +97,7 @@ std::string TableFile::problem_of(TableRow& row) {
     problem = read_number(features_[i], row.features[i]);
   for (std::size_t i = 0; i < row.targets.size() && problem.empty(); ++i)
     problem = read_number(targets_[i], row.targets[i]);
-  if (!problem.empty() || names_.task == CsvImport::Task::regression) return problem;
+  if (!problem.empty() || names_.task == CsvImport::Task::regression || targets_.empty()) return problem;
   row.label = record_.cell(targets_.front());
   return row.label.empty() ? fmt::format("the column '{}' is empty; wanted a class", names_.targets.front()) : "";
 }

@@ -31,7 +31,9 @@ class TableFile {
 
   /// The names that `import` asks for; ExitCode::usage for those that are not there.
   TableNames choose(const CsvImport& import) const;
-  /// Where `names` stand from now on; usage where one is missing.
+  /// Whether the header has one of these names.
+  bool has_any(const std::vector<std::string>& names) const;
+  /// Where `names` stand from now on; usage where one is missing. Without targets rows have none, and no label.
   void take(const TableNames& names);
   /// The next record; false at the end. Its problem, with its place, is empty where the row is good.
   bool next(TableRow& row, std::string& problem);

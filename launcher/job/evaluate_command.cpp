@@ -188,11 +188,12 @@ std::string lines_of(const ClassifiedSamples& samples, const std::vector<std::st
                      std::size_t top) {
   std::string out;
   std::vector<std::size_t> order(names.size());
-  for (std::size_t row = 0; row < samples.truth.size(); ++row) {
+  for (std::size_t row = 0; row < samples.probabilities.size() / names.size(); ++row) {
     const auto probabilities = std::span(samples.probabilities).subspan(row * names.size(), names.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return probabilities[a] > probabilities[b]; });
-    out += fmt::format("{},{}", number++, field(names[static_cast<std::size_t>(samples.truth[row])]));
+    const bool answered = !samples.truth.empty();
+    out += fmt::format("{},{}", number++, answered ? field(names[static_cast<std::size_t>(samples.truth[row])]) : "");
     for (std::size_t k = 0; k < top; ++k)
       out += fmt::format(",{},{:.6g}", field(names[order[k]]), probabilities[order[k]]);
     out += '\n';
@@ -219,9 +220,10 @@ void tell_numbers(Judged& judged, const std::function<void(const std::string&)>&
   std::int64_t number = 0;
   predict_numbers(judged.loaded, judged.request, [&](const PredictedSamples& samples) {
     std::string lines;
-    for (std::size_t k = 0; k < samples.truth.size(); ++k) {
+    for (std::size_t k = 0; k < samples.predicted.size(); ++k) {
       if (k % names.size() == 0) lines += std::to_string(number++);
-      lines += fmt::format(",{:.7g},{:.7g}", samples.truth[k], samples.predicted[k]);
+      lines += samples.truth.empty() ? "," : fmt::format(",{:.7g}", samples.truth[k]);
+      lines += fmt::format(",{:.7g}", samples.predicted[k]);
       if ((k + 1) % names.size() == 0) lines += '\n';
     }
     tell(lines);
@@ -249,6 +251,9 @@ int evaluate_command(std::span<const std::string> args) {
   const auto found = line.parse(args);
   if (!found) return 0;
   Judged judged = open(command, found->front(), asked);
+  if (!judged.loaded.answered)
+    fail(ExitCode::usage, "{}: the samples of split {} do not say what is to be predicted of them: trireme predict",
+         command, asked.split);
   if (judged.predicts_numbers()) {
     if (!picture.empty()) fail(ExitCode::usage, "{}: a regression has no confusion matrix to draw", command);
     tell_errors(judged, json ? OutputForm::json : OutputForm::text);

@@ -11,11 +11,14 @@ RowType type_of(const SampleSource& samples, const char* field) {
   return samples.sample_fields().at(static_cast<std::size_t>(samples.sample_field(field))).type;
 }
 
-void check_classes(const SampleSource& samples) {
+void check_label(const SampleSource& samples) {
   const RowType label = type_of(samples, "label");
   if (label.dtype != DType::i32 || label.shape.elements() != 1)
     fail(ExitCode::corrupt_input, "the field label of split {} is {} {}; wanted one i32 for each sample",
          samples.name(), name_of(label.dtype), label.shape.text());
+}
+
+void check_names(const SampleSource& samples) {
   if (samples.class_names().size() < 2)
     fail(ExitCode::corrupt_input, "split {} names {} classes; a classifier needs at least 2 (import with --classes)",
          samples.name(), samples.class_names().size());
@@ -29,7 +32,8 @@ ImageForm ImageForm::of(const SampleSource& samples) {
   if (image.dtype != DType::u8 || image.shape.dims() != 3)
     fail(ExitCode::corrupt_input, "the field image of split {} is {} {}; wanted u8 (height, width, channels)",
          samples.name(), name_of(image.dtype), image.shape.text());
-  check_classes(samples);
+  check_label(samples);
+  check_names(samples);
   form.height = image.shape[0];
   form.width = image.shape[1];
   form.channels = image.shape[2];
@@ -37,9 +41,10 @@ ImageForm ImageForm::of(const SampleSource& samples) {
   return form;
 }
 
-ClassifierTask::ClassifierTask(Module& model, const SampleSource& samples, double label_smoothing)
+ClassifierTask::ClassifierTask(Module& model, const SampleSource& samples, double label_smoothing, Answers answers)
     : model_(&model), class_names_(samples.class_names()), smoothing_(label_smoothing) {
-  check_classes(samples);
+  if (answers == Answers::needed) check_label(samples);
+  check_names(samples);
 }
 
 void ClassifierTask::check_plan(const Value& logits, std::int64_t rows) const {

@@ -41,8 +41,9 @@ class ClassifierTask : public Task {
   ConfusionMatrix confusion(const Evaluation& evaluation) const;
 
  protected:
-  /// `model` must outlive the task. corrupt_input where the samples have no i32 field `label`, or no class names.
-  ClassifierTask(Module& model, const SampleSource& samples, double label_smoothing);
+  /// `model` must outlive the task. corrupt_input where the samples have no i32 field `label` (which they need
+  /// not have where answers are optional), or no class names.
+  ClassifierTask(Module& model, const SampleSource& samples, double label_smoothing, Answers answers = Answers::needed);
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names_.size()); }
   void check_plan(const Value& logits, std::int64_t rows) const;
 

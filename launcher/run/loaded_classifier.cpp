@@ -50,13 +50,14 @@ LoadedClassifier empty_table(const ClassifierRun& run, const SampleSource& sampl
     fail(ExitCode::usage, "{} was trained on a table, which is judged on one data set, not on a mix", run.folder);
   const Split& split = *found;
   check_table(run, split);
-  const TableForm form = TableForm::of(split);
+  const TableForm form = TableForm::of(split, Answers::optional);
   LoadedClassifier out;
+  out.answered = form.answered;
   out.model = std::make_unique<Sequential>(make_table_model({.hidden = run.hidden, .outputs = form.outputs}));
   if (form.task == TableForm::Task::regression) {
-    out.regression = std::make_unique<Regression>(*out.model, split, RegressionOptions{});
+    out.regression = std::make_unique<Regression>(*out.model, split, RegressionOptions{.answers = Answers::optional});
   } else {
-    out.classifier = std::make_unique<TableClassification>(*out.model, split, 0);
+    out.classifier = std::make_unique<TableClassification>(*out.model, split, 0, Answers::optional);
   }
   return out;
 }
@@ -158,12 +159,12 @@ void classify(LoadedClassifier& loaded, const ClassifyRequest& request,
     const Value logits = loaded.classifier->logits(judging.context, batch);
     const auto classes = static_cast<std::size_t>(logits.shape()[-1]);
     const auto probabilities = ops::softmax(judging.context, logits).tensor().to_vector<float>();
-    const auto labels = batch.field("label").to_vector<std::int32_t>();
+    const auto labels = loaded.answered ? batch.field("label").to_vector<std::int32_t>() : std::vector<std::int32_t>();
     const auto weights = batch.weight().to_vector<float>();
     ClassifiedSamples samples;
-    for (std::size_t row = 0; row < labels.size(); ++row) {
+    for (std::size_t row = 0; row < weights.size(); ++row) {
       if (weights[row] == 0) continue;  // filled up
-      samples.truth.push_back(labels[row]);
+      if (loaded.answered) samples.truth.push_back(labels[row]);
       const auto first = probabilities.begin() + static_cast<std::ptrdiff_t>(row * classes);
       samples.probabilities.insert(samples.probabilities.end(), first, first + static_cast<std::ptrdiff_t>(classes));
     }
@@ -180,16 +181,18 @@ std::vector<double> predict_numbers(LoadedClassifier& loaded, const ClassifyRequ
   std::vector<double> sums;
   while (!judging.loader.finished()) {
     const Batch batch = judging.loader.next();
-    const std::vector<double> some = task.evaluate(judging.context, batch);
-    sums.resize(some.size());
-    for (std::size_t k = 0; k < some.size(); ++k) sums[k] += some[k];
+    if (loaded.answered) {
+      const std::vector<double> some = task.evaluate(judging.context, batch);
+      sums.resize(some.size());
+      for (std::size_t k = 0; k < some.size(); ++k) sums[k] += some[k];
+    }
     const auto predicted = loaded.model->forward(judging.context, batch.field("x")).tensor().to_vector<float>();
-    const auto truth = batch.field("y").to_vector<float>();
+    const auto truth = loaded.answered ? batch.field("y").to_vector<float>() : std::vector<float>();
     const auto weights = batch.weight().to_vector<float>();
     PredictedSamples samples;
-    for (std::size_t k = 0; k < truth.size(); ++k) {
+    for (std::size_t k = 0; k < predicted.size(); ++k) {
       if (weights[k / targets] == 0) continue;  // filled up
-      samples.truth.push_back(task.in_units(k % targets, static_cast<double>(truth[k])));
+      if (loaded.answered) samples.truth.push_back(task.in_units(k % targets, static_cast<double>(truth[k])));
       samples.predicted.push_back(task.in_units(k % targets, static_cast<double>(predicted[k])));
     }
     take(samples);

@@ -32,6 +32,7 @@ struct LoadedClassifier {
   std::unique_ptr<ClassifierTask> classifier;  ///< Null: a regression.
   std::unique_ptr<Regression> regression;      ///< Null: a classifier.
   FrozenWeights weights;
+  bool answered = true;  ///< Whether the samples say what they are; else they can be predicted, not judged.
 };
 
 struct ClassifierWeights {
@@ -47,7 +48,7 @@ LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& r
 
 /// What the classifier says of some samples, in order.
 struct ClassifiedSamples {
-  std::vector<std::int32_t> truth;
+  std::vector<std::int32_t> truth;   ///< Empty where the samples do not say it.
   std::vector<float> probabilities;  ///< (samples, classes)
 };
 

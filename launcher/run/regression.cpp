@@ -20,7 +20,7 @@ std::vector<double> doubles_of(const Tensor& tensor) {
 }  // namespace
 
 Regression::Regression(Module& model, const Split& split, const RegressionOptions& options)
-    : model_(&model), form_(TableForm::of(split)), options_(options) {
+    : model_(&model), form_(TableForm::of(split, options.answers)), options_(options) {
   if (form_.task != TableForm::Task::regression)
     fail(ExitCode::usage, "split {} has classes, no numbers to be predicted: there is no field y", split.name());
   const auto targets = static_cast<std::size_t>(form_.outputs);
@@ -113,7 +113,9 @@ std::vector<FieldTransforms> Regression::transforms(DType dtype, Mode mode) cons
   // Errors are those against what is stored: it is rounded only where the loss is computed in 16 bits.
   const DType judged = dtype == DType::f64 ? DType::f64 : DType::f32;
   const auto as = [](DType to) { return normalise({.scale = 1, .mean = {0}, .deviation = {1}, .to = to}); };
-  return {{"x", {as(dtype)}}, {"y", {as(mode == Mode::train ? dtype : judged)}}};
+  std::vector<FieldTransforms> out{{"x", {as(dtype)}}};
+  if (form_.answered) out.push_back({"y", {as(mode == Mode::train ? dtype : judged)}});
+  return out;
 }
 
 }  // namespace trireme

@@ -12,6 +12,7 @@ struct RegressionOptions {
   /// (p - y)^2, |p - y|, or the first near 0 and the second elsewhere (ops::smooth_l1_loss), of the stored numbers.
   enum class Loss : std::uint8_t { squared, absolute, smooth } loss = Loss::squared;
   double width = 1;  ///< Of the smooth one.
+  Answers answers = Answers::needed;
 };
 
 class Regression : public Task {

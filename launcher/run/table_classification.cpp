@@ -4,16 +4,17 @@ namespace trireme {
 namespace {
 
 /// The split, where it is a table with classes. Looked at before its label is: a table of numbers has none.
-const Split& checked_table(const Split& split) {
-  if (TableForm::of(split).task != TableForm::Task::classes)
+const Split& checked_table(const Split& split, Answers answers) {
+  if (TableForm::of(split, answers).task != TableForm::Task::classes)
     fail(ExitCode::usage, "split {} has numbers to be predicted (y), no classes", split.name());
   return split;
 }
 
 }  // namespace
 
-TableClassification::TableClassification(Module& model, const Split& split, double label_smoothing)
-    : ClassifierTask(model, checked_table(split), label_smoothing), form_(TableForm::of(split)) {}
+TableClassification::TableClassification(Module& model, const Split& split, double label_smoothing, Answers answers)
+    : ClassifierTask(model, checked_table(split, answers), label_smoothing, answers),
+      form_(TableForm::of(split, answers)) {}
 
 void TableClassification::plan(Context& context, std::int64_t rows, DType dtype) {
   check_plan(module().forward(context, Tensor::empty({rows, form_.features}, dtype, Device::meta())), rows);

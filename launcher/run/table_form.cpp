@@ -1,5 +1,7 @@
 #include "launcher/run/table_form.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "core/base/error.hpp"
@@ -9,13 +11,38 @@ namespace {
 
 bool is_number(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
 
+/// An imported table whose samples have neither numbers to be predicted nor a class.
+bool is_open(const Split& split) {
+  return split.table() && std::ranges::none_of(split.fields(), [](const FieldSpec& field) {
+           return field.name == "y" || field.name == "label";
+         });
+}
+
+/// The form of the table whose columns were taken over.
+TableForm open_form(const Split& split, std::int64_t features) {
+  const auto classes = static_cast<std::int64_t>(split.class_names().size());
+  if (classes > 0)
+    return {.task = TableForm::Task::classes, .features = features, .outputs = classes, .answered = false};
+  return {.task = TableForm::Task::regression,
+          .features = features,
+          .outputs = static_cast<std::int64_t>(split.table()->targets.size()),
+          .answered = false};
+}
+
 }  // namespace
 
-TableForm TableForm::of(const Split& split) {
+TableForm TableForm::of(const Split& split, Answers answers) {
   const FieldSpec& x = split.fields().at(static_cast<std::size_t>(split.field_index("x")));
   if (x.ragged() || !is_number(x.dtype) || x.row.dims() != 1)
     fail(ExitCode::corrupt_input, "the field x of split {} is {} {}; wanted f32 (features)", split.name(),
          name_of(x.dtype), x.row.text());
+  if (is_open(split)) {
+    if (answers == Answers::needed)
+      fail(ExitCode::usage,
+           "the rows of split {} leave open what is to be predicted of them ({}): they are for trireme predict alone",
+           split.name(), fmt::join(split.table()->targets, ", "));
+    return open_form(split, x.row[0]);
+  }
   const auto y = std::ranges::find(split.fields(), "y", &FieldSpec::name);
   if (y != split.fields().end()) {
     if (y->ragged() || !is_number(y->dtype) || y->row.dims() > 1)
@@ -33,7 +60,7 @@ TableForm TableForm::of(const Split& split) {
 }
 
 std::string table_text(const Split& split) {
-  const TableForm form = TableForm::of(split);
+  const TableForm form = TableForm::of(split, Answers::optional);
   Json json{{"features", form.features}, {"outputs", form.outputs}, {"classes", split.class_names()}};
   const auto add_scaling = [&](const char* key, const Scaling& scaling) {
     json[key] = {{"mean", scaling.mean}, {"deviation", scaling.deviation}};

@@ -13,6 +13,9 @@
 
 namespace trireme {
 
+/// Whether samples must say what is to be predicted of them, or may leave it open (`trireme predict`).
+enum class Answers : std::uint8_t { needed, optional };
+
 class Task {
  public:
   struct Loss {

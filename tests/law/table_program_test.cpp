@@ -168,6 +168,36 @@ TEST_F(TableProgram, TheAverageOfTheWeightsIsWhatIsJudgedAndExported) {
   }
 }
 
+TEST_F(TableProgram, WhatIsOpenIsPredictedAsWhatIsNot) {
+  std::ifstream table(dir / "t.csv");
+  std::ofstream open(dir / "open.csv");
+  for (std::string line; std::getline(table, line);) open << line.substr(0, line.find(',', line.find(',') + 1)) << '\n';
+  open.close();
+  for (const std::string kind : {"numbers", "classes"}) {
+    ASSERT_EQ(run(1, kind + "-run", "--max-steps 5 --data " + (dir / kind)), 0) << log;
+    import_csv({.source = dir / "open.csv", .out = dir / (kind + "-open"), .like = dir / kind});
+    import_csv({.source = dir / "t.csv", .out = dir / (kind + "-like"), .like = dir / kind});
+    const auto asked = [&](const std::string& command, const std::string& data) {
+      return answer_of({command, dir / (kind + "-run"), "--data", dir / data, "--split", "train"});
+    };
+    const Answer guessed = asked("predict", kind + "-open"), wanted = asked("predict", kind + "-like");
+    ASSERT_EQ(guessed.code, 0) << guessed.err;
+    // The same but for the second column, which says what the sample is.
+    std::istringstream ours(guessed.out), theirs(wanted.out);
+    int rows = 0;
+    for (std::string mine, full; std::getline(theirs, full); ++rows) {
+      ASSERT_TRUE(std::getline(ours, mine));
+      const std::size_t first = full.find(','), second = full.find(',', first + 1);
+      if (rows > 0) full.erase(first + 1, second - first - 1);
+      EXPECT_EQ(mine, full);
+    }
+    EXPECT_EQ(rows, 301);
+    EXPECT_EQ(asked("evaluate", kind + "-open").code, 2);
+    EXPECT_EQ(run(1, "never", "--data " + (dir / (kind + "-open"))), 2);
+    EXPECT_NE(log.find("for trireme predict alone"), std::string::npos) << log;
+  }
+}
+
 TEST_F(TableProgram, AClassifierIsJudgedAsTheProgramJudgedIt) {
   ASSERT_EQ(run(1, "run", "--epochs 10 --learning-rate 0.01 --data " + (dir / "classes")), 0) << log;
   const Json said = judged("run");

@@ -14,6 +14,7 @@
 #include "core/base/error.hpp"
 #include "launcher/job/job_store.hpp"
 #include "launcher/job/job_words.hpp"
+#include "launcher/run/checkpoint_store.hpp"
 #include "launcher/run/option_value.hpp"
 #include "tests/launcher/cluster_job.hpp"
 #include "tests/support/random_seed.hpp"
@@ -125,6 +126,23 @@ class KilledJob : public QueuedJob {
     }
     return false;
   }
+  /// Kills may come faster than checkpoints, but not for ever: the pause before a start doubles with each of them.
+  /// After a few without a new checkpoint, waits for one (or for what a machine under load needs to make one).
+  void let_it_get_on(const std::string& job, const std::string& run) {
+    constexpr int most_without = 5;
+    const auto newest = [&] {
+      const auto list = CheckpointStore(run + "/checkpoints").list();
+      return list.empty() ? std::int64_t{-1} : list.back().step;
+    };
+    if (newest() != saved_) {
+      without_ = 0;
+    } else if (++without_ >= most_without) {
+      for (const double end = steady_seconds() + 120; newest() == saved_ && !ended(job) && steady_seconds() < end;)
+        sleep_a_little();
+      without_ = 0;
+    }
+    saved_ = newest();
+  }
   /// All kinds in a random order, again and again.
   std::size_t next_kind() {
     if (kinds_.empty()) {
@@ -152,6 +170,8 @@ class KilledJob : public QueuedJob {
   std::mt19937 random_;
   std::vector<std::size_t> kinds_;
   std::map<std::string, int> met_;
+  std::int64_t saved_ = -1;  ///< Step of the newest checkpoint at the last kill.
+  int without_ = 0;          ///< Kills since it was made.
 };
 
 TEST_F(KilledJob, ends_as_if_nobody_had_been_killed) {
@@ -170,6 +190,7 @@ TEST_F(KilledJob, ends_as_if_nobody_had_been_killed) {
     const std::string job = terminal_->submit(text);
     while (kills < wanted_kills() && !ended(job)) {
       ::usleep(700000 + static_cast<useconds_t>(random_() % 1200000));
+      let_it_get_on(job, run);
       if (kill_one(job, run, next_kind())) ++kills;
     }
     wait_until_ended(job);

@@ -2,8 +2,6 @@
 // for:
 //   trireme data import csv houses.csv --target price --regression --standardise --test-fraction 0.2 --out data/houses
 //   trireme launch -n 2 -- table --data data/houses --hidden 64,64
-#include <cstdio>
-
 #include "core/models/table_models.hpp"
 #include "launcher/run/program.hpp"
 #include "launcher/run/regression.hpp"
@@ -46,9 +44,6 @@ int main(int argc, char** argv) {
     run.keep("table.json", table_text(*split));
     Trainer trainer(session, *task, run.split(split), training);
     run.fit(trainer);
-    if (!table.has_split("test")) return;
-    const Task::Evaluation test = trainer.evaluate(table.split("test"));
-    run.finish(trainer, test);
-    if (session.leads()) std::fputs(("\n" + task->report(test)).c_str(), stdout);
+    run.finish(trainer, table.has_split("test") ? table.split("test") : nullptr);
   });
 }

@@ -1,5 +1,7 @@
 #include "launcher/run/program.hpp"
 
+#include "launcher/run/print.hpp"
+
 namespace trireme {
 
 Run::Run(Session& session, const OptionSet& options, const TrainingOptions& training)
@@ -64,7 +66,9 @@ void Run::fit(Trainer& trainer) {
   checkpoints_.finish();
 }
 
-void Run::finish(const Trainer& trainer, const Task::Evaluation& test) {
+void Run::finish(Trainer& trainer, const Samples& tests) {
+  if (!tests) return;
+  const Task::Evaluation test = trainer.evaluate(tests);
   if (!session_.leads()) return;
   Summary summary{{"steps", static_cast<double>(trainer.steps_done())},
                   {"training_seconds", trainer.state().training_seconds},
@@ -87,6 +91,7 @@ void Run::finish(const Trainer& trainer, const Task::Evaluation& test) {
   metrics_->summary(summary);
   metrics_->line(
       fmt::format("test {}loss {:.4f}, after {:.1f} s of training", said, test.loss, trainer.state().training_seconds));
+  print_out("\n" + trainer.task().report(test));
 }
 
 }  // namespace trireme

@@ -31,8 +31,8 @@ class Run {
   }
   /// Instead of fit(): takes all weights from --init-from and trains nothing.
   void load(Trainer& trainer) { checkpoints_.load_only(trainer); }
-  /// Records the result on the test samples and says where things are.
-  void finish(const Trainer& trainer, const Task::Evaluation& test);
+  /// Judges the network on test samples, records the result, says it and prints the task's report; null: no more.
+  void finish(Trainer& trainer, const Samples& tests);
 
  private:
   std::string open_folder();

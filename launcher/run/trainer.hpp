@@ -91,6 +91,7 @@ class Trainer {
   };
 
   Trainer(Session& session, Task& task, const TrainingData& data, const TrainingOptions& options);
+  const Task& task() const { return task_; }
   ~Trainer();
 
   /// One step, of which all is known.

@@ -135,6 +135,6 @@ int main(int argc, char** argv) {
     Run run(session, options, training);
     Trainer trainer(session, task, run.split(split), training);
     run.fit(trainer);
-    run.finish(trainer, trainer.evaluate(images.split("test")));
+    run.finish(trainer, images.split("test"));
   });
 }

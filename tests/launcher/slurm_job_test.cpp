@@ -45,7 +45,8 @@ TEST_F(SlurmJob, is_preempted_requeued_and_resumed_again_and_again) {
   const std::int64_t times = wanted == nullptr ? 5 : std::atoll(wanted);
   start("2 --slurm");
   if (IsSkipped()) return;
-  steps_ = early * (times + 1), slow_ = 10;
+  // A start makes some steps more before it is told to go.
+  steps_ = early * (times + 1 + times / 4), slow_ = 10;
   const std::string job =
       terminal_->submit(description("backend = slurm\nnodes = 2\nname = it's $(a) 100%j\ntime-limit = 10m\n", 20));
   std::string run;

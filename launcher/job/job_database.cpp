@@ -150,8 +150,7 @@ void JobDatabase::open() {
   if (result != SQLITE_OK) refuse("open");
   ::sqlite3_busy_timeout(opened, patience_milliseconds);
   run("PRAGMA synchronous = EXTRA");
-  Statement version(*this, "PRAGMA user_version");
-  const std::int64_t found = version.next() ? version.number(0) : 0;
+  const std::int64_t found = version();
   if (found > table_version) {
     fail(ExitCode::usage, "the data base of jobs '{}' was made by a newer trireme (form {}, known here: {})", path_,
          found, table_version);
@@ -159,11 +158,16 @@ void JobDatabase::open() {
   if (found < table_version) make_table();
 }
 
+/// A look that is over when it returns: who still reads is refused the right to write at once, instead of waiting.
+std::int64_t JobDatabase::version() const {
+  Statement row(*this, "PRAGMA user_version");
+  return row.next() ? row.number(0) : 0;
+}
+
 void JobDatabase::make_table() {
   Transaction transaction(*this);
-  Statement version(*this, "PRAGMA user_version");
   // Another process may have made it just now.
-  if (version.next() && version.number(0) == table_version) return;
+  if (version() == table_version) return;
   run(table);
   run(fmt::format("PRAGMA user_version = {}", table_version).c_str());
   transaction.commit();

@@ -56,6 +56,7 @@ class JobDatabase {
   class Transaction;
 
   void open();
+  std::int64_t version() const;
   void make_table();
   void place_in_transaction();
   void run(const char* sql);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "comm/call_signature.hpp"
 #include "comm/node_communicator.hpp"
 #include "core/base/error.hpp"
 #include "tests/comm/world.hpp"
@@ -107,6 +108,28 @@ TEST_P(CheckedCalls, that_agree_run) {
   if (comm_->rank() == 0) comm_->send(f32(5), 1).wait();
   if (comm_->rank() == 1) comm_->recv(f32(5), 0).wait();
   comm_->barrier().wait();
+}
+
+/// A call on the CPU and one on a GPU take different ways; there is not everywhere a GPU to make it.
+TEST(CallDifference, is_in_each_part_but_the_number) {
+  const CallSignature usual{.sequence = 7, .count = 8, .root = 1, .kind = 3, .dtype = 1, .reduction = 1};
+  const auto difference = [&](const CallSignature& other) {
+    std::vector<std::uint8_t> all(2 * CallSignature::bytes);
+    usual.write(std::span(all).first(CallSignature::bytes));
+    other.write(std::span(all).last(CallSignature::bytes));
+    return call_difference(all, {"a", "b"});
+  };
+  std::vector<CallSignature> others(6, usual);
+  others[0].count = 9;
+  others[1].root = 0;
+  others[2].kind = 4;
+  others[3].dtype = 2;
+  others[4].reduction = 2;
+  others[5].on_gpu = 1;
+  for (const CallSignature& other : others) EXPECT_NE(difference(other), "") << other.text();
+  CallSignature later = usual;
+  later.sequence = 9;
+  EXPECT_EQ(difference(later), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, CheckedCalls, testing::Values("mpi", "node"));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/io/file.hpp"
+#include "launcher/run/run_lock.hpp"
 #include "tests/launcher/submitted_job.hpp"
 
 namespace trireme {
@@ -99,6 +100,25 @@ TEST_F(HealedJob, waits_for_the_ranks_of_a_killed_mpirun) {
   EXPECT_EQ(job_folder(job).state().starts, 3);
 }
 
+TEST_F(HealedJob, waits_while_somebody_keeps_its_run_folder) {
+  const std::string run = folder_ / "run";
+  std::filesystem::create_directory(run);
+  std::string text = shell(counted("n"));
+  text.replace(text.find("run-dir = none"), 14, "run-dir = " + run);
+  std::string job;
+  {
+    const RunLock keeper(run, "-");
+    job = terminal_.submit(text);
+    wait_until(30, [&] {
+      return has(job_folder(job).text("output.log").value_or(""), "waiting for the ranks of the last start to end") ||
+             std::filesystem::exists(folder_ / "n");
+    });
+    EXPECT_EQ(job_folder(job).state().starts, 0);
+  }
+  wait_for_phase(job, JobPhase::done);
+  EXPECT_EQ(job_folder(job).state().starts, 1);
+}
+
 TEST_F(HealedJob, the_next_command_goes_on_with_one_that_nobody_runs) {
   const std::string job = terminal_.submit(done_in_the_second(74));
   wait_until(30, [&] { return sleeps(mark(74)) && agents(job).size() == 1; });
@@ -109,6 +129,42 @@ TEST_F(HealedJob, the_next_command_goes_on_with_one_that_nobody_runs) {
   terminal_.call({"list"});
   wait_for_phase(job, JobPhase::done);
   EXPECT_EQ(job_folder(job).state().starts, 2);
+}
+
+/// What an agent and a command begin that have both seen that nobody ran it, and what one begins that was slow.
+TEST_F(HealedJob, has_one_runner_and_one_agent) {
+  const std::string job = terminal_.submit(shell(counted("n") + "while [ ! -e enough ]; do sleep 0.05; done"));
+  wait_for_both(job);
+  wait_until(30, [&] { return std::filesystem::exists(folder_ / "n"); });
+  const std::vector<pid_t> runner = runners(job), agent = agents(job);
+  const std::string trireme = std::string(TRIREME_BINARY_DIR) + "/launcher/trireme";
+  for (const char* second : {"job-run", "job-agent"}) {
+    const Said said = terminal_.run({"timeout", "20", trireme, second, terminal_.folder(job)});
+    EXPECT_EQ(said.code, 0) << second << said.text;
+  }
+  EXPECT_EQ(runners(job), runner);
+  EXPECT_EQ(agents(job), agent);
+  write_file_atomically(folder_ / "enough", "");
+  wait_for_phase(job, JobPhase::done);
+  wait_until(30, [&] { return runners(job).empty() && agents(job).empty(); });
+  EXPECT_EQ(terminal_.run({"timeout", "20", trireme, "job-run", terminal_.folder(job)}).code, 0);
+  EXPECT_EQ(job_folder(job).state().starts, 1);
+  EXPECT_EQ(read_file(folder_ / "n"), "1\n");
+}
+
+TEST_F(HealedJob, every_command_goes_on_with_one_that_nobody_runs) {
+  write_file_atomically(folder_ / "other.ini", shell("true"));
+  for (const std::string command : {"status", "logs", "submit"}) {
+    SCOPED_TRACE(command);
+    const std::string job = terminal_.submit(done_in_the_second(77));
+    wait_until(30, [&] { return sleeps(mark(77)) && agents(job).size() == 1; });
+    kill_both(job);
+    wait_until(30, [&] { return !sleeps(mark(77)); });
+    EXPECT_EQ(terminal_.call({command, command == "submit" ? folder_ / "other.ini" : job}).code, 0);
+    wait_for_phase(job, JobPhase::done);
+    EXPECT_EQ(job_folder(job).state().starts, 2);
+    std::filesystem::remove(folder_ / "n77");
+  }
 }
 
 TEST_F(HealedJob, whose_variables_are_not_there_waits_for_resume) {

@@ -1,9 +1,11 @@
 // Run folders: made private, never taken by accident, never half written.
 #include "launcher/run/run_folder.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -133,6 +135,33 @@ TEST_F(RunFolders, a_run_in_use_is_left_alone) {
     EXPECT_EQ(code_of(settings), ExitCode::usage);
     EXPECT_EQ(names_in(path), before);
   }
+}
+
+/// A second run looks before it locks; the kernel keeps it between the two as long as this process has a lease on the
+/// lock's file, and tells so by SIGIO.
+TEST_F(RunFolders, a_run_that_came_and_went_between_look_and_lock_is_seen) {
+  const std::string path = in("run");
+  EXPECT_EQ(code_of({.path = path}), ExitCode::done);
+  sigset_t told, before;
+  sigemptyset(&told);
+  sigaddset(&told, SIGIO);
+  ::sigprocmask(SIG_BLOCK, &told, &before);
+  const int lock = ::open((path + "/lock").c_str(), O_RDWR | O_CLOEXEC);
+  const bool leased = ::fcntl(lock, F_SETLEASE, F_WRLCK) == 0;
+  if (leased) {
+    const pid_t second = ::fork();
+    if (second == 0) ::_exit(static_cast<int>(code_of({.path = path})));
+    const timespec patience{.tv_sec = 30, .tv_nsec = 0};
+    EXPECT_EQ(::sigtimedwait(&told, nullptr, &patience), SIGIO);
+    write_file_atomically(path + "/config.ini", "a = 1\n");
+    ::fcntl(lock, F_SETLEASE, F_UNLCK);
+    int status = 0;
+    ::waitpid(second, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(ExitCode::usage));
+  }
+  ::close(lock);
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  if (!leased) GTEST_SKIP() << "skipped: no leases on this file system";
 }
 
 TEST_F(RunFolders, configs_of_earlier_starts_are_kept) {

@@ -1,10 +1,16 @@
 // Jobs at a real Slurm on a virtual cluster: a training that is preempted, meets its time limit or loses a host goes on
 // and ends with the weights of one that nobody disturbed, bit for bit.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include <cstdlib>
+#include <fstream>
 
+#include "launcher/job/hang_report.hpp"
+#include "launcher/job/job_store.hpp"
 #include "tests/launcher/cluster_job.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace trireme {
 namespace {
@@ -124,6 +130,113 @@ TEST_F(SlurmJob, what_slurm_ends_without_a_warning_goes_on_where_slurm_says_so) 
   seen = terminal_->wait_for(job, "done", 120);
   EXPECT_NE(seen["slurm_id"], first);
   expect_same(seen["run_folder"]);
+}
+
+/// A runner whose Slurm and mpirun are shell scripts: answers that the real ones give only when two things happen at
+/// once.
+class PlayedSlurm : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directories(dir_ / "bin");
+    play("scontrol", "echo \"$@\" >>" + dir_ / "asked" + "; [ ! -e " + dir_ / "refused" +
+                         " ] || { echo 'Job is pending execution' >&2; exit 1; }");
+    write_file_atomically(job_.file("job.ini"),
+                          "program = /bin/true\nbackend = slurm\nrun-dir = none\ndirectory = " + dir_.path().string());
+    JobDescription described;
+    described.backend = Backend::slurm;
+    job_.begin(described, {});
+  }
+  void play(const std::string& program, const std::string& script) const {
+    std::ofstream(dir_ / ("bin/" + program)) << "#!/bin/sh\n" << script << "\n";
+    std::filesystem::permissions(dir_ / ("bin/" + program), std::filesystem::perms::owner_all);
+  }
+  /// What squeue says of the job.
+  void stands(const std::string& state) const { play("squeue", "echo '" + state + "|None|N/A'"); }
+  void refuse_requeue() const { write_file_atomically(dir_ / "refused", ""); }
+  /// mpirun ends because host b is gone.
+  void lose_a_host() const {
+    write_verdict(dir_.path().string(), {.kind = Verdict::Kind::lost, .code = 12, .rank = 1, .host = "b", .text = "x"});
+    play("mpirun", "cp " + dir_ / "verdict.json" + " " + job_.start_folder(1) + "; exit 12");
+  }
+  /// mpirun runs until it is told to end, and tells when it can be.
+  void train() const {
+    play("mpirun", "trap 'exit 10' USR1 TERM; touch " + dir_ / "up" + "; while :; do sleep 0.05; done");
+  }
+  std::string asked() const {
+    return std::filesystem::exists(dir_ / "asked") ? read_file(dir_ / "asked") : std::string();
+  }
+
+  /// Sends `signals` to the runner once the ranks are up, and SIGTERM once the job waits for Slurm, which ends the
+  /// script of a job then. Its exit code.
+  int run(const std::vector<int>& signals = {}) const {
+    const std::string path = "PATH=" + dir_ / "bin" + ":" + std::getenv("PATH");
+    Child runner(
+        {.command = {"env", path, "SLURM_JOB_ID=7", TRIREME_BINARY_DIR "/launcher/trireme", "job-run", job_.path()}});
+    bool told = signals.empty(), ended = false;
+    for (const double end = steady_seconds() + 60; runner.poll_status() == -1 && steady_seconds() < end;) {
+      ::usleep(20000);
+      if (!told && std::filesystem::exists(dir_ / "up")) {
+        for (const int signal : signals) ::kill(runner.id(), signal);
+        told = true;
+      }
+      if (!ended && job_.state().phase == JobPhase::requeued) ended = ::kill(runner.id(), SIGTERM) == 0;
+    }
+    if (runner.poll_status() == -1) ::kill(runner.id(), SIGKILL);
+    while (runner.poll_status() == -1) ::usleep(20000);
+    return WEXITSTATUS(runner.poll_status());
+  }
+  TempDir dir_;
+  JobFolder job_ = JobStore(dir_ / "jobs").create();
+};
+
+TEST_F(PlayedSlurm, gives_another_place_where_a_host_was_lost) {
+  lose_a_host();
+  stands("RUNNING");
+  EXPECT_EQ(run(), 10);
+  EXPECT_EQ(to_text(job_.state().phase), "requeued") << job_.state().reason;
+  EXPECT_EQ(job_.state().starts, 1);
+  EXPECT_EQ(asked(), "requeue 7\n");
+}
+
+TEST_F(PlayedSlurm, has_queued_the_job_again_before_it_was_asked) {
+  lose_a_host();
+  refuse_requeue();
+  stands("PENDING");
+  EXPECT_EQ(run(), 10);
+  EXPECT_EQ(to_text(job_.state().phase), "requeued") << job_.state().reason;
+  EXPECT_EQ(asked(), "requeue 7\n");
+}
+
+TEST_F(PlayedSlurm, does_not_take_a_job_back_that_still_runs) {
+  lose_a_host();
+  refuse_requeue();
+  stands("RUNNING");
+  run();
+  EXPECT_EQ(to_text(job_.state().phase), "failed");
+  EXPECT_TRUE(has(job_.state().reason, "Job is pending execution")) << job_.state().reason;
+}
+
+TEST_F(PlayedSlurm, says_what_becomes_of_a_job_that_it_ends_without_a_warning) {
+  train();
+  stands("COMPLETING");
+  EXPECT_EQ(run({SIGTERM}), 10);
+  EXPECT_EQ(to_text(job_.state().phase), "requeued") << job_.state().reason;
+  EXPECT_TRUE(has(job_.state().reason, "Slurm ended it: ")) << job_.state().reason;
+  EXPECT_EQ(asked(), "");
+}
+
+TEST_F(PlayedSlurm, is_asked_to_requeue_a_job_that_it_has_warned_or_only_told) {
+  train();
+  stands("COMPLETING");
+  EXPECT_EQ(run({SIGUSR1}), 10);
+  EXPECT_EQ(to_text(job_.state().phase), "requeued") << job_.state().reason;
+  EXPECT_EQ(asked(), "requeue 7\n");
+  stands("RUNNING");
+  std::filesystem::remove(dir_ / "up");
+  job_.write({.phase = JobPhase::queued});
+  EXPECT_EQ(run({SIGTERM}), 10);
+  EXPECT_EQ(to_text(job_.state().phase), "requeued") << job_.state().reason;
+  EXPECT_EQ(asked(), "requeue 7\nrequeue 7\n");
 }
 
 /// Slurm counts whole minutes, and its warning may come a minute early: it takes two.

@@ -62,6 +62,13 @@ TEST_F(SpareHosts, are_all_hosts_where_nothing_was_lost_or_nothing_smaller_is_al
   EXPECT_EQ(at_start(job(), 3).nodes, 3);
 }
 
+TEST_F(SpareHosts, are_told_apart_by_their_whole_address) {
+  ended(1, Verdict::Kind::lost, "10.0.0.2");
+  JobDescription numbered = job();
+  numbered.hosts = "10.0.0.1:4,10.0.0.2:4,10.0.0.3:4";
+  EXPECT_EQ(at_start(numbered, 2).hosts, "10.0.0.1:4,10.0.0.3:4");
+}
+
 TEST_F(SpareHosts, a_verdict_that_is_no_verdict_is_none) {
   fs::create_directories(dir_ / "start-1");
   EXPECT_FALSE(read_verdict(dir_ / "start-1"));

@@ -152,6 +152,29 @@ TEST_F(Watching, ranks_that_wait_in_different_calls_are_told_apart) {
   EXPECT_TRUE(has(verdict->text, "rank 2 on b in all_reduce number 8 of world")) << verdict->text;
 }
 
+/// One that differs in nothing else: calls are numbered in each communicator, and two of these may stand at one number.
+TEST_F(Watching, calls_are_the_same_where_all_of_them_is_the_same) {
+  const RankCall usual = sum(7);
+  std::vector<RankCall> others(5, usual);
+  others[0].communicator = "world/part";
+  others[1].operation = "broadcast";
+  others[2].dtype = "f64";
+  others[3].sequence = 8;
+  others[4].count = 8;
+  for (const RankCall& other : others) {
+    SCOPED_TRACE(other.text());
+    std::vector<RankSample> all{waiting(0, 7, 3), waiting(1, 7, 3), waiting(2, 7, 3), waiting(3, 7, 3)};
+    for (RankSample& one : all) one.comparing = true;
+    all[2].call = other;
+    const auto verdict = second(all);
+    ASSERT_TRUE(verdict);
+    EXPECT_EQ(verdict->kind, Verdict::Kind::mismatch);
+    EXPECT_EQ(verdict->code, 3);
+    EXPECT_TRUE(has(verdict->text, "ranks 0-1, 3 in " + usual.text())) << verdict->text;
+    EXPECT_TRUE(has(verdict->text, "rank 2 on b in " + other.text())) << verdict->text;
+  }
+}
+
 TEST_F(Watching, comparisons_that_cannot_end_are_seen_early_and_slow_ones_are_not_blamed) {
   std::vector<RankSample> all{waiting(0, 7, 3), waiting(1, 7, 3), waiting(2, 8, 3), waiting(3, 7, 3)};
   EXPECT_FALSE(second(all)) << "unchecked calls may take long";

@@ -171,6 +171,16 @@ TEST(DataCommand, EverySubCommandHasHelp) {
   }
 }
 
+TEST(DataCommand, ATestFractionIsAPart) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"import", "lines", "x"}, {"import", "csv", "x", "--target", "t"}, {"import", "npy", "x=x.npy"}})
+    for (const char* fraction : {"-0.5", "1.5"}) {
+      std::vector<std::string> all = words;
+      all.insert(all.end(), {"--out", "y", std::string("--test-fraction=") + fraction});
+      expect_error(ExitCode::usage, {"test-fraction", "from 0 to 1"}, [&] { run(all); });
+    }
+}
+
 TEST(DataCommand, MistakesAreUsageErrors) {
   const auto wrong = [](const std::vector<std::string>& words, const char* said) {
     expect_error(ExitCode::usage, {said}, [&] { run(words); });

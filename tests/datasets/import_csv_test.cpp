@@ -231,6 +231,33 @@ TEST_F(ImportCsv, APartIsPutAsideAndNotLearntFrom) {
   for (int k = 0; k < 2000; ++k) ASSERT_NEAR(all[static_cast<std::size_t>(k)], k, 1e-3);
 }
 
+TEST_F(ImportCsv, ANumberTooFarFromTheMeanIsNamed) {
+  // Found while the shards are written: what was written so far goes, too.
+  for (const char* row : {"3e38,1,1\n", "1e-20,1,3e38\n"}) {
+    CsvImport import = numbers("a,b,y\n0,1,0\n1e-20,2,1e-20\n");
+    import.scale = CsvImport::Scale::standardise;
+    import.test_source = save(std::string("a,b,y\n0,0,0\n") + row, "test.csv");
+    expect_refused(import, {"test.csv:3", "too far from the mean"});
+  }
+}
+
+TEST_F(ImportCsv, NoSplitIsEmpty) {
+  CsvImport import = job("a,kind\n1,x\n2,y\n");
+  import.test_source = save("a,kind\n", "test.csv");
+  expect_refused(import, {"test.csv", "no sample is left for the split test"});
+  import.test_source.clear();
+  import.set_aside.fraction = 1e-9;
+  expect_refused(import, {"t.csv", "no sample is left for the split test"});
+  import.set_aside.fraction = 1 - 1e-9;
+  expect_refused(import, {"t.csv", "no sample is left for the split train"});
+}
+
+TEST_F(ImportCsv, ANumberIsNotTakenForAClass) {
+  std::string text = "a,kind\n";
+  for (int k = 0; k <= 65536; ++k) text += fmt::format("1,{}\n", k);
+  expect_refused(job(text), {"'kind'", "more than 65536 different values", "--regression"});
+}
+
 TEST_F(ImportCsv, SenselessWishesAreUsageErrors) {
   const std::string text = "a,b,kind\n1,2,x\n3,4,y\n";
   const auto wrong = [&](const std::function<void(CsvImport&)>& change, const std::vector<std::string>& words) {

@@ -224,6 +224,23 @@ TEST_F(ImportNpy, ArraysBelongTogether) {
                  {"channels first", "np.moveaxis"});
 }
 
+TEST_F(ImportNpy, SplitsAreCheckedAndNoneIsEmpty) {
+  const NpySource x = save("x", npy(header("'<f4'", "(3,)"), raw<float>({1, 2, 3})));
+  NpyImport import = job({x});
+  for (const double fraction : {-0.1, 1.0, std::nan("")}) {
+    import.set_aside.fraction = fraction;
+    expect_error(ExitCode::usage, {"not in [0, 1)"}, [&] { import_npy(import); });
+  }
+  import.set_aside.fraction = 1e-9;
+  expect_refused(import, {"no sample is left for the split test"});
+  import.set_aside.fraction = 1 - 1e-9;
+  expect_refused(import, {"no sample is left for the split train"});
+  import = job({x});
+  import.test_sources = {{ "x", save("t", npy(header("'<f4'", "(2,)"), raw<float>({1, std::nanf("")}))).path }};
+  expect_refused(import, {"t.npy: element [1]", "not a finite number"});
+  expect_error(ExitCode::usage, {"no arrays were given"}, [&] { import_npy(job({})); });
+}
+
 TEST_F(ImportNpy, APartIsPutAsideByItsNumber) {
   std::vector<std::int64_t> numbers(1000);
   for (std::size_t k = 0; k < numbers.size(); ++k) numbers[k] = static_cast<std::int64_t>(k);

@@ -190,7 +190,8 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   wrong({"improt"}, "did you mean 'import'?");
   wrong({"import"}, "trireme data import wants cifar, csv, images, idx, lines, npy or rdb");
   wrong({"import", "tsv"}, "trireme data import has no 'tsv'; it has cifar, csv, images, idx, lines, npy and rdb");
-  wrong({"import", "npy", "x", "--out", "y"}, "'x' is not FIELD=FILE");
+  for (const std::string word : {"x", "=x.npy", "x="})
+    wrong({"import", "npy", word, "--out", "y"}, ("'" + word + "' is not FIELD=FILE").c_str());
   wrong({"import", "npy", "x=a.npy"}, "needs --out");
   wrong({"import", "csv", "x.csv", "--out", "y"}, "needs --target");
   wrong({"import", "csv", "x.csv", "--out", "y", "--target", "t", "--separator", "ab"}, "'ab' is no separator");

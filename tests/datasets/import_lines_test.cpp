@@ -84,6 +84,15 @@ TEST_F(ImportLines, AFolderHasAFileForEachClass) {
   EXPECT_EQ(dataset.split("train")->fields()[0].row, Shape{6});
 }
 
+TEST_F(ImportLines, PackedFilesAreReadAsPlainOnes) {
+  write("names/greek.txt", "Nikos\n");
+  const std::string names = "Ane\nIbon\n";
+  write_gzip(path("names/basque.txt.gz"), Bytes(names.begin(), names.end()));
+  const Dataset dataset = imported(job("names"));
+  EXPECT_EQ(dataset.class_names(), (std::vector<std::string>{"basque", "greek"}));
+  EXPECT_EQ(samples_of(*dataset.split("train")), (std::vector<TextSample>{{"Ane", 0}, {"Ibon", 0}, {"Nikos", 1}}));
+}
+
 TEST_F(ImportLines, ATableHasTheClassBehindTheLastTab) {
   write("all.tsv", "good\tday\tpos\nbad\tneg\n");
   const Dataset dataset = imported(job("all.tsv"));

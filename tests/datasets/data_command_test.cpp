@@ -171,6 +171,16 @@ TEST(DataCommand, EverySubCommandHasHelp) {
   }
 }
 
+TEST(DataCommand, ATestFractionIsAPart) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"import", "lines", "x"}, {"import", "csv", "x", "--target", "t"}, {"import", "npy", "x=x.npy"}})
+    for (const char* fraction : {"-0.5", "1.5"}) {
+      std::vector<std::string> all = words;
+      all.insert(all.end(), {"--out", "y", std::string("--test-fraction=") + fraction});
+      expect_error(ExitCode::usage, {"test-fraction", "from 0 to 1"}, [&] { run(all); });
+    }
+}
+
 TEST(DataCommand, MistakesAreUsageErrors) {
   const auto wrong = [](const std::vector<std::string>& words, const char* said) {
     expect_error(ExitCode::usage, {said}, [&] { run(words); });
@@ -180,7 +190,8 @@ TEST(DataCommand, MistakesAreUsageErrors) {
   wrong({"improt"}, "did you mean 'import'?");
   wrong({"import"}, "trireme data import wants cifar, csv, images, idx, lines, npy or rdb");
   wrong({"import", "tsv"}, "trireme data import has no 'tsv'; it has cifar, csv, images, idx, lines, npy and rdb");
-  wrong({"import", "npy", "x", "--out", "y"}, "'x' is not FIELD=FILE");
+  for (const std::string word : {"x", "=x.npy", "x="})
+    wrong({"import", "npy", word, "--out", "y"}, ("'" + word + "' is not FIELD=FILE").c_str());
   wrong({"import", "npy", "x=a.npy"}, "needs --out");
   wrong({"import", "csv", "x.csv", "--out", "y"}, "needs --target");
   wrong({"import", "csv", "x.csv", "--out", "y", "--target", "t", "--separator", "ab"}, "'ab' is no separator");

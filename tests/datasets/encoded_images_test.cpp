@@ -100,6 +100,73 @@ TEST(DecodePart, IsMadeSmallerWhereThatIsEnough) {
   }
 }
 
+TEST(DecodePart, IsThatPartOfASmallerWhole) {
+  if (!readable()) GTEST_SKIP() << "skipped: built without libpng or libjpeg-turbo";
+  const std::uint32_t seed = random_seed();
+  SCOPED_TRACE(replay(seed));
+  std::mt19937_64 random(seed);
+  const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<unsigned>(n)); };
+  for (int round = 0; round < 90; ++round) {
+    const std::int64_t divisor = 2 << round % 3, width = 60 + below(150), height = 60 + below(90);
+    const std::int64_t channels = round % 4 == 0 ? 1 : 3;
+    const DecodedImage image = photo(width, height, channels, random);
+    const std::string bytes = jpeg_bytes(image.view(), {.colour_step = 1 + round % 2});
+    const auto made_to = [&](std::int64_t w, std::int64_t h) { return ImageExtent{w / divisor, h / divisor}; };
+    const DecodedPart whole = part_of(
+        bytes, channels, {{0, 0, static_cast<double>(width), static_cast<double>(height)}}, made_to(width, height));
+    ASSERT_EQ(whole.image.width, ceil_div(width, divisor));
+    const std::int64_t w = divisor + below(width - divisor), h = divisor + below(height - divisor);
+    const auto left = static_cast<double>(below(width - w + 1)), top = static_cast<double>(below(height - h + 1));
+    const auto scale = static_cast<double>(divisor);
+    const DecodedPart part =
+        part_of(bytes, channels, {{left, top, static_cast<double>(w), static_cast<double>(h)}}, made_to(w, h));
+    SCOPED_TRACE(
+        fmt::format("{} x {} of {}, {} x {} from {}, {} at 1/{}", width, height, channels, w, h, left, top, divisor));
+    ASSERT_EQ(part.window.width, static_cast<double>(w) / scale);
+    ASSERT_EQ(part.window.height, static_cast<double>(h) / scale);
+    // Where the part begins in the whole.
+    const double x = left / scale - part.window.left, y = top / scale - part.window.top;
+    ASSERT_TRUE(x == std::floor(x) && y == std::floor(y)) << x << ", " << y;
+    const auto x0 = static_cast<std::int64_t>(x), y0 = static_cast<std::int64_t>(y);
+    const auto& [first, upper, behind, lower] = part.bounds;
+    ASSERT_TRUE(static_cast<double>(first) <= part.window.left && static_cast<double>(upper) <= part.window.top);
+    ASSERT_TRUE(static_cast<double>(behind) >= part.window.left + part.window.width &&
+                static_cast<double>(lower) >= part.window.top + part.window.height);
+    ASSERT_TRUE(first + x0 >= 0 && upper + y0 >= 0 && behind <= part.image.width && lower <= part.image.height &&
+                behind + x0 <= whole.image.width && lower + y0 <= whole.image.height);
+    for (std::int64_t v = upper; v < lower; ++v)
+      for (std::int64_t k = first * channels; k < behind * channels; ++k)
+        ASSERT_EQ(part.image.pixels[to_size(v * part.image.width * channels + k)],
+                  whole.image.pixels[to_size((v + y0) * whole.image.width * channels + k + x0 * channels)])
+            << v << ", " << k;
+  }
+}
+
+TEST(DecodePart, TooManyPixelsAndInksAreRefused) {
+  if (!readable()) GTEST_SKIP() << "skipped: built without libpng or libjpeg-turbo";
+  std::mt19937_64 random(3);
+  const DecodedImage image = photo(8, 8, 3, random);
+  std::string jpeg = jpeg_bytes(image.view());
+  const std::size_t frame = jpeg.find("\xff\xc0");
+  ASSERT_NE(frame, std::string::npos);
+  for (const std::size_t side : {5U, 7U}) jpeg.replace(frame + side, 2, "\x40\x01");  // height, width
+  expect_error(ExitCode::corrupt_input, {"photo claims 16385 x 16385 pixels", "268435456"},
+               [&] { decode_image(jpeg, 3, "photo"); });
+  // The header of a PNG image that says so, too: its check sum is right.
+  std::string png = encode_png(image.view());
+  for (const std::size_t side : {16U, 20U}) png.replace(side, 4, std::string("\0\0\x40\1", 4));
+  std::uint32_t sum = ~0U;
+  for (std::size_t at = 12; at < 29; ++at) {
+    sum ^= static_cast<unsigned char>(png[at]);
+    for (int bit = 0; bit < 8; ++bit) sum = sum >> 1 ^ ((sum & 1) != 0 ? 0xedb88320U : 0);
+  }
+  for (std::size_t k = 0; k < 4; ++k) png[29 + k] = static_cast<char>(~sum >> (24 - 8 * k));
+  expect_error(ExitCode::corrupt_input, {"photo claims 16385 x 16385 pixels"}, [&] { decode_image(png, 3, "photo"); });
+  const DecodedImage inks = photo(8, 8, 4, random);
+  expect_error(ExitCode::corrupt_input, {"four inks", "store it as RGB"},
+               [&] { decode_image(jpeg_bytes(inks.view()), 3, "photo"); });
+}
+
 class EncodedImages : public testing::Test {
  protected:
   void SetUp() override {
@@ -138,6 +205,7 @@ std::pair<std::vector<float>, std::vector<std::int32_t>> read(const Samples& sam
   ImageChanges made = image_changes(changes);
   made.list.push_back(normalise({}));
   options.transforms = {{"image", made.list}};
+  options.mixing = made.mixing;
   options.batch = 7;
   options.seed = 5;
   std::vector<std::unique_ptr<Loader>> loaders;
@@ -186,6 +254,16 @@ TEST_F(EncodedImages, ACropIsCutOutOfTheStoredImage) {
   const auto [whole, same] = read(Dataset::open(dir_ / "files").split("train"), {.threads = 0}, "");
   EXPECT_GT(*std::ranges::max_element(cropped), 0.3) << "stripes of a small window";
   EXPECT_LT(*std::ranges::max_element(whole), 0.2) << "stripes become grey where all is scaled";
+}
+
+TEST_F(EncodedImages, ACropDrawsWhatItDrawsOfPixels) {
+  // Files of the row's size: nothing is scaled, so that other random numbers are all that could show.
+  fs::remove_all(dir_ / "in");
+  for (int k = 0; k < 22; ++k)
+    put(fmt::format("in/{}/{:02}.png", k % 3, k), encode_png(photo(16, 12, 3, random_).view()));
+  const Samples files = made(ImagesImport::Keep::files), pixels = made(ImagesImport::Keep::pixels);
+  for (const char* changes : {"crop=0.2", "crop=0.2,flip", "crop=0.2,jitter,flip"})
+    EXPECT_EQ(read(files, {.threads = 0}, changes), read(pixels, {.threads = 0}, changes)) << changes;
 }
 
 TEST_F(EncodedImages, BytesThatAreNoImageAreNamed) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <cstdint>
 #include <cstring>
@@ -27,6 +28,14 @@ inline void write_bytes(const std::string& path, const Bytes& bytes) {
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   ASSERT_TRUE(file.good()) << path;
+}
+
+/// Mode "wb", or "ab": a second member behind those that are there.
+inline void write_gzip(const std::string& path, const Bytes& bytes, const char* mode = "wb") {
+  gzFile file = gzopen(path.c_str(), mode);
+  ASSERT_NE(file, nullptr);
+  ASSERT_EQ(gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size())), static_cast<int>(bytes.size()));
+  ASSERT_EQ(gzclose(file), Z_OK);
 }
 
 inline Bytes read_bytes(const std::string& path) {

@@ -96,6 +96,8 @@ TEST(ImageTransforms, MistakesAreNamed) {
   refused("crop=0", "least area");
   refused("rotate=1e9", "degrees");
   refused("erase=2", "probability");
+  refused("jitter=2", "0 to 1");
+  refused("cutout=0", "at least 1");
   refused("mixup=0", "above 0");
   refused("cutmix=2.5", "at most 2");
   refused("mixup,flip", "'flip' of images stands behind mixup");

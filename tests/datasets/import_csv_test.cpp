@@ -173,6 +173,7 @@ TEST_F(ImportCsv, ARowThatCannotBeUsedIsNamed) {
   refused("1,1e39,x", {"1e39"});
   refused("1,1e-999,x", {"1e-999"});
   refused("1,2,\"\"", {"'kind' is empty"});
+  refused("1,+-2,x", {"'+-2'"});
   refused("1,\"2\"3,x", {"closing quote"});
   refused("1,2\"3,x", {"inside a cell"});
   expect_refused(job("a,b,kind\n1,2,x\n3,\"4,y\n5,6,z\n"), {"t.csv:3", "no end"});
@@ -180,12 +181,14 @@ TEST_F(ImportCsv, ARowThatCannotBeUsedIsNamed) {
   expect_refused(job("a,b,kind\n"), {"0 different value"});
   expect_refused(numbers("a,y\n"), {"no sample is left"});
   expect_refused(job("a,a,kind\n1,2,x\n"), {"two columns named 'a'"});
+  expect_refused(job("a\"b,kind\n1,x\n2,y\n"), {"t.csv:1", "inside a cell"});
   expect_refused(job("\n\n"), {"blank lines"});
   expect_refused(job(""), {"t.csv", "empty"});
   expect_refused(job(std::string("\xff\xfe"
                                  "a\0",
                                  4)),
                  {"UTF-16"});
+  expect_refused(job(std::string("\xfe\xff\0a", 4)), {"UTF-16"});
   CsvImport import = job("a,kind\n1,x\n2,y\n");
   import.test_source = save("a,kind\n1,z\n", "test.csv");
   expect_refused(import, {"test.csv:2", "'z' is none of the 2"});
@@ -231,6 +234,39 @@ TEST_F(ImportCsv, APartIsPutAsideAndNotLearntFrom) {
   for (int k = 0; k < 2000; ++k) ASSERT_NEAR(all[static_cast<std::size_t>(k)], k, 1e-3);
 }
 
+TEST_F(ImportCsv, ANumberTooFarFromTheMeanIsNamed) {
+  // Found while the shards are written: what was written so far goes, too.
+  for (const char* row : {"3e38,1,1\n", "1e-20,1,3e38\n"}) {
+    CsvImport import = numbers("a,b,y\n0,1,0\n1e-20,2,1e-20\n");
+    import.scale = CsvImport::Scale::standardise;
+    import.test_source = save(std::string("a,b,y\n0,0,0\n") + row, "test.csv");
+    expect_refused(import, {"test.csv:3", "too far from the mean"});
+  }
+}
+
+TEST_F(ImportCsv, NoRecordIsLongerThanMemoryShouldHold) {
+  const std::string letters(17 << 20, 'x');
+  expect_refused(job("a,kind\n1,\"" + letters + "\"\n"), {"t.csv:2", "does not end within 16 MiB"});
+  expect_refused(job("a,kind\n1," + letters + "\n"), {"t.csv:2", "longer than 16 MiB"});
+}
+
+TEST_F(ImportCsv, NoSplitIsEmpty) {
+  CsvImport import = job("a,kind\n1,x\n2,y\n");
+  import.test_source = save("a,kind\n", "test.csv");
+  expect_refused(import, {"test.csv", "no sample is left for the split test"});
+  import.test_source.clear();
+  import.set_aside.fraction = 1e-9;
+  expect_refused(import, {"t.csv", "no sample is left for the split test"});
+  import.set_aside.fraction = 1 - 1e-9;
+  expect_refused(import, {"t.csv", "no sample is left for the split train"});
+}
+
+TEST_F(ImportCsv, ANumberIsNotTakenForAClass) {
+  std::string text = "a,kind\n";
+  for (int k = 0; k <= 65536; ++k) text += fmt::format("1,{}\n", k);
+  expect_refused(job(text), {"'kind'", "more than 65536 different values", "--regression"});
+}
+
 TEST_F(ImportCsv, SenselessWishesAreUsageErrors) {
   const std::string text = "a,b,kind\n1,2,x\n3,4,y\n";
   const auto wrong = [&](const std::function<void(CsvImport&)>& change, const std::vector<std::string>& words) {
@@ -245,7 +281,7 @@ TEST_F(ImportCsv, SenselessWishesAreUsageErrors) {
   wrong([](auto& i) { i.targets = {"a", "kind"}; }, {"--regression"});
   wrong([](auto& i) { i.features = {"a", "kind"}; }, {"'kind' is named twice"});
   wrong([](auto& i) { i.dropped = {"a", "b"}; }, {"no column that could be a feature"});
-  wrong([](auto& i) { i.separator = '"'; }, {"cannot separate"});
+  for (const char separator : {'"', '\n', '\r'}) wrong([&](auto& i) { i.separator = separator; }, {"cannot separate"});
   wrong([](auto& i) { i.separator = ';', i.targets = {"kind"}; }, {"Is the separator right?"});
   wrong([](auto& i) { i.set_aside.fraction = 1; }, {"not in [0, 1)"});
   wrong([](auto& i) { i.set_aside.fraction = 0.5, i.test_source = i.source; }, {"choose one"});

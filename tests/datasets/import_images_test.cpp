@@ -96,6 +96,7 @@ TEST_F(ImportImages, AnyNumberOfThreadsGivesTheSameDataSet) {
 }
 
 TEST_F(ImportImages, BadFilesAreNamedAndStopTheImport) {
+  expect_refused({"/in' is no folder"});
   put("in/cat/good.png", png_of(picture(9, 9, 3)));
   put("in/dog/good.png", png_of(picture(9, 9, 3)));
   const std::string cut = jpeg_of(picture(64, 64, 3));
@@ -123,6 +124,19 @@ TEST_F(ImportImages, BadFilesAreLeftOutWhereThatIsAskedFor) {
   const Dataset dataset = Dataset::open(dir_ / "out");
   EXPECT_EQ(dataset.split("train")->count(), 2);
   EXPECT_EQ(dataset.class_names(), (std::vector<std::string>{"cat", "dog"}));
+}
+
+TEST_F(ImportImages, TheTestHasKnownClassesAndNoSplitIsEmpty) {
+  for (const char* name : {"in/cat/a.png", "in/dog/a.png", "test/cow/a.png"}) put(name, png_of(picture(9, 9, 3)));
+  ImagesImport import = job();
+  import.test_folder = dir_ / "test";
+  expect_error(ExitCode::corrupt_input, {"/test has a class 'cow'"}, [&] { import_images(import); });
+  fs::remove_all(dir_ / "test/cow");
+  put("test/cat/a.png", "this is no image");
+  import.on_error = OnError::skip;
+  expect_error(ExitCode::corrupt_input, {"no image of the split test"}, [&] { import_images(import); });
+  EXPECT_FALSE(fs::exists(dir_ / "out"));
+  EXPECT_FALSE(fs::exists(dir_ / ".out.partial"));
 }
 
 TEST_F(ImportImages, DamagedBytesEndInAnImageOrAnError) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -83,6 +84,15 @@ TEST_F(ImportLines, AFolderHasAFileForEachClass) {
   EXPECT_EQ(dataset.split("train")->fields()[0].row, Shape{6});
 }
 
+TEST_F(ImportLines, PackedFilesAreReadAsPlainOnes) {
+  write("names/greek.txt", "Nikos\n");
+  const std::string names = "Ane\nIbon\n";
+  write_gzip(path("names/basque.txt.gz"), Bytes(names.begin(), names.end()));
+  const Dataset dataset = imported(job("names"));
+  EXPECT_EQ(dataset.class_names(), (std::vector<std::string>{"basque", "greek"}));
+  EXPECT_EQ(samples_of(*dataset.split("train")), (std::vector<TextSample>{{"Ane", 0}, {"Ibon", 0}, {"Nikos", 1}}));
+}
+
 TEST_F(ImportLines, ATableHasTheClassBehindTheLastTab) {
   write("all.tsv", "good\tday\tpos\nbad\tneg\n");
   const Dataset dataset = imported(job("all.tsv"));
@@ -149,6 +159,29 @@ TEST_F(ImportLines, ClassesAreTwoAtLeastAndKnown) {
   expect_refused(job("empty"), {"no .txt files"});
   write("long.tsv", std::string(5000, 'a') + "\tx\nb\ty\n");
   expect_refused(job("long.tsv"), {"5000 bytes", "--length"}, ExitCode::usage);
+}
+
+TEST_F(ImportLines, SenselessWishesAreUsageErrors) {
+  write("two.tsv", "a\tx\nb\ty\n");
+  LinesImport import = job("two.tsv");
+  for (const double fraction : {-0.1, 1.0, std::nan("")}) {
+    import.set_aside.fraction = fraction;
+    expect_refused(import, {"not in [0, 1)"}, ExitCode::usage);
+  }
+  import.set_aside.fraction = 1e-9;
+  expect_refused(import, {"2 and 0 lines", "--test-fraction"}, ExitCode::usage);
+  import.set_aside.fraction = 1 - 1e-9;
+  expect_refused(import, {"0 and 2 lines", "--test-fraction"}, ExitCode::usage);
+  import = job("two.tsv");
+  import.length = -1;
+  expect_refused(import, {"samples of -1 bytes"}, ExitCode::usage);
+}
+
+TEST_F(ImportLines, ATextIsNotTakenForAClass) {
+  std::string text;
+  for (int k = 0; k <= 65536; ++k) text += fmt::format("x\t{}\n", k);
+  write("all.tsv", text);
+  expect_refused(job("all.tsv"), {"all.tsv", "more than 65536 classes", "behind the last tab"});
 }
 
 TEST(Names, AreThoseOfTheSeedAndCanBeToldApart) {

@@ -146,6 +146,11 @@ TEST_F(ImportNpy, LabelsHaveClasses) {
   import.sources = {save("label", npy(header("'<i4'", "(3,)"), raw<std::int32_t>({0, 2, 1})))};
   import.classes = {"cat", "dog"};
   expect_refused(import, {"element [1] is the label 2; there are 2 classes (0 to 1)"});
+  import.sources = {save("label", npy(header("'<i4'", "(2,)"), raw<std::int32_t>({0, 1})))};
+  import.test_sources = {{ "label", save("t", npy(header("'<i4'", "(2,)"), raw<std::int32_t>({1, 2}))).path }};
+  expect_refused(import, {"t.npy: element [1] is the label 2; there are 2 classes (0 to 1)"});
+  expect_refused(job({save("label", npy(header("'<i4'", "(2,)"), raw<std::int32_t>({0, 65536})))}),
+                 {"element [1] is the label 65536; there are 65536 classes"});
   expect_refused(job({save("label", npy(header("'<f4'", "(2,)"), raw<float>({0, 1})))}), {"wants one whole number"});
   expect_refused(job({save("label", npy(header("'<i4'", "(2, 2)"), raw<std::int32_t>({0, 1, 0, 1})))}),
                  {"wants one whole number"});
@@ -176,7 +181,11 @@ TEST_F(ImportNpy, WhatIsNoArrayOfNumbersIsRefused) {
   expect_refused("PK\3\4 a zip of arrays", {"x.npy", ".npz", "np.save()"});
   expect_refused("1,2\n3,4\nand so on", {"no .npy file"});
   expect_refused("\x93NUM", {"x.npy", "header"});
-  expect_refused(npy(header("'<f4'", "(4,)"), elements, 4), {"format 4"});
+  for (const int format : {0, 4})
+    expect_refused(npy(header("'<f4'", "(4,)"), elements, format), {fmt::format("format {}", format)});
+  const std::string whole = npy(header("'<f4'", "(4,)"), elements);
+  write_gzip(dir_ / "x.npy", Bytes(whole.begin(), whole.end()));
+  expect_refused(job({{"x", dir_ / "x.npy"}}), {"x.npy is packed", ".gz"});
   expect_refused(std::string("\x93NUMPY\2\0\xff\xff\xff\x7f", 12), {"not plausible"});
 }
 
@@ -186,7 +195,9 @@ TEST_F(ImportNpy, NoHeaderIsTakenThatIsNotOne) {
        {good.substr(0, 30), good + "{}", std::string("__import__('os')"), std::string("{}"),
         std::string("{'descr': '<f4', 'descr': '<f4', 'shape': (4,)}"), header("'<f4'", "(-4,)"),
         header("'<f4'", "(4.0,)"), header("'<f4'", "(4"), header("'<f4'", "(4,)", "1"), header("<f4", "(4,)"),
-        std::string("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), 'more': 1}")})
+        std::string("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), 'more': 1}"),
+        std::string("{'descr': '<f4', 'shape': (4,), 'more': 1}"),
+        std::string("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (4,)}")})
     expect_refused(npy(bad, elements), {"x.npy", "header of the .npy file"});
   // Whatever byte of a header is another one, the import ends in a data set or in an Error.
   const std::string whole = npy(good, elements);
@@ -222,6 +233,26 @@ TEST_F(ImportNpy, ArraysBelongTogether) {
   wrong({"two arrays"});
   expect_refused(job({save("image", npy(header("'|u1'", "(1, 3, 8, 8)"), std::string(192, 'a')))}),
                  {"channels first", "np.moveaxis"});
+}
+
+TEST_F(ImportNpy, SplitsAreCheckedAndNoneIsEmpty) {
+  const NpySource x = save("x", npy(header("'<f4'", "(3,)"), raw<float>({1, 2, 3})));
+  NpyImport import = job({x});
+  for (const double fraction : {-0.1, 1.0, std::nan("")}) {
+    import.set_aside.fraction = fraction;
+    expect_error(ExitCode::usage, {"not in [0, 1)"}, [&] { import_npy(import); });
+  }
+  import.set_aside.fraction = 1e-9;
+  expect_refused(import, {"no sample is left for the split test"});
+  import.set_aside.fraction = 1 - 1e-9;
+  expect_refused(import, {"no sample is left for the split train"});
+  import = job({x});
+  import.test_sources = {{ "x", save("t", npy(header("'<f4'", "(2,)"), raw<float>({1, std::nanf("")}))).path }};
+  expect_refused(import, {"t.npy: element [1]", "not a finite number"});
+  import.on_error = OnError::skip;
+  import_npy(import);
+  EXPECT_EQ(values<float>("x", "test"), std::vector<float>{1});
+  expect_error(ExitCode::usage, {"no arrays were given"}, [&] { import_npy(job({})); });
 }
 
 TEST_F(ImportNpy, APartIsPutAsideByItsNumber) {

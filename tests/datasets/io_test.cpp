@@ -1,6 +1,5 @@
 // Reading plain and compressed files, mapping, checksums.
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <random>
 
@@ -17,13 +16,6 @@ Bytes noise(std::size_t count) {
   Bytes out(count);
   for (auto& b : out) b = static_cast<std::uint8_t>(bits() & 0x3f);
   return out;
-}
-
-void write_gzip(const std::string& path, const Bytes& bytes, const char* mode) {
-  gzFile file = gzopen(path.c_str(), mode);
-  ASSERT_NE(file, nullptr);
-  ASSERT_EQ(gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size())), static_cast<int>(bytes.size()));
-  ASSERT_EQ(gzclose(file), Z_OK);
 }
 
 Bytes read_all(const std::string& path, std::size_t piece) {

@@ -217,6 +217,19 @@ TEST_F(MixedLoader, WhatDiffersIsNamed) {
   refused({"label is only in the first", "mask is only in the second"});
 }
 
+TEST_F(MixedLoader, FieldsStandInOneOrder) {
+  DatasetWriter writer({.folder = dir_ / "other",
+                        .fields = {{"label", DType::i32, {}}, {"image", DType::u8, {5, 6, 1}}, {"id", DType::i64, {}}},
+                        .class_names = ten_classes()});
+  writer.begin_split("train", 1);
+  const Bytes zeros(30);
+  const FieldBlock blocks[] = {{zeros.data()}, {zeros.data()}, {zeros.data()}};
+  writer.append(1, blocks);
+  writer.finish({{"importer", "test"}, {"date", utc_now()}});
+  expect_error(ExitCode::usage, {"/a'", "/other'", "another order"},
+               [&] { open_samples({.data = (dir_ / "a") + "=1," + (dir_ / "other=1")}); });
+}
+
 TEST_F(MixedLoader, BadWeightsAreNamed) {
   for (const char* bad : {"a=0", "a=-1", "a=x", "a=", "a=1,b"}) {
     const std::string text = bad;

@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "core/io/file.hpp"
 #include "core/io/hdf5.hpp"
+#include "datasets/batch_filler.hpp"
 #include "datasets/loader.hpp"
 #include "datasets/shard_file.hpp"
 #include "datasets/verify.hpp"
@@ -15,6 +17,31 @@
 
 namespace trireme {
 namespace {
+
+/// Memory with bytes behind each block that nobody may write.
+class Fenced final : public Allocator {
+ public:
+  Device device() const override { return Device::cpu(); }
+  std::shared_ptr<Buffer> allocate(std::size_t bytes) override {
+    blocks_.push_back({system_allocator(device()).allocate(bytes + fence), bytes});
+    std::memset(blocks_.back().memory->data(), 0x5a, bytes + fence);
+    return blocks_.back().memory;
+  }
+  bool whole() const {
+    return std::ranges::all_of(blocks_, [](const Block& block) {
+      const auto* const behind = static_cast<const std::uint8_t*>(block.memory->data()) + block.bytes;
+      return std::all_of(behind, behind + fence, [](std::uint8_t byte) { return byte == 0x5a; });
+    });
+  }
+
+ private:
+  static constexpr std::size_t fence = 4096;
+  struct Block {
+    std::shared_ptr<Buffer> memory;
+    std::size_t bytes;
+  };
+  std::vector<Block> blocks_;
+};
 
 class Packed : public testing::Test {
  protected:
@@ -126,6 +153,17 @@ TEST_F(Packed, BatchesAreTheSameBits) {
     for (const float weight : batch.weight().to_vector<float>()) seen += weight > 0 ? 1 : 0;
   }
   EXPECT_EQ(seen, rows);
+}
+
+TEST_F(Packed, NeighboursThatAreMixedInStayOutOfTheBatch) {
+  // From position 1: the pairs of the first row and of the last have a half in the batches before and behind.
+  const detail::BatchPlan plan(
+      Dataset::open(write("packed", 1)).split("train"),
+      {.batch = 16, .threads = 0, .start = 1, .transforms = {{"image", {normalise({})}}}, .mixing = {.mixup = 1}});
+  Fenced memory;
+  detail::LoaderSlot slot = plan.make_slot(memory);
+  detail::BatchFiller(plan).fill(0, slot, false);
+  EXPECT_TRUE(memory.whole());
 }
 
 TEST_F(Packed, ADamagedByteIsFoundAndKillsNobody) {

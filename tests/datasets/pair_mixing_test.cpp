@@ -140,6 +140,13 @@ TEST_F(PairMixingTest, SharesAreOfTheBetaDistribution) {
   }
 }
 
+TEST_F(PairMixingTest, WithBothEachSampleTakesOne) {
+  const detail::PairMixer mixer({.mixup = 1, .cutmix = 1}, 5, {DType::f32, Shape{8, 8, 1}});
+  int cut = 0;
+  for (std::uint64_t position = 0; position < 1000; ++position) cut += mixer.share_of(position).cut;
+  EXPECT_NEAR(cut, 500, 80);  // five standard deviations
+}
+
 TEST_F(PairMixingTest, WhatCannotBeMixedIsRefused) {
   LoaderOptions raw = options({.mixup = 1});
   raw.transforms = {};

@@ -31,7 +31,7 @@ inline std::string jpeg_bytes([[maybe_unused]] const ImageView& image, [[maybe_u
   info.image_width = static_cast<JDIMENSION>(image.width);
   info.image_height = static_cast<JDIMENSION>(image.height);
   info.input_components = static_cast<int>(image.channels);
-  info.in_color_space = image.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  info.in_color_space = image.channels == 1 ? JCS_GRAYSCALE : image.channels == 4 ? JCS_CMYK : JCS_RGB;
   jpeg_set_defaults(&info);
   jpeg_set_quality(&info, form.quality, TRUE);
   info.comp_info[0].h_samp_factor = info.comp_info[0].v_samp_factor = image.channels == 1 ? 1 : form.colour_step;

@@ -12,10 +12,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <memory>
 
 #include "core/base/error.hpp"
+#include "core/base/now.hpp"
 #include "core/io/file.hpp"
 #include "core/io/json.hpp"
+#include "launcher/job/child.hpp"
+#include "launcher/job/ranks_lock.hpp"
 #include "tests/support/messages.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -179,6 +183,24 @@ TEST(RunLock, folder_that_is_not_there_is_a_storage_error) {
     EXPECT_EQ(error.code(), ExitCode::storage);
     EXPECT_TRUE(has(error.what(), "none/lock")) << error.what();
   }
+}
+
+/// The lock of a job's ranks: theirs alone once its runner and their wrappers are gone.
+TEST(RanksLock, is_kept_by_a_rank_that_outlived_all_others) {
+  const TempDir folder;
+  auto first = std::make_unique<RanksLock>(folder.path());
+  RanksLock next(folder.path());
+  ASSERT_TRUE(first->try_take());
+  EXPECT_FALSE(next.try_take());
+  first->let_inherit();
+  Child rank({.command = {"sleep", "1000"}});
+  first.reset();
+  EXPECT_FALSE(next.try_take());
+  next.kill_holders();
+  for (const double end = steady_seconds() + 10; rank.poll_status() == -1 && steady_seconds() < end;) ::usleep(1000);
+  EXPECT_TRUE(WIFSIGNALED(rank.poll_status())) << "it lives";
+  EXPECT_TRUE(next.try_take());
+  if (rank.poll_status() == -1) ::kill(rank.id(), SIGKILL);
 }
 
 TEST(RunLock, job_is_named_by_scheduler_or_user) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # fuzz.sh [TARGET...]: builds the fuzz targets (tests/fuzz, clang) and runs each FUZZ_RUNS (100000) times from FUZZ_SEED
-# (1), JOBS targets at a time; two slow ones, tables_import and tokenizer, a quarter as often. What is found is kept in build/fuzz/findings, and the line that runs it again is printed;
+# (1), JOBS targets at a time; three slow ones, lines_import, tables_import and tokenizer, a quarter as often. What is found is kept in build/fuzz/findings, and the line that runs it again is printed;
 # the status is then 1. Inputs that reached new code stay in build/fuzz/corpus and are where the next call goes on.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -16,7 +16,7 @@ limits=(-max_len=4096 -timeout=5 -report_slow_units=1 -malloc_limit_mb=128 -rss_
 # one NAME: the last line it prints is the result.
 one() {
   local name="$1" log="build/fuzz/log/$1.txt" corpus="build/fuzz/corpus/$1" status=0 artifact
-  [[ "$name" != tables_import && "$name" != tokenizer ]] || runs=$((runs / 4))
+  [[ ! "$name" =~ ^(lines_import|tables_import|tokenizer)$ ]] || runs=$((runs / 4))
   mkdir -p build/fuzz/log "$corpus" "$findings"
   "$programs/${name}_fuzz" -runs="$runs" -seed="$seed" "${limits[@]}" -artifact_prefix="$findings/$name-" \
     -print_final_stats=1 "$corpus" </dev/null >"$log" 2>&1 || status=$?

@@ -14,10 +14,12 @@
 
 namespace trireme {
 
-/// How a row kernel is spread: `row_elements` elements of a row are dealt to the lanes of one team.
+/// How a row kernel is spread: `row_elements` elements of a row are dealt to the lanes of one team. `work` says how
+/// many numbers an element stands for, by which a CPU decides whether threads are worth it.
 struct RowsShape {
   std::int64_t rows;
   std::int64_t row_elements;
+  std::int64_t work = 1;
 };
 
 /// How a column kernel is spread: `stripes` bands of rows, each over `features` columns; kernels find their tile's

@@ -48,7 +48,8 @@ void launch_rows(const Stream& stream, RowsShape shape, const Kernel& kernel) {
 #ifdef __CUDACC__
   if (stream.device().is_cuda()) return detail::cuda_rows(stream, shape, kernel);
 #endif
-  const std::int64_t grain = detail::parallel_grain / (shape.row_elements > 0 ? shape.row_elements : 1) + 1;
+  const std::int64_t numbers = shape.row_elements * shape.work;
+  const std::int64_t grain = detail::parallel_grain / (numbers > 0 ? numbers : 1) + 1;
   parallel_ranges(shape.rows, grain, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t row = first; row < last; ++row) kernel(SerialTeam{}, row);
   });

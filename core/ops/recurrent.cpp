@@ -27,8 +27,8 @@ struct Pass {
             .reverse = options.direction == RecurrentOptions::Direction::backward ? 1u : 0u,
             .cell = options.cell};
   }
-  /// A row is the gates of a sample, from both products.
-  RowsShape rows() const { return {batch, 2 * gates * hidden}; }
+  /// An element has its gates from two products.
+  RowsShape rows() const { return {.rows = batch, .row_elements = hidden, .work = 2 * gates}; }
   template <class A>
   A* cell_of(std::int64_t step) const {
     return cells ? cells.slice(step, 1).data<A>() : nullptr;

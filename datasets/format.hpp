@@ -116,6 +116,10 @@ struct TableEntry {
   friend bool operator==(const TableEntry&, const TableEntry&) = default;
 };
 
+/// Whether samples of a table with these fields leave open what is to be predicted of them: they have neither numbers
+/// (y) nor a class (label). Names of classes then tell a table of classes from one of numbers.
+bool is_open(const std::vector<FieldSpec>& fields);
+
 struct DatasetIndex {
   std::string name;
   std::vector<FieldSpec> fields;

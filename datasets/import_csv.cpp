@@ -7,9 +7,8 @@
 #include <cmath>
 #include <map>
 #include <optional>
-#include <utility>
-
 #include <span>
+#include <utility>
 
 #include "core/base/checked.hpp"
 #include "core/base/log.hpp"
@@ -90,18 +89,12 @@ class TableImport {
     if (!like.table)
       fail(ExitCode::usage, "{} was made of no table: no columns can be taken over from it", import.like);
     given_ = *like.table;
-    const bool regression = std::ranges::find(like.fields, "y", &FieldSpec::name) != like.fields.end();
     names_ = {.features = given_->features,
               .targets = given_->targets,
-              .task = regression ? CsvImport::Task::regression : CsvImport::Task::classes};
+              .task = like.class_names.empty() ? CsvImport::Task::regression : CsvImport::Task::classes};
     classes_ = like.class_names;
     for (const std::string& name : classes_) labels_.emplace(name, narrow<std::int32_t>(labels_.size()));
-    answered_ = import.header == CsvImport::Header::none || TableFile(import.source, import).has_any(names_.targets);
-    if (answered_) return;
-    log::info(
-        "{} has no column {}: what is to be predicted of its rows is open, and they are for trireme predict alone",
-        import.source, fmt::join(names_.targets, ", "));
-    names_.targets.clear();
+    find_answers();
   }
 
   /// Reads the main file; afterwards classes and scaling are known.
@@ -180,6 +173,19 @@ class TableImport {
     return {names_.features, names_.targets, feature_scaling_, target_scaling_};
   }
 
+  /// Rows taken like those of another table need not say what is to be predicted of them.
+  void find_answers() {
+    const auto has_some = [&](const std::string& path) { return TableFile(path, import_).has_any(names_.targets); };
+    answered_ = import_.header == CsvImport::Header::none || has_some(import_.source);
+    if (answered_) return;
+    if (!import_.test_source.empty() && has_some(import_.test_source))
+      fail(ExitCode::usage, "{} has a column of {} and {} has none: import them one by one", import_.test_source,
+           fmt::join(names_.targets, ", "), import_.source);
+    log::warning(
+        "{} has no column {}: what is to be predicted of its rows is open, and they are for trireme predict alone",
+        import_.source, fmt::join(names_.targets, ", "));
+    names_.targets.clear();
+  }
   void number_classes() {
     classes_ = ordered(labels_);
     for (std::size_t c = 0; c < classes_.size(); ++c) labels_.at(classes_[c]) = narrow<std::int32_t>(c);

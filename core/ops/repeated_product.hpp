@@ -9,8 +9,9 @@ namespace trireme::ops {
 
 class RepeatedProduct {
  public:
-  /// A product of one batch with a null `a`, without a bias, a finish or sums. Its `b` must not change meanwhile.
-  RepeatedProduct(Context& context, Product product);
+  /// A product of one batch with a null `a`, without a bias, a finish or sums, about `times` times. Its `b` must not
+  /// change meanwhile.
+  RepeatedProduct(Context& context, Product product, std::int64_t times);
   /// c = a op(b).
   void operator()(const Tensor& a, const Tensor& c) const;
 

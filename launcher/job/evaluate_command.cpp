@@ -252,7 +252,7 @@ int evaluate_command(std::span<const std::string> args) {
   if (!found) return 0;
   Judged judged = open(command, found->front(), asked);
   if (!judged.loaded.answered)
-    fail(ExitCode::usage, "{}: the samples of split {} do not say what is to be predicted of them: trireme predict",
+    fail(ExitCode::usage, "{}: the samples of split {} do not say what is to be predicted of them: use trireme predict",
          command, asked.split);
   if (judged.predicts_numbers()) {
     if (!picture.empty()) fail(ExitCode::usage, "{}: a regression has no confusion matrix to draw", command);

@@ -28,8 +28,7 @@ std::optional<LoadedCheckpoint> load_newest(Communicator& ranks, const std::vect
                                             const std::vector<NamedTensor>& into);
 
 /// A run with --ema has two kinds of weights: those it trains, and their running average, by which it is judged.
-/// Without
-/// --ema both are the same.
+/// Without --ema both are the same.
 enum class WeightKind : std::uint8_t { trained, averaged };
 
 /// The plane of a checkpoint that has the parameters of a kind: "average", or "param" where there is no average.

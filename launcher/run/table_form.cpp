@@ -11,13 +11,6 @@ namespace {
 
 bool is_number(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
 
-/// An imported table whose samples have neither numbers to be predicted nor a class.
-bool is_open(const Split& split) {
-  return split.table() && std::ranges::none_of(split.fields(), [](const FieldSpec& field) {
-           return field.name == "y" || field.name == "label";
-         });
-}
-
 /// The form of the table whose columns were taken over.
 TableForm open_form(const Split& split, std::int64_t features) {
   const auto classes = static_cast<std::int64_t>(split.class_names().size());
@@ -36,7 +29,7 @@ TableForm TableForm::of(const Split& split, Answers answers) {
   if (x.ragged() || !is_number(x.dtype) || x.row.dims() != 1)
     fail(ExitCode::corrupt_input, "the field x of split {} is {} {}; wanted f32 (features)", split.name(),
          name_of(x.dtype), x.row.text());
-  if (is_open(split)) {
+  if (split.table() && is_open(split.fields())) {
     if (answers == Answers::needed)
       fail(ExitCode::usage,
            "the rows of split {} leave open what is to be predicted of them ({}): they are for trireme predict alone",

@@ -39,8 +39,19 @@ def ours(arguments):
     text = (arguments.work / "ours.log").read_text()
     found = re.findall(r"test accuracy ([0-9.]+) %", text)
     if done.returncode != 0 or not found:
-        sys.exit(f"training ended with {done.returncode}: {text.splitlines()[-1]}")
+        sys.exit(f"training ended with {done.returncode}: {(text.splitlines() or ['no output'])[-1]}")
     return float(found[-1])
+
+
+def check_work(arguments):
+    """A folder goes on with one recipe on one set of files; another wants another folder."""
+    files = {name.name: name.stat().st_size for name in sorted(arguments.folder.glob("*_batch*.bin"))}
+    recipe = {"folder": str(arguments.folder.resolve()), "files": files, "epochs": arguments.epochs, "seed": arguments.seed}
+    kept = arguments.work / "recipe.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(recipe))
+    elif json.loads(kept.read_text()) != recipe:
+        sys.exit(f"{arguments.work} was begun with {kept.read_text()}, not {json.dumps(recipe)}: give another --work, or remove it")
 
 
 def load(folder):
@@ -172,6 +183,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
+    check_work(arguments)
     found = {}
     if arguments.who in ("ours", "both"):
         found["ours"] = ours(arguments)

@@ -193,6 +193,14 @@ TEST_F(TableProgram, WhatIsOpenIsPredictedAsWhatIsNot) {
     }
     EXPECT_EQ(rows, 301);
     EXPECT_EQ(asked("evaluate", kind + "-open").code, 2);
+    // Columns are taken over from rows without answers, too.
+    import_csv({.source = dir / "t.csv", .out = dir / (kind + "-again"), .like = dir / (kind + "-open")});
+    EXPECT_EQ(asked("predict", kind + "-again").out, wanted.out);
+    EXPECT_THROW(import_csv({.source = dir / "open.csv",
+                             .test_source = dir / "t.csv",
+                             .out = dir / (kind + "-half"),
+                             .like = dir / kind}),
+                 Error);
     EXPECT_EQ(run(1, "never", "--data " + (dir / (kind + "-open"))), 2);
     EXPECT_NE(log.find("for trireme predict alone"), std::string::npos) << log;
   }

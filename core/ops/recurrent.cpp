@@ -49,12 +49,13 @@ void set(Context& context, const Tensor& from, const Tensor& to) {
 
 void run_steps(Context& context, const Pass& pass, const Tensor& projected, const Tensor& y) {
   const Tensor recurrent = context.empty({pass.batch, pass.gates * pass.hidden}, pass.wide());
-  const RepeatedProduct by_weight(context, {.a = {},
-                                            .b = pass.weight.get(),
-                                            .m = pass.batch,
-                                            .n = pass.gates * pass.hidden,
-                                            .k = pass.hidden,
-                                            .transpose_b = Transpose::yes},
+  const RepeatedProduct by_weight(context,
+                                  {.a = {},
+                                   .b = pass.weight.get(),
+                                   .m = pass.batch,
+                                   .n = pass.gates * pass.hidden,
+                                   .k = pass.hidden,
+                                   .transpose_b = Transpose::yes},
                                   pass.time);
   for (std::int64_t step = 0; step < pass.time; ++step) {
     const Tensor state = pass.states.slice(step, 1);
@@ -87,7 +88,8 @@ struct Flow {
 void run_back(Context& context, const Pass& pass, const Flow& flow, const std::pair<Tensor, Destination>& dy_to) {
   const auto& [dy, to] = dy_to;
   const RepeatedProduct by_weight(
-      context, {.a = {}, .b = pass.weight.get(), .m = pass.batch, .n = pass.hidden, .k = pass.gates * pass.hidden}, pass.time);
+      context, {.a = {}, .b = pass.weight.get(), .m = pass.batch, .n = pass.hidden, .k = pass.gates * pass.hidden},
+      pass.time);
   for (std::int64_t step = pass.time - 1; step >= 0; --step) {
     const Tensor dstate = flow.dstates.slice(step, 1);
     with_floating(pass.dtype, "recurrent", [&, &dy = dy, &to = to](auto zero_of_type) {

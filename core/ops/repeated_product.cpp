@@ -26,12 +26,14 @@ onednn::Plan lay_out_plan(const memory::desc& from, const memory::desc& to) {
 
 }  // namespace
 
-RepeatedProduct::RepeatedProduct(Context& context, Product product, std::int64_t times) : context_(&context), product_(std::move(product)) {
+RepeatedProduct::RepeatedProduct(Context& context, Product product, std::int64_t times)
+    : context_(&context), product_(std::move(product)) {
   const Product& p = product_;
   require(!p.a && p.batches == 1 && p.transpose_a == Transpose::no && !p.bias && p.finish == Product::Finish::none,
           "a repeated product takes one matrix by another, and nothing beside");
   constexpr std::int64_t worth_it = 3;
-  if (times < worth_it || p.b.dtype() != DType::f32 || p.b.device().kind != Device::Kind::cpu || p.m * p.n * p.k == 0) return;
+  if (times < worth_it || p.b.dtype() != DType::f32 || p.b.device().kind != Device::Kind::cpu || p.m * p.n * p.k == 0)
+    return;
   onednn::guarded("product", [&] {
     plan_ = onednn::plan_for(onednn::key_of({repeated_kind, p.m, p.n, p.k}), [&] { return repeated_plan(p); });
     const auto turned = static_cast<std::int64_t>(p.transpose_b);

@@ -39,7 +39,7 @@ struct PairReport {
   std::string local = {};                  // the sender's address
   std::vector<std::int64_t> blocked = {};  // ports
   std::string problem = {};                // why nothing came through
-  Grade speed = Grade::ok;             // of its rate alone
+  Grade speed = Grade::ok;                 // of its rate alone
   Grade verdict = Grade::ok;
 };
 

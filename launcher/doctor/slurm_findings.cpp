@@ -77,8 +77,7 @@ Finding judge_mpi(const SlurmAnswers& answers) {
 void judge_requeue(const Fields& config, std::vector<Finding>& out) {
   const std::string requeue = value_of(config, "JobRequeue");
   // sbatch --requeue asks for it whatever the default is.
-  out.push_back(
-      {"requeue", Grade::ok, fmt::format("the site's default is {}; jobs ask for it by --requeue", requeue)});
+  out.push_back({"requeue", Grade::ok, fmt::format("the site's default is {}; jobs ask for it by --requeue", requeue)});
   const std::string preempt = value_of(config, "PreemptMode");
   const bool warns = value_of(config, "SlurmctldParameters").find("preempt_send_user_signal") != std::string::npos;
   const bool preempts = preempt != "OFF" && preempt != "not said";

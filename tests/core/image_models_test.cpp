@@ -106,9 +106,7 @@ TEST_P(ImageModelTraining, LossFalls) {
   EXPECT_LT(last, first);
 }
 
-std::vector<std::string> one_of_each_family() {
-  return {"lenet", "vgg-11", "resnet-18", "googlenet", "mobilenet"};
-}
+std::vector<std::string> one_of_each_family() { return {"lenet", "vgg-11", "resnet-18", "googlenet", "mobilenet"}; }
 
 INSTANTIATE_TEST_SUITE_P(Families, ImageModelTraining, testing::ValuesIn(one_of_each_family()), [](const auto& one) {
   std::string name = one.param;

@@ -88,17 +88,6 @@ Plan make_filter_gradient(const ConvExtents& e, bool has_bias) {
   return {dnnl::convolution_backward_weights(made), made.diff_weights_desc(), made.scratchpad_desc()};
 }
 
-Plan make_reorder(const memory::desc& from, const memory::desc& to, Write mode) {
-  dnnl::primitive_attr attributes_of_call = attributes();
-  if (mode == Write::accumulate) {
-    dnnl::post_ops after;
-    after.append_sum(1.0f);
-    attributes_of_call.set_post_ops(after);
-  }
-  const dnnl::reorder::primitive_desc made(engine(), from, engine(), to, attributes_of_call);
-  return {dnnl::reorder(made), to, made.scratchpad_desc()};
-}
-
 /// A filter in the form a plan wants, and what keeps its memory.
 struct Reordered {
   memory::desc desc;
@@ -116,7 +105,7 @@ struct Wanted {
 std::shared_ptr<Reordered> reorder_filter(Context& context, const Wanted& wanted, const Tensor& filter) {
   const memory::desc plain = forms_of(wanted.extents).filter;
   const auto plan = plan_for(conv_key(to_preferred_kind, wanted.extents, {wanted.form, wanted.flags}),
-                             [&] { return make_reorder(plain, wanted.desc, Write::overwrite); });
+                             [&] { return reorder_plan(plain, wanted.desc, Write::overwrite); });
   const auto out = std::make_shared<Reordered>(
       Reordered{wanted.desc, system_allocator(Device::cpu()).allocate(wanted.desc.get_size())});
   run(context, "reorder", *plan,
@@ -198,7 +187,7 @@ void conv_filter_gradient(Context& context, const ConvFilterGradientCall& call) 
     if (bias && !bias_at_once) add(context, dbias, call.dbias);
     if (at_once) return;
     const auto key = conv_key(from_preferred_kind, call.extents, {bias ? 1 : 0, static_cast<int>(call.dfilter.mode)});
-    const auto back = plan_for(key, [&] { return make_reorder(plan->weights, forms.filter, call.dfilter.mode); });
+    const auto back = plan_for(key, [&] { return reorder_plan(plan->weights, forms.filter, call.dfilter.mode); });
     run(context, "reorder", *back,
         {{DNNL_ARG_FROM, view(plan->weights, dfilter)}, {DNNL_ARG_TO, view(forms.filter, call.dfilter.tensor)}});
   });

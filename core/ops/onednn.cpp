@@ -49,6 +49,17 @@ dnnl::memory view(const dnnl::memory::desc& desc, void* data) { return {desc, en
 
 dnnl::memory view(const dnnl::memory::desc& desc, const Tensor& tensor) { return view(desc, tensor.raw()); }
 
+Plan reorder_plan(const dnnl::memory::desc& from, const dnnl::memory::desc& to, Write mode) {
+  dnnl::primitive_attr attributes_of_call = attributes();
+  if (mode == Write::accumulate) {
+    dnnl::post_ops after;
+    after.append_sum(1.0f);
+    attributes_of_call.set_post_ops(after);
+  }
+  const dnnl::reorder::primitive_desc made(engine(), from, engine(), to, attributes_of_call);
+  return {dnnl::reorder(made), to, made.scratchpad_desc()};
+}
+
 void run(Context& context, const char* name, const Plan& plan, Arguments arguments) {
   const ProfileSpan span(name, ProfileSpan::Kind::library);
   guarded(name, [&] {

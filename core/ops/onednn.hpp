@@ -34,6 +34,9 @@ dnnl::memory::desc row_major(const dnnl::memory::dims& dims);
 dnnl::memory view(const dnnl::memory::desc& desc, const Tensor& tensor);
 dnnl::memory view(const dnnl::memory::desc& desc, void* data);
 
+/// Copies memory of one form into another, or adds it there; `weights` of the plan is `to`.
+Plan reorder_plan(const dnnl::memory::desc& from, const dnnl::memory::desc& to, Write mode);
+
 using Arguments = std::unordered_map<int, dnnl::memory>;
 /// Runs the primitive to its end; `name` is the span in a profile. Errors of the library become Error.
 void run(Context& context, const char* name, const Plan& plan, Arguments arguments);

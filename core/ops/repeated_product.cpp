@@ -19,11 +19,6 @@ onednn::Plan repeated_plan(const Product& p) {
   return {.primitive = dnnl::matmul(made), .weights = made.weights_desc(), .scratchpad = made.scratchpad_desc()};
 }
 
-onednn::Plan lay_out_plan(const memory::desc& from, const memory::desc& to) {
-  const dnnl::reorder::primitive_desc made(onednn::engine(), from, onednn::engine(), to, onednn::attributes());
-  return {.primitive = dnnl::reorder(made), .weights = to, .scratchpad = made.scratchpad_desc()};
-}
-
 }  // namespace
 
 RepeatedProduct::RepeatedProduct(Context& context, Product product, std::int64_t times)
@@ -37,8 +32,9 @@ RepeatedProduct::RepeatedProduct(Context& context, Product product, std::int64_t
   onednn::guarded("product", [&] {
     plan_ = onednn::plan_for(onednn::key_of({repeated_kind, p.m, p.n, p.k}), [&] { return repeated_plan(p); });
     const auto turned = static_cast<std::int64_t>(p.transpose_b);
-    const auto reorder = onednn::plan_for(onednn::key_of({lay_out_kind, p.m, p.n, p.k, turned}),
-                                          [&] { return lay_out_plan(right_form(p), plan_->weights); });
+    const auto reorder = onednn::plan_for(onednn::key_of({lay_out_kind, p.m, p.n, p.k, turned}), [&] {
+      return onednn::reorder_plan(right_form(p), plan_->weights, Write::overwrite);
+    });
     laid_out_ = context.empty({static_cast<std::int64_t>(plan_->weights.get_size() / sizeof(float))}, DType::f32);
     onednn::run(
         context, "reorder", *reorder,

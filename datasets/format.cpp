@@ -187,7 +187,7 @@ TableEntry decode_table(const JsonObject& json, const std::vector<FieldSpec>& fi
     const bool vector = field != fields.end() && field->dtype == DType::f32 && field->row.dims() == 1;
     return vector && !field->ragged() ? static_cast<std::size_t>(field->row[0]) : std::size_t{0};
   };
-  const std::size_t targets = is_open(fields) ? table.targets.size() : columns_of("y");
+  const std::size_t targets = leaves_targets_open(fields) ? table.targets.size() : columns_of("y");
   if (table.features.empty() || table.features.size() != columns_of("x"))
     json.refuse("features", "are not as many as the numbers in a field x, f32");
   if (table.targets.size() != (targets == 0 ? 1 : targets))
@@ -294,7 +294,7 @@ void check_encoded(const FieldSpec& field) {
 
 }  // namespace
 
-bool is_open(const std::vector<FieldSpec>& fields) {
+bool leaves_targets_open(const std::vector<FieldSpec>& fields) {
   return std::ranges::none_of(fields,
                               [](const FieldSpec& field) { return field.name == "y" || field.name == "label"; });
 }

@@ -118,7 +118,7 @@ struct TableEntry {
 
 /// Whether samples of a table with these fields leave open what is to be predicted of them: they have neither numbers
 /// (y) nor a class (label). Names of classes then tell a table of classes from one of numbers.
-bool is_open(const std::vector<FieldSpec>& fields);
+bool leaves_targets_open(const std::vector<FieldSpec>& fields);
 
 struct DatasetIndex {
   std::string name;

@@ -29,7 +29,7 @@ TableForm TableForm::of(const Split& split, Answers answers) {
   if (x.ragged() || !is_number(x.dtype) || x.row.dims() != 1)
     fail(ExitCode::corrupt_input, "the field x of split {} is {} {}; wanted f32 (features)", split.name(),
          name_of(x.dtype), x.row.text());
-  if (split.table() && is_open(split.fields())) {
+  if (split.table() && leaves_targets_open(split.fields())) {
     if (answers == Answers::needed)
       fail(ExitCode::usage,
            "the rows of split {} leave open what is to be predicted of them ({}): they are for trireme predict alone",

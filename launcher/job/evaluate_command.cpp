@@ -47,6 +47,8 @@ struct Asked {
   }
 };
 
+const char* name_of(WeightKind kind) { return kind == WeightKind::averaged ? "averaged" : "trained"; }
+
 /// A classifier with the samples it is to judge.
 struct Judged {
   ClassifierRun run;
@@ -72,7 +74,8 @@ Judged open(const char* command, const std::string& path, const Asked& asked) {
   out.loaded = load_classifier(path, out.run, *out.samples, {device, asked.weights});
   out.request = {
       .samples = out.samples, .batch = asked.batch, .threads = static_cast<int>(asked.threads), .device = device};
-  log::info("{} with the weights of {} on {} samples of {}", out.run.model, out.loaded.weights.checkpoint,
+  const TakenWeights& taken = out.loaded.weights.taken;
+  log::info("{} with the {} weights of {} on {} samples of {}", out.run.model, name_of(taken.kind), taken.checkpoint,
             out.samples->count(), data);
   return out;
 }
@@ -131,7 +134,8 @@ Json to_json(const Findings& found, const Judged& judged) {
                        {"f1", number_or_null(scores[c].f1)},
                        {"roc_auc", found.areas.empty() ? Json(nullptr) : number_or_null(found.areas[c])}});
   }
-  return {{"checkpoint", judged.loaded.weights.checkpoint},
+  return {{"checkpoint", judged.loaded.weights.taken.checkpoint},
+          {"weights", name_of(judged.loaded.weights.taken.kind)},
           {"model", judged.run.model},
           {"split", judged.samples->name()},
           {"samples", found.samples},
@@ -165,7 +169,8 @@ void tell_errors(Judged& judged, OutputForm form) {
                        {"squared_error", number_or_null(one.squared_error)},
                        {"r2", number_or_null(one.r2)}});
   const TargetScore mean = mean_score(scores);
-  print_json({{"checkpoint", judged.loaded.weights.checkpoint},
+  print_json({{"checkpoint", judged.loaded.weights.taken.checkpoint},
+              {"weights", name_of(judged.loaded.weights.taken.kind)},
               {"model", judged.run.model},
               {"split", judged.samples->name()},
               {"samples", judged.samples->count()},

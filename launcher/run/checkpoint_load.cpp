@@ -156,14 +156,15 @@ const char* plane_of(WeightKind kind, const CheckpointManifest& manifest) {
   return kind == WeightKind::averaged && there ? "average" : "param";
 }
 
-std::vector<std::string> load_weights(Communicator& ranks, const SavedWeights& from,
-                                      const std::vector<NamedTensor>& into) {
+TakenWeights load_weights(Communicator& ranks, const SavedWeights& from, const std::vector<NamedTensor>& into) {
   std::vector<NamedTensor> weights;
   for (const NamedTensor& one : into)
     if (one.plane == "param" || one.plane == "state") weights.push_back(one);
-  std::vector<std::string> lines;
-  first_whole(ranks, agreed(ranks, from.candidates), [&](const CheckpointReader& reader) {
+  TakenWeights out;
+  std::vector<std::string>& lines = out.differences;
+  out.checkpoint = first_whole(ranks, agreed(ranks, from.candidates), [&](const CheckpointReader& reader) {
     const std::string parameters = plane_of(from.kind, reader.manifest());
+    out.kind = parameters == "average" ? WeightKind::averaged : WeightKind::trained;
     lines.clear();
     std::set<std::string> ours;
     std::size_t taken = 0;
@@ -187,7 +188,7 @@ std::vector<std::string> load_weights(Communicator& ranks, const SavedWeights& f
       fail(ExitCode::usage, "--init-from {}: not one of its weights fits this network: {}", reader.folder(),
            some_of(lines));
   });
-  return lines;
+  return out;
 }
 
 }  // namespace trireme

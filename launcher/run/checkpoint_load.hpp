@@ -39,10 +39,15 @@ struct SavedWeights {
   WeightKind kind = WeightKind::trained;
 };
 
+struct TakenWeights {
+  std::string checkpoint;  ///< The folder they were read from.
+  WeightKind kind = WeightKind::trained;
+  /// A line for each tensor that the checkpoint lacks or has in another shape, and for each it has beyond.
+  std::vector<std::string> differences;
+};
+
 /// Fills the parameters and states among `into` that the checkpoint has with the same shape (floating types
-/// are converted); returns a line for each that it lacks or has in another shape, and for each it has beyond.
-/// Error(usage) where not one fits, corrupt_input where no candidate is whole.
-std::vector<std::string> load_weights(Communicator& ranks, const SavedWeights& from,
-                                      const std::vector<NamedTensor>& into);
+/// are converted). Error(usage) where not one fits, corrupt_input where no candidate is whole.
+TakenWeights load_weights(Communicator& ranks, const SavedWeights& from, const std::vector<NamedTensor>& into);
 
 }  // namespace trireme

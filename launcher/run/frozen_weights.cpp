@@ -8,7 +8,6 @@ namespace trireme {
 FrozenWeights load_frozen_weights(Module& module, const SavedWeights& from, Device device,
                                   const std::function<void(Context&)>& forward) {
   FrozenWeights out;
-  out.checkpoint = from.candidates.front();
   out.layout = plan_arena(module, {.freeze = [](const std::string&) { return true; }}, forward);
   out.planes = allocate_planes(out.layout, device, system_allocator(device));
   std::vector<NamedTensor> tensors;
@@ -23,7 +22,7 @@ FrozenWeights load_frozen_weights(Module& module, const SavedWeights& from, Devi
     tensors.push_back({"state", named.name, named.state->shape(), named.state->value()});
   }
   SelfCommunicator alone;
-  out.differences = load_weights(alone, from, tensors);
+  out.taken = load_weights(alone, from, tensors);
   out.planes.param.buffer()->bump_version();
   return out;
 }

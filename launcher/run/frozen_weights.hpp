@@ -14,9 +14,7 @@ namespace trireme {
 struct FrozenWeights {
   ArenaLayout layout;
   Planes planes;
-  std::string checkpoint;  ///< The folder they may have been read from: the newest.
-  std::vector<std::string>
-      differences;  ///< A line for each parameter or state that the network and the checkpoint do not share.
+  TakenWeights taken;
 };
 
 /// Binds all parameters and states of `module` to memory on `device` and fills them from the first whole one of

@@ -144,9 +144,9 @@ LoadedClassifier load_classifier(const std::string& path, const ClassifierRun& r
   LoadedClassifier out = empty_classifier(run, samples);
   out.weights = load_frozen_weights(*out.model, {candidates, weights.kind}, weights.device,
                                     [&](Context& context) { task_of(out).plan(context, 1, DType::f32); });
-  if (!out.weights.differences.empty())
+  if (!out.weights.taken.differences.empty())
     fail(ExitCode::usage, "{} was trained on samples of another size or with other classes than these {}: {}",
-         out.weights.checkpoint, samples_text(out, samples), out.weights.differences.front());
+         out.weights.taken.checkpoint, samples_text(out, samples), out.weights.taken.differences.front());
   return out;
 }
 

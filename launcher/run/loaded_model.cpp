@@ -26,9 +26,9 @@ LoadedModel load_language_model(const std::string& path, Device device, WeightKi
     out.model->hidden(context, {.ids = Tensor::empty({1, 1}, DType::i32, Device::meta())});
     out.model->head(context);
   });
-  if (!weights.differences.empty())
+  if (!weights.taken.differences.empty())
     fail(ExitCode::corrupt_input, "the weights in {} are not those of the model its {} describes: {}",
-         weights.checkpoint, model_config_file, fmt::join(weights.differences, "; "));
+         weights.taken.checkpoint, model_config_file, fmt::join(weights.taken.differences, "; "));
   out.layout = std::move(weights.layout);
   out.planes = std::move(weights.planes);
   for (const std::int64_t token : config.end_tokens) out.stops.push_back(static_cast<std::int32_t>(token));

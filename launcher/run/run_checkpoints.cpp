@@ -133,7 +133,7 @@ std::vector<std::string> RunCheckpoints::take_weights(Trainer& trainer, WeightKi
   if (!first_complaint(ranks, sources.empty() && session_.leads() ? "no checkpoint" : "").empty())
     fail(ExitCode::usage, "--init-from {}: there is no checkpoint; give a run folder or a folder step_NNNNNNNN",
          wanted_.init_from);
-  std::vector<std::string> mismatches = load_weights(ranks, {sources, kind}, trainer.tensors());
+  std::vector<std::string> mismatches = load_weights(ranks, {sources, kind}, trainer.tensors()).differences;
   trainer.parameters_changed();
   return mismatches;
 }

@@ -76,7 +76,7 @@ TEST_F(CheckpointImport, ARunBeginsFromIt) {
     into.push_back({"moment1", mapping.name, mapping.shape, Tensor::zeros({mapping.shape.elements()}, DType::f32)});
   }
   SelfCommunicator self;
-  EXPECT_EQ(load_weights(self, {.candidates = checkpoints_at(to_)}, into), std::vector<std::string>{});
+  EXPECT_EQ(load_weights(self, {.candidates = checkpoints_at(to_)}, into).differences, std::vector<std::string>{});
   const CheckpointReader saved = reader();
   for (const NamedTensor& one : into) {
     const auto values = one.tensor.span<float>();

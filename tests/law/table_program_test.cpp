@@ -147,12 +147,16 @@ TEST_F(TableProgram, ARegressionIsJudgedAsTheProgramJudgedIt) {
 }
 
 TEST_F(TableProgram, TheAverageOfTheWeightsIsWhatIsJudgedAndExported) {
-  ASSERT_EQ(run(1, "run", "--epochs 5 --learning-rate 0.01 --ema 0.95 --data " + (dir / "numbers")), 0) << log;
+  ASSERT_EQ(
+      run(1, "run", "--epochs 5 --learning-rate 0.01 --ema 0.95 --checkpoint-every 20 --data " + (dir / "numbers")), 0)
+      << log;
   const auto error_said = [&](const Json& said) {
     return fmt::format("test mean absolute error {:.4g},", said.at("absolute_error").get<double>());
   };
   EXPECT_NE(log.find(error_said(judged("run"))), std::string::npos) << log;
   EXPECT_EQ(log.find(error_said(judged("run", "trained"))), std::string::npos) << "they hardly differ";
+  EXPECT_EQ(judged("run").at("weights"), "averaged");
+  EXPECT_EQ(judged("run", "trained").at("weights"), "trained");
   const auto saved = tensors_of(checkpoints_at(dir / "run").front());
   for (const auto& [weights, plane] : {std::pair{"averaged", "average/"}, std::pair{"trained", "param/"}}) {
     const std::string to = dir / weights;
@@ -166,6 +170,12 @@ TEST_F(TableProgram, TheAverageOfTheWeightsIsWhatIsJudgedAndExported) {
           << plane << name;
     }
   }
+  // What is said to have been judged is what was: the newest one that is whole.
+  const std::vector<std::string> kept = checkpoints_at(dir / "run");
+  ASSERT_GE(kept.size(), 2U);
+  EXPECT_EQ(judged("run").at("checkpoint"), kept[0]);
+  std::filesystem::resize_file(kept[0] + "/rank_00000.h5", 100);
+  EXPECT_EQ(judged("run").at("checkpoint"), kept[1]);
 }
 
 TEST_F(TableProgram, WhatIsOpenIsPredictedAsWhatIsNot) {

@@ -1,7 +1,6 @@
 #include "launcher/doctor/facts.hpp"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
@@ -15,6 +14,7 @@
 #include "core/io/json_object.hpp"
 #include "launcher/job/captured.hpp"
 #include "launcher/job/child.hpp"
+#include "launcher/job/host_names.hpp"
 #include "launcher/job/launch_plan.hpp"
 #include "launcher/job/version.hpp"
 
@@ -73,21 +73,6 @@ FolderFacts look_at_folder(const std::string& path) {
   out.free_bytes = bytes_of(space.f_bavail, space.f_frsize);
   out.total_bytes = bytes_of(space.f_blocks, space.f_frsize);
   out.writable = ::access(out.nearest.c_str(), W_OK) == 0;
-  return out;
-}
-
-std::vector<std::string> addresses_of(const std::string& name) {
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  std::vector<std::string> out;
-  if (::getaddrinfo(name.c_str(), nullptr, &hints, &found) != 0) return out;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-    char text[NI_MAXHOST];
-    if (::getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0) {
-      out.emplace_back(text);
-    }
-  }
-  ::freeaddrinfo(found);
   return out;
 }
 

@@ -33,6 +33,9 @@ constexpr const char* table =
     " placed REAL,"            // since when it has its slots; NULL: it waits
     " placement TEXT)";        // on which of the hosts, "a:4,b:4"
 
+/// Files of the same form that were made earlier lack it; who does not know it does not miss it.
+constexpr const char* lost_table = "CREATE TABLE IF NOT EXISTS lost (host TEXT PRIMARY KEY, until REAL NOT NULL)";
+
 constexpr const char* unended = "json_extract(state, '$.phase') NOT IN ('done', 'failed', 'cancelled')";
 
 void refuse_network_folder(const std::string& folder, const std::string& path) {
@@ -55,12 +58,13 @@ std::vector<std::string> hosts_of(const std::string& hosts) {
   return names;
 }
 
-std::string placement_text(const PlacedJob& job) {
+/// Those of `on`, in the order of the job's list.
+std::string placement_text(const SlotRequest& request, const std::vector<std::string>& on) {
   std::vector<HostSlots> hosts;
-  for (const HostSlots& host : job.request.hosts) {
-    if (std::ranges::find(job.on, host.name) != job.on.end()) hosts.push_back(host);
+  for (const HostSlots& host : request.hosts) {
+    if (std::ranges::find(on, host.name) != on.end()) hosts.push_back(host);
   }
-  return host_list(hosts, job.request.ranks_per_node);
+  return host_list(hosts, request.ranks_per_node);
 }
 
 }  // namespace
@@ -155,7 +159,8 @@ void JobDatabase::open() {
     fail(ExitCode::usage, "the data base of jobs '{}' was made by a newer trireme (form {}, known here: {})", path_,
          found, table_version);
   }
-  if (found < table_version) make_table();
+  const auto has_all = [&] { return Statement(*this, "SELECT 1 FROM sqlite_master WHERE name = 'lost'").next(); };
+  if (found < table_version || !has_all()) make_tables();
 }
 
 /// A look that is over when it returns: who still reads is refused the right to write at once, instead of waiting.
@@ -164,11 +169,11 @@ std::int64_t JobDatabase::version() const {
   return row.next() ? row.number(0) : 0;
 }
 
-void JobDatabase::make_table() {
+void JobDatabase::make_tables() {
   Transaction transaction(*this);
   // Another process may have made it just now.
-  if (version() == table_version) return;
-  run(table);
+  if (version() < table_version) run(table);
+  run(lost_table);
   run(fmt::format("PRAGMA user_version = {}", table_version).c_str());
   transaction.commit();
 }
@@ -242,16 +247,49 @@ void JobDatabase::place_waiting() {
   transaction.commit();
 }
 
-void JobDatabase::place_in_transaction() {
+void JobDatabase::leave_out(const LostHost& host) {
+  // Most are no news, and need no transaction.
+  Statement known(*this, "SELECT until FROM lost WHERE host = ?");
+  if ((known.with(host.name).next() ? known.real(0) : 0) == host.until) return;
+  Statement(*this, "INSERT OR REPLACE INTO lost (host, until) VALUES (?, ?)").with(host.name).with(host.until).next();
+}
+
+void JobDatabase::give_back(std::int64_t job) {
+  Transaction transaction(*this);
+  Statement(*this, "UPDATE jobs SET placed = NULL, placement = NULL WHERE job = ?").with(job).next();
+  place_in_transaction(job);
+  transaction.commit();
+}
+
+std::optional<JobPlacement> JobDatabase::renew(std::int64_t job, std::int64_t least) {
+  Transaction transaction(*this);
+  const QueueView view = queue();
+  const auto at = std::ranges::find_if(view.placed, [&](const PlacedJob& one) { return one.request.job == job; });
+  const std::vector<std::string> on = renewed_place(view, job, least);
+  if (!on.empty() && !std::ranges::is_permutation(on, at->on)) {
+    Statement(*this, "UPDATE jobs SET placement = ? WHERE job = ?")
+        .with(placement_text(at->request, on))
+        .with(job)
+        .next();
+    place_in_transaction();
+  }
+  transaction.commit();
+  return placement(job);
+}
+
+void JobDatabase::place_in_transaction(std::int64_t but) {
+  Statement(*this, "DELETE FROM lost WHERE until <= ?").with(seconds_since_1970()).next();
   for (const std::int64_t job : unfinished()) {
     std::error_code error;
     const bool there = std::filesystem::exists(fmt::format("{}/{}", folder_, job), error);
     if (!there && !error) Statement(*this, "DELETE FROM jobs WHERE job = ?").with(job).next();
   }
-  for (const PlacedJob& one : plan_queue(queue(), seconds_since_1970()).starts) {
+  QueueView view = queue();
+  std::erase_if(view.waiting, [&](const SlotRequest& one) { return one.job == but; });
+  for (const PlacedJob& one : plan_queue(view, seconds_since_1970()).starts) {
     Statement(*this, "UPDATE jobs SET placed = ?, placement = ? WHERE job = ?")
         .with(one.since)
-        .with(placement_text(one))
+        .with(placement_text(one.request, one.on))
         .with(one.request.job)
         .next();
   }
@@ -259,6 +297,9 @@ void JobDatabase::place_in_transaction() {
 
 QueueView JobDatabase::queue() const {
   QueueView view;
+  Statement lost(*this, "SELECT host, until FROM lost WHERE until > ? ORDER BY host");
+  lost.with(seconds_since_1970());
+  while (lost.next()) view.lost.push_back({.name = lost.text(0), .until = lost.real(1)});
   Statement row(*this, fmt::format("SELECT job, hosts, nodes, ranks_per_node, seconds, placed, placement FROM jobs"
                                    " WHERE hosts <> '' AND {} ORDER BY place",
                                    unended));

@@ -129,6 +129,7 @@ void check_texts(const JobDescription& job, const OptionSet& options) {
   job.seconds_allowed();
   job.warning_seconds();
   job.restart_rules();
+  job.host_wait_seconds();
 }
 
 }  // namespace
@@ -192,7 +193,9 @@ void JobDescription::declare(OptionSet& options) {
       .add("no-progress", &no_progress, "starts in a row without a new checkpoint after which the job is given up",
            {.low = 1, .high = 1000})
       .add("min-nodes", &min_nodes, "hosts with which the job may go on where others were lost; 0: nodes",
-           {.low = 0, .high = 65536});
+           {.low = 0, .high = 65536})
+      .add("host-wait", &host_wait,
+           "how long the job waits for hosts that do not answer, where no others are free; 0: they are not asked");
   limits.declare(options.group("Watchdog"));
 }
 
@@ -201,6 +204,8 @@ double JobDescription::seconds_allowed() const {
 }
 
 double JobDescription::warning_seconds() const { return parse_duration(warning, "warning"); }
+
+double JobDescription::host_wait_seconds() const { return parse_duration(host_wait, "host-wait"); }
 
 RestartRules JobDescription::restart_rules() const {
   return {.restarts = restarts,

@@ -53,7 +53,8 @@ struct JobDescription {
   std::int64_t restarts = 10;
   std::string restart_window = "24h", restart_delay = "10s";
   std::int64_t no_progress = 3;
-  std::int64_t min_nodes = 0;  // that the job may go on with after hosts were lost; 0: `nodes`
+  std::int64_t min_nodes = 0;    // that the job may go on with after hosts were lost; 0: `nodes`
+  std::string host_wait = "1h";  // for hosts that do not answer, where no others are free
   WatchLimits limits = {};
 
   /// Binds the keys to an option set; it must not outlive this.
@@ -63,6 +64,7 @@ struct JobDescription {
   /// Seconds; 0: none.
   double seconds_allowed() const;
   double warning_seconds() const;
+  double host_wait_seconds() const;
   RestartRules restart_rules() const;
   /// Names that reach the ranks, and of these the ones whose values the file gives.
   std::vector<std::string> variable_names() const;

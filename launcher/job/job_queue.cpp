@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
+
+#include "launcher/job/host_names.hpp"
 
 namespace trireme {
 namespace {
@@ -14,6 +17,11 @@ bool among(const Names& names, const std::string& name) { return std::ranges::fi
 const HostSlots* find_host(const SlotRequest& request, const std::string& name) {
   const auto at = std::ranges::find_if(request.hosts, [&](const HostSlots& one) { return one.name == name; });
   return at == request.hosts.end() ? nullptr : &*at;
+}
+
+const LostHost* find_lost(const std::vector<LostHost>& lost, const std::string& name) {
+  const auto at = std::ranges::find_if(lost, [&](const LostHost& one) { return same_host(one.name, name); });
+  return at == lost.end() ? nullptr : &*at;
 }
 
 /// What placed jobs take of each host, and the smallest number of slots that one of them gave it.
@@ -87,18 +95,36 @@ std::vector<SlotHolder> holders_of(const SlotRequest& request, const std::vector
   return out;
 }
 
+/// Without the lost hosts, where the others would do.
+SlotRequest without_lost(const SlotRequest& request, const std::vector<LostHost>& lost) {
+  SlotRequest rest = request;
+  std::erase_if(rest.hosts, [&](const HostSlots& one) { return find_lost(lost, one.name) != nullptr; });
+  return place_alone(rest).empty() ? request : rest;
+}
+
+std::vector<LostHost> left_out(const SlotRequest& whole, const SlotRequest& rest, const std::vector<LostHost>& lost) {
+  std::vector<LostHost> out;
+  for (const HostSlots& one : whole.hosts) {
+    if (find_host(rest, one.name) == nullptr)
+      out.push_back({.name = one.name, .until = find_lost(lost, one.name)->until});
+  }
+  return out;
+}
+
 class Planner {
  public:
-  Planner(std::vector<PlacedJob> placed, double now) : placed_(std::move(placed)), now_(now) {}
+  Planner(const QueueView& view, double now) : placed_(view.placed), lost_(view.lost), now_(now) {}
 
-  void consider(const SlotRequest& request) {
+  void consider(const SlotRequest& whole) {
+    const SlotRequest request = without_lost(whole, lost_);
     const Names on = head_ ? behind_head(request) : fit(request, Use(placed_));
     if (!on.empty()) {
       placed_.push_back({request, on, now_});
       plan_.starts.push_back(placed_.back());
       return;
     }
-    waiting_.push_back({.job = request.job, .behind = head_ ? head_->job : 0});
+    waiting_.push_back(
+        {.job = request.job, .behind = head_ ? head_->job : 0, .without = left_out(whole, request, lost_)});
     requests_.push_back(request);
     // One that can never start must not hold up the others.
     if (head_ || place_alone(request).empty()) return;
@@ -129,6 +155,7 @@ class Planner {
   }
 
   std::vector<PlacedJob> placed_;
+  std::vector<LostHost> lost_;
   double now_;
   std::optional<SlotRequest> head_;
   double head_starts_ = 0;
@@ -140,9 +167,38 @@ class Planner {
 }  // namespace
 
 QueuePlan plan_queue(const QueueView& view, double now) {
-  Planner planner(view.placed, now);
+  Planner planner(view, now);
   for (const SlotRequest& request : view.waiting) planner.consider(request);
   return planner.plan();
+}
+
+std::vector<std::string> renewed_place(const QueueView& view, std::int64_t job, std::int64_t least) {
+  std::vector<PlacedJob> others = view.placed;
+  const auto at = std::ranges::find_if(others, [&](const PlacedJob& one) { return one.request.job == job; });
+  if (at == others.end()) return {};
+  const PlacedJob own = *at;
+  others.erase(at);
+  const Use use(others);
+  struct Choice {
+    double lost_until;  // 0: it is not lost
+    bool fresh;
+    std::string name;
+  };
+  std::vector<Choice> choices;
+  for (const HostSlots& host : own.request.hosts) {
+    const bool fresh = !among(own.on, host.name);
+    if (fresh && !use.has_room(host, own.request.ranks_per_node)) continue;
+    const LostHost* lost = find_lost(view.lost, host.name);
+    choices.push_back({lost == nullptr ? 0 : lost->until, fresh, host.name});
+  }
+  std::ranges::stable_sort(choices, {}, [](const Choice& one) { return std::pair(one.lost_until, one.fresh); });
+  const auto good = std::ranges::count_if(choices, [](const Choice& one) { return one.lost_until == 0; });
+  if (good >= least) choices.resize(static_cast<std::size_t>(good));
+  Names on;
+  for (const Choice& one : choices) {
+    if (static_cast<std::int64_t>(on.size()) < own.request.nodes) on.push_back(one.name);
+  }
+  return on;
 }
 
 std::vector<std::string> place_alone(const SlotRequest& request) { return fit(request, Use({})); }

@@ -16,6 +16,7 @@
 #include <ctime>
 #include <filesystem>
 #include <optional>
+#include <set>
 
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
@@ -41,6 +42,8 @@ namespace {
 constexpr int turn_milliseconds = 200;
 /// Whoever frees slots places those that wait; this is for jobs whose folders were removed.
 constexpr int seconds_between_looks = 5;
+/// A host that was started again is there within minutes.
+constexpr double seconds_between_asking = 10, default_patience_seconds = 3600;
 constexpr int tries_to_record = 60;
 /// Ranks that were asked to save get a minute, and mpirun some seconds (supervise.cpp).
 constexpr double patience_seconds = 90;
@@ -110,8 +113,13 @@ class JobRunner {
   /// Slurm has given it its place, and has ended what ran before.
   bool may_start() {
     if (at_slurm()) return true;
-    if (!wait_for_place() || !wait_for_old_ranks()) return false;
-    return asked_ == Ask::none || judge_pause();
+    silent_since_ = 0;
+    for (;;) {
+      if (!wait_for_place() || !wait_for_old_ranks()) return false;
+      if (asked_ != Ask::none) return judge_pause();
+      if (hosts_answer()) return true;
+      if (asked_ == Ask::none && !silence_.empty() && !wait_for_hosts()) return false;
+    }
   }
 
   bool wait_for_place() {
@@ -154,6 +162,61 @@ class JobRunner {
       turn(nullptr);
       if (asked_ == Ask::signalled || asked_ == Ask::moved) return false;
     }
+  }
+
+  /// Takes the place that is to be had now. False, and without slots, where its hosts do not answer but may.
+  bool hosts_answer() {
+    if (place_.hosts.empty()) return true;
+    try {
+      const SpareHosts hosts(folder_, job_);
+      const SpareHosts::Found found = hosts.look([this] {
+        turn(nullptr);
+        return asked_ == Ask::none;
+      });
+      // Somebody else's doing, or the end of the job.
+      if (!found.place || asked_ != Ask::none) return false;
+      for (const SilentHost& one : found.left) tell_once(fmt::format("without {}: {}", one.name, one.why));
+      if (found.place->hosts != place_.hosts)
+        tell_once(fmt::format("on {} instead of {}", found.place->hosts, place_.hosts));
+      place_ = *found.place;
+      silence_ = silence_text(found.silent);
+      if (!silence_.empty()) hosts.give_back();
+    } catch (const Error& error) {
+      silence_ = error.what();
+    }
+    return silence_.empty();
+  }
+
+  /// Of those that may come back. Waiting would set up nothing at others: mpirun says what is wrong, and the job ends
+  /// as after any failure.
+  static std::string silence_text(const std::vector<SilentHost>& silent) {
+    std::string out;
+    for (const SilentHost& one : silent) {
+      if (!one.may_return) return {};
+      out += fmt::format("{}{} does not answer ({})", out.empty() ? "" : ", ", one.name, one.why);
+    }
+    return out;
+  }
+
+  void tell_once(const std::string& text) {
+    if (told_.insert(text).second) note(text);
+  }
+
+  /// False where it was for too long.
+  bool wait_for_hosts() {
+    const double now = seconds_since_1970();
+    if (silent_since_ == 0) silent_since_ = now;
+    // 0: hosts are not asked, and what failed is the data base.
+    const double patience = job_.host_wait_seconds() > 0 ? job_.host_wait_seconds() : default_patience_seconds;
+    if (now > silent_since_ + patience) {
+      state_.code = static_cast<int>(ExitCode::peer_lost);
+      return finish(JobPhase::failed, fmt::format("{}, for {:.0f} s (host-wait)", silence_, patience));
+    }
+    tell_once("waiting: " + silence_);
+    state_.next_start = 0;
+    write_phase(JobPhase::pausing, silence_);
+    while (asked_ == Ask::none && seconds_since_1970() < now + seconds_between_asking) turn(nullptr);
+    return true;
   }
 
   bool write_phase(JobPhase phase, const std::string& reason) {
@@ -205,16 +268,19 @@ class JobRunner {
   /// One start: the exit code of `trireme launch`.
   int start() {
     ++state_.starts;
+    told_.clear();
     state_.started = seconds_since_1970();
     write_phase(JobPhase::running, "");
     note(fmt::format("start {}, {}", state_.starts, after_step(newest_checkpoint(job_.run_folder()))));
     std::vector<std::string> command = {own_program()};
     const JobPlace place{.folder = folder_.path(), .trireme = command[0], .id = folder_.id()};
     JobDescription placed = job_;
-    if (!place_.hosts.empty()) placed.hosts = place_.hosts;
-    const JobDescription now = on_remaining_hosts(placed, folder_.path(), state_.starts);
-    if (now.nodes < job_.nodes) note(fmt::format("on {} of {} hosts: {}", now.nodes, job_.nodes, now.hosts));
-    for (std::string& word : launch_words(now, place, state_.starts)) command.push_back(std::move(word));
+    if (!place_.hosts.empty()) {
+      placed.hosts = place_.hosts;
+      placed.nodes = static_cast<std::int64_t>(read_hosts(place_.hosts).size());
+    }
+    if (placed.nodes < job_.nodes) note(fmt::format("on {} of {} hosts: {}", placed.nodes, job_.nodes, placed.hosts));
+    for (std::string& word : launch_words(placed, place, state_.starts)) command.push_back(std::move(word));
     if (ranks_lock_) ranks_lock_->let_inherit();
     Child child({.command = command, .group = ChildGroup::own, .death_signal = SIGTERM});
     // From here on it is the child's alone: this process would not see when the last of its holders is gone.
@@ -277,6 +343,7 @@ class JobRunner {
   /// After a start that ended with `code`: whether another one follows.
   bool judge(int code) {
     state_.code = code;
+    leave_out_lost_host();
     const std::int64_t step = newest_checkpoint(job_.run_folder());
     if (code == 0) return finish(JobPhase::done, "");
     const std::string saved =
@@ -293,13 +360,26 @@ class JobRunner {
       return finish(JobPhase::failed, next.reason);
     }
     // No start in this place can go on: one of its hosts is gone, and Slurm gives another instead of it.
-    if (at_slurm() && lost_a_host()) return requeue(fmt::format("a host was lost: {}", saved));
+    if (at_slurm() && lost_host()) return requeue(fmt::format("a host was lost: {}", saved));
     return pause(next);
   }
 
-  bool lost_a_host() const {
+  std::optional<std::string> lost_host() const {
     const auto verdict = read_verdict(fmt::format("{}/start-{}", folder_.path(), state_.starts));
-    return verdict && verdict->kind == Verdict::Kind::lost;
+    if (!verdict || verdict->kind != Verdict::Kind::lost) return std::nullopt;
+    return verdict->host;
+  }
+
+  /// Where ranks of others ended the start, its host may well be there: it is asked before the next one.
+  void leave_out_lost_host() {
+    const auto host = lost_host();
+    const bool judged = state_.code == static_cast<int>(ExitCode::peer_lost);
+    if (job_.backend != Backend::hosts || !judged || !host || host->empty()) return;
+    try {
+      SpareHosts(folder_, job_).leave_out(*host);
+    } catch (const Error& error) {
+      log::warning("{} is not left out: {}", *host, error.what());
+    }
   }
 
   bool pause(const Decision& next) {
@@ -319,7 +399,7 @@ class JobRunner {
     if (asked_ == Ask::moved && at_slurm()) return requeue(state_.reason);
     const bool goes_on = asked_ == Ask::moved || asked_ == Ask::signalled;
     if (goes_on && !at_slurm()) return false;
-    const char* when = state_.phase == JobPhase::queued ? "before its start" : "between two starts";
+    const char* when = state_.starts == 0 ? "before its start" : "between two starts";
     return finish(JobPhase::cancelled, asked_ == Ask::out_of_time ? fmt::format("its time limit, {}", when) : when);
   }
 
@@ -364,6 +444,9 @@ class JobRunner {
   JobState state_;
   int signals_ = -1, output_ = -1;
   double deadline_ = 0, next_look_ = 0, next_agent_ = 0;
+  double silent_since_ = 0;  ///< 0: its hosts answered.
+  std::string silence_;      ///< Of which hosts; empty: they answered.
+  std::set<std::string> told_;
   int heard_ = 0;
   JobPlacement place_;
   std::optional<JobDatabase> queue_;

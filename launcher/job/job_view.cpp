@@ -78,13 +78,17 @@ void look_at_queue(JobView& view, const JobFolder& folder) {
       view.hosts += (view.hosts.empty() ? "" : ", ") + host.name;
     return;
   }
-  view.phase = "waiting";
   const QueuePlan plan = plan_queue(database.queue(), seconds_since_1970());
   const auto at = std::ranges::find_if(plan.waiting, [&](const WaitingJob& one) { return one.job == folder.id(); });
+  // It could have its slots, and waits for hosts that do not answer.
+  if (at == plan.waiting.end() && view.state.phase == JobPhase::pausing) return;
+  view.phase = "waiting";
   view.reason = fmt::format("for {} slots", view.job.ranks());
   if (at == plan.waiting.end()) return;
   std::vector<std::string> parts;
   for (const SlotHolder& holder : at->holders) parts.push_back(holder_text(holder));
+  for (const LostHost& one : at->without)
+    parts.push_back(fmt::format("{} was lost and is left out until {}", one.name, clock_time(one.until)));
   if (at->behind != 0) parts.push_back(fmt::format("behind job {}", at->behind));
   if (!parts.empty()) view.reason += fmt::format(": {}", fmt::join(parts, "; "));
 }
@@ -111,10 +115,9 @@ void look_at_slurm(JobView& view) {
 std::string state_line(const JobView& view) {
   std::string out = view.phase;
   if (view.state.starts > 1) out += fmt::format(", start {}", view.state.starts);
-  if (view.state.phase == JobPhase::pausing && view.phase == "pausing") {
-    out +=
-        fmt::format(", next start in {}", format_duration(std::max(0.0, view.state.next_start - seconds_since_1970())));
-  }
+  const double pause = view.state.next_start - seconds_since_1970();
+  if (view.state.phase == JobPhase::pausing && view.phase == "pausing" && pause > 0)
+    out += fmt::format(", next start in {}", format_duration(pause));
   if (is_final(view.state.phase) && view.state.code != 0) out += fmt::format(" ({})", meaning_of_code(view.state.code));
   return out;
 }

@@ -24,6 +24,58 @@ TEST_F(ClusterJob, a_host_that_is_cut_off_costs_a_restart) {
   expect_same(seen["run_folder"]);
 }
 
+/// The cable stays pulled, and a third host is free.
+TEST_F(ClusterJob, a_free_host_takes_the_place_of_a_lost_one) {
+  start("3");
+  if (IsSkipped()) return;
+  const std::string job = terminal_->submit(description("hosts = host1,host2,host3\nnodes = 2\nname = replaced\n"));
+  Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
+  ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
+  EXPECT_EQ(seen["hosts"], "host1, host2");
+  ASSERT_TRUE(cluster_->act("cut host2"));
+  seen = terminal_->wait_for(job, "done", 120);
+  const std::string said = terminal_->call({"logs", job}).text;
+  EXPECT_EQ(seen["phase"], "done") << said;
+  EXPECT_EQ(seen["starts"], 2) << said;
+  EXPECT_TRUE(has(said, "root cause: host host2 is lost: no word of rank 1 for ")) << said;
+  EXPECT_TRUE(has(said, "on host1:1,host3:1 instead of host1:1,host2:1")) << said;
+  expect_same(seen["run_folder"]);
+  // The next job is not sent there either.
+  const std::string next = terminal_->submit(
+      "program = /bin/hostname\nhosts = host2,host3\nrun-dir = none\ndirectory = " + cluster_folder + "\n");
+  terminal_->wait_for(next, "done", 60);
+  const std::string of_next = terminal_->call({"logs", next}).text;
+  EXPECT_TRUE(has(of_next, "host3") && !has(of_next, "host2")) << of_next;
+}
+
+/// By its address, which is none of the names that the host gives itself.
+TEST_F(ClusterJob, a_host_that_does_not_answer_is_waited_for_unless_another_is_free) {
+  start("3");
+  if (IsSkipped()) return;
+  const std::string program =
+      "program = /bin/hostname\nrun-dir = none\nranks-per-node = 1\ndirectory = " + cluster_folder + "\n";
+  const std::string address = "10.213.77.";
+  ASSERT_TRUE(cluster_->act("stop host2"));
+  const std::string alone = terminal_->submit(program + "hosts = " + address + "1," + address + "2\nnodes = 2\n");
+  const std::string gives_up = terminal_->submit(program + "hosts = host2\nhost-wait = 1s\n");
+  const std::string free =
+      terminal_->submit(program + "hosts = " + address + "2," + address + "3," + address + "1\nnodes = 2\n");
+  Json seen = terminal_->wait_for(alone, "pausing", 60);
+  EXPECT_EQ(seen["phase"], "pausing") << terminal_->call({"logs", alone}).text;
+  EXPECT_TRUE(has(seen["reason"].get<std::string>(), address + "2 does not answer (ssh: connect to host ")) << seen;
+  seen = terminal_->wait_for(gives_up, "failed", 60);
+  EXPECT_EQ(seen["code"], 12) << seen;
+  EXPECT_EQ(seen["starts"], 0) << seen;
+  EXPECT_TRUE(has(seen["reason"].get<std::string>(), ", for 1 s (host-wait)")) << seen;
+  ASSERT_TRUE(cluster_->act("heal host2"));
+  seen = terminal_->wait_for(alone, "done", 60);
+  EXPECT_EQ(seen["phase"], "done") << terminal_->call({"logs", alone}).text;
+  EXPECT_EQ(seen["starts"], 1);
+  seen = terminal_->wait_for(free, "done", 60);
+  const std::string said = terminal_->call({"logs", free}).text;
+  EXPECT_TRUE(has(said, "host1") && has(said, "host3") && !has(said, "[1] host2") && !has(said, "[0] host2")) << said;
+}
+
 /// The cable stays pulled: the host is named in time, and the job goes on with the two that are left.
 TEST_F(ClusterJob, a_host_that_stays_away_is_left_out) {
   start("3");

@@ -14,6 +14,7 @@
 #include "core/base/log.hpp"
 #include "core/base/now.hpp"
 #include "datasets/progress.hpp"
+#include "datasets/same_files.hpp"
 #include "datasets/table_columns.hpp"
 #include "datasets/writer.hpp"
 
@@ -217,7 +218,9 @@ class TableImport {
         progress.advance(read - std::exchange(shown, read));
     }
     left_out.end();
-    return file.reader().end();
+    Json found = file.reader().end();
+    same_.read(path_of(side), found);
+    return found;
   }
 
   Json write_split(DatasetWriter& writer, const Source& source) {
@@ -226,7 +229,7 @@ class TableImport {
     writer.begin_split(source.name, source.rows);
     std::vector<float> x, y;
     std::vector<std::int32_t> labels;
-    std::int64_t rows = 0;
+    std::int64_t rows = 0, written = 0;
     const auto flush = [&] {
       const FieldBlock blocks[] = {{x.data()}, {regression() ? static_cast<void*>(y.data()) : labels.data()}};
       writer.append(rows, std::span(blocks).first(answered_ ? 2 : 1));
@@ -236,6 +239,7 @@ class TableImport {
     const TableEntry table = entry();
     Json said = read(source.side, [&](const Usable& one) {
       if (one.part != source.part) return;
+      if (written++ == source.rows) SameFiles::changed(path_of(source.side));
       const bool features_fit = store(one.row.features, table.feature_scaling, x);
       if (!features_fit || !store(one.row.targets, table.target_scaling, y))
         fail(ExitCode::corrupt_input, "{}: a number is too far from the mean of its column to be standardised",
@@ -261,6 +265,7 @@ class TableImport {
   }
 
   const CsvImport& import_;
+  SameFiles same_;
   TableNames names_;
   std::optional<TableEntry> given_;
   Scaling feature_scaling_, target_scaling_;

@@ -9,6 +9,7 @@
 #include "core/base/log.hpp"
 #include "core/base/now.hpp"
 #include "datasets/progress.hpp"
+#include "datasets/same_files.hpp"
 #include "datasets/text_reader.hpp"
 #include "datasets/text_samples.hpp"
 
@@ -62,7 +63,7 @@ struct LabelledLine {
 class Lines {
  public:
   using Take = std::function<void(const LabelledLine&)>;
-  Lines(const std::string& source, OnError on_error) : files_(files_of(source)), on_error_(on_error) {}
+  Lines(const std::string& source, OnError on_error) : source_(source), files_(files_of(source)), on_error_(on_error) {}
 
   void each(const Take& take) {
     sources_ = Json::array();
@@ -73,6 +74,7 @@ class Lines {
   }
   /// Of the last time.
   const Json& sources() const { return sources_; }
+  const std::string& source() const { return source_; }
 
  private:
   void each_of(const LinesFile& file, const Take& take) {
@@ -97,15 +99,20 @@ class Lines {
       take(line);
     }
     if (found == 0) left_out(fmt::format("{} holds no line that can be used", file.path));
-    for (const Json& source : reader.sources()) sources_.push_back(source);
+    for (const Json& source : reader.sources()) {
+      same_.read(file.path, source);
+      sources_.push_back(source);
+    }
   }
   void left_out(const std::string& problem) {
     if (on_error_ == OnError::stop) fail(ExitCode::corrupt_input, "{}; repair it, or --on-error skip", problem);
     if (++bad_ <= most_lines_named && !told_) log::warning("left out: {}", problem);
   }
 
+  std::string source_;
   std::vector<LinesFile> files_;
   OnError on_error_;
+  SameFiles same_;
   Json sources_;
   std::int64_t bad_ = 0;
   bool told_ = false;  // warnings come once, however often the lines are read
@@ -195,9 +202,10 @@ class LinesImporter {
     writer.begin_split(part.name, part.rows);
     Progress progress(std::string("importing ") + part.name, part.rows, "lines");
     TextSamples samples(writer, length_);
-    std::int64_t number = 0;
+    std::int64_t number = 0, rows = 0;
     lines.each([&](const LabelledLine& line) {
       if (test_.empty() && import_.set_aside.holds(number++) != part.test) return;
+      if (rows++ == part.rows || !found_.classes.contains(line.label)) SameFiles::changed(lines.source());
       std::string_view text = line.text;
       if (std::ssize(text) > length_) {
         text = whole_characters(text, static_cast<std::size_t>(length_));

@@ -10,6 +10,7 @@
 #include "core/base/now.hpp"
 #include "datasets/npy_file.hpp"
 #include "datasets/progress.hpp"
+#include "datasets/same_files.hpp"
 #include "datasets/writer.hpp"
 
 namespace trireme {
@@ -128,7 +129,9 @@ class NpyArrays {
   void each_block(const char* what, const std::function<void(std::int64_t, std::int64_t)>& take) {
     const std::int64_t samples = count();
     open();
-    require(count() == samples, "{} changed while it was imported", sources_.front().path);
+    for (std::size_t f = 0; f < files_.size(); ++f)
+      if (files_[f]->rows() != samples || field_of(sources_[f], *files_[f]) != fields_[f])
+        SameFiles::changed(sources_[f].path);
     Progress progress(what, samples);
     for (std::int64_t first = 0; first < samples; first += block_rows_) {
       const std::int64_t rows = std::min(block_rows_, samples - first);
@@ -139,6 +142,7 @@ class NpyArrays {
     described_ = Json::array();
     for (std::size_t f = 0; f < files_.size(); ++f) {
       described_.push_back(files_[f]->end());
+      same_.read(sources_[f].path, described_.back());
       described_.back()["field"] = sources_[f].field;
     }
   }
@@ -185,6 +189,7 @@ class NpyArrays {
   std::vector<std::int32_t> labels_;
   std::vector<bool> usable_;
   std::int64_t block_rows_ = 0, largest_label_ = -1;
+  SameFiles same_;
   Json described_ = Json::array();
 };
 

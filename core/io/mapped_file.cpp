@@ -15,7 +15,10 @@
 namespace trireme {
 namespace {
 
-Descriptor open_to_read(const std::string& path) { return Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
+/// A pipe without a writer would be waited for; it is refused when it is open.
+Descriptor open_to_read(const std::string& path) {
+  return Descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
 
 std::size_t size_of_open_file(const Descriptor& file, const std::string& path) {
   struct stat info {};

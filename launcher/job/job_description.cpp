@@ -205,7 +205,9 @@ double JobDescription::seconds_allowed() const {
 
 double JobDescription::warning_seconds() const { return parse_duration(warning, "warning"); }
 
-double JobDescription::host_wait_seconds() const { return parse_duration(host_wait, "host-wait"); }
+double JobDescription::host_wait_seconds() const {
+  return host_wait == "0" ? 0 : parse_duration(host_wait, "host-wait");
+}
 
 RestartRules JobDescription::restart_rules() const {
   return {.restarts = restarts,

@@ -58,6 +58,8 @@ TEST(JobDescription, few_words_are_enough) {
   EXPECT_EQ(made.job.name, "sh");
   EXPECT_EQ(made.job.ranks(), 1);
   EXPECT_EQ(made.job.run_dir, "auto");
+  EXPECT_EQ(made.job.host_wait_seconds(), 3600);
+  EXPECT_EQ(Description(std::string(least) + "host-wait = 0\n").job.host_wait_seconds(), 0);
 }
 
 TEST(JobDescription, keys_and_headings) {

@@ -17,6 +17,7 @@
 #include "launcher/job/rank_end.hpp"
 #include "launcher/job/text_table.hpp"
 #include "launcher/run/metrics.hpp"
+#include "launcher/run/print.hpp"
 
 namespace trireme {
 namespace {
@@ -93,6 +94,18 @@ void look_at_queue(JobView& view, const JobFolder& folder) {
   if (!parts.empty()) view.reason += fmt::format(": {}", fmt::join(parts, "; "));
 }
 
+constexpr std::size_t longest_cause = 500;
+
+/// Of the newest start that has ended; nothing where that ended well, or by nobody's fault.
+std::string last_cause(const JobFolder& folder, const JobState& state) {
+  const std::int64_t start = state.starts - (state.phase == JobPhase::running ? 1 : 0);
+  const std::string path = folder.start_folder(start) + "/cause.txt";
+  if (!fs::exists(path)) return {};
+  std::string text = read_file(path, std::size_t{1} << 20);
+  text.resize(std::min({text.size(), text.find('\n'), longest_cause}));
+  return fmt::format("start {}: {}", start, harmless(text));
+}
+
 void look_at_slurm(JobView& view) {
   const SlurmView slurm = ask_slurm(view.slurm_id);
   if (!slurm.problem.empty()) {
@@ -162,6 +175,7 @@ JobView look_at_job(const JobFolder& folder) {
   view.state = folder.state();
   view.phase = to_text(view.state.phase);
   view.reason = view.state.reason;
+  view.cause = last_cause(folder, view.state);
   view.progress = read_progress(view.job.run_folder());
   if (view.progress) {
     view.effective = effective_share({.folder = folder.path(),
@@ -190,6 +204,7 @@ std::string describe(const JobFolder& folder, const JobView& view) {
   table.add({"job", fmt::format("{} ({})", folder.id(), view.job.name)});
   table.add({"state", state_line(view)});
   if (!view.reason.empty()) table.add({"reason", view.reason});
+  if (!view.cause.empty()) table.add({"last failure", view.cause});
   table.add({"back end", to_text(view.job.backend) + (view.slurm_id.empty() ? "" : ", job " + view.slurm_id) +
                              (view.place.empty() ? "" : ", " + view.place)});
   table.add({"ranks", fmt::format("{} on {} host{}{}{}", view.job.ranks(), view.job.nodes,
@@ -215,6 +230,7 @@ Json to_json(const JobFolder& folder, const JobView& view) {
            {"name", view.job.name},
            {"phase", view.phase},
            {"reason", view.reason},
+           {"cause", view.cause},
            {"backend", to_text(view.job.backend)},
            {"slurm_id", view.slurm_id},
            {"hosts", view.hosts},

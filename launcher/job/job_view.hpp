@@ -31,6 +31,7 @@ struct JobView {
                        // "cancelled" where Slurm ended it and has not queued it again
   std::string reason;  // why it waits or ended
   std::string place;   // who runs it, where that is known
+  std::string cause = {};  // of the end of its last start that failed: "start 2: rank 1 on a was killed by SIGKILL (9)"
   std::string slurm_id = {};
   std::string hosts = {};  // of a list, where the queue has placed it: "a, b"
   std::optional<RunProgress> progress = {};

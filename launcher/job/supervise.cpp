@@ -124,7 +124,7 @@ class Supervisor {
     if (!hang_) {
       const auto verdict = stop_ == Stop::ordered ? std::nullopt : watchdog_.judge(steady_seconds());
       if (!verdict) return;
-      output_.say("trireme launch: root cause: " + verdict->text);
+      name_cause(verdict->text);
       hang_.emplace(*verdict);
       verdict_at_ = steady_seconds();
       ::kill(child.id(), SIGALRM);
@@ -307,11 +307,21 @@ class Supervisor {
       // Ranks that never ran are those of hosts that were not reached.
       return output_.started() < settings_.ranks ? static_cast<int>(ExitCode::peer_lost) : mpirun_code;
     }
-    output_.say(fmt::format("trireme launch: root cause: rank {} on {} {}{}", cause->rank, cause->host,
-                            describe(*cause), cause->last_error.empty() ? "" : ": " + cause->last_error));
+    name_cause(fmt::format("rank {} on {} {}{}", cause->rank, cause->host, describe(*cause),
+                           cause->last_error.empty() ? "" : ": " + cause->last_error));
     output_.say(fmt::format("trireme launch: ranks that failed or were stopped after it: {} of {}; logs: {}",
                             failures(ends) - 1, settings_.ranks, settings_.log_folder));
     return cause->code();
+  }
+
+  /// Also for who looks at the job later.
+  void name_cause(const std::string& cause) {
+    output_.say("trireme launch: root cause: " + cause);
+    try {
+      write_file_atomically(settings_.log_folder + "/cause.txt", cause + "\n");
+    } catch (const Error& error) {
+      output_.say(fmt::format("trireme launch: warning: {}", error.what()));
+    }
   }
 
   /// A rank that leaves with code 0 while others still need it makes mpirun stop them.

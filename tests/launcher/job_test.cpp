@@ -67,7 +67,11 @@ TEST_F(SubmittedJob, is_given_up_where_starting_again_is_no_use) {
   EXPECT_EQ(numeric["starts"], 1);
   EXPECT_EQ(numeric["code"], 13);
   EXPECT_TRUE(has(numeric["reason"], "starting again would end in the same way"));
-  const Json stuck = terminal_.wait_for(terminal_.submit(shell("kill -9 $$", "no-progress = 2\n")), "failed");
+  EXPECT_TRUE(has(numeric["cause"], "start 1: rank 0 on " + host_name() + " exited with code 13")) << numeric;
+  const std::string killed = terminal_.submit(shell("kill -9 $$", "no-progress = 2\n"));
+  const Json stuck = terminal_.wait_for(killed, "failed");
+  EXPECT_TRUE(has(stuck["cause"], "start 2: rank 0 on ") && has(stuck["cause"], "SIGKILL")) << stuck;
+  EXPECT_TRUE(has(terminal_.call({"status", killed}).text, "last failure  start 2: rank 0"));
   EXPECT_EQ(stuck["starts"], 2);
   EXPECT_EQ(stuck["code"], 93);
   const Json limited = terminal_.wait_for(terminal_.submit(shell("exit 12", "restarts = 0\n")), "failed");

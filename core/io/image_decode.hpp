@@ -23,8 +23,9 @@ struct DecodedImage {
 bool jpeg_available();
 
 /// The image with `channels` 1 (grey) or 3 (RGB); colours become grey by their luminance, alpha is dropped, 16 bits
-/// become 8. The first bytes say of which kind it is; `name` is its file, for messages. Error(corrupt_input) for
-/// anything that is no whole PNG or JPEG image, is larger than 2^28 pixels, or has the four inks of printing (CMYK).
+/// become 8, and the four inks of printing (CMYK) the light that they leave of white paper. The first bytes say of
+/// which kind it is; `name` is its file, for messages. Error(corrupt_input) for anything that is no whole PNG or JPEG
+/// image or is larger than 2^28 pixels.
 DecodedImage decode_image(std::string_view bytes, std::int64_t channels, const std::string& name);
 
 struct ImageExtent {

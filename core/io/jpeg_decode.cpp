@@ -3,6 +3,8 @@
 #include <cmath>
 #include <csetjmp>
 #include <cstdio>
+#include <span>
+#include <vector>
 #ifdef TRIREME_HAS_JPEG
 #include <jpeglib.h>
 #endif
@@ -80,13 +82,33 @@ ImageExtent read_header(JpegReader& reader, std::string_view bytes, const std::s
     jpeg_read_header(info, TRUE);
   });
   const jpeg_decompress_struct& info = reader.info();
-  if (info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK)
-    fail(ExitCode::corrupt_input, "{} has the four inks of printing (CMYK); store it as RGB", name);
   const ImageExtent extent{info.image_width, info.image_height};
   if (extent.width < 1 || extent.height < 1 || extent.width > most_image_pixels / extent.height)
     fail(ExitCode::corrupt_input, "{} claims {} x {} pixels; wanted at least one and at most {}", name, extent.width,
          extent.height, most_image_pixels);
   return extent;
+}
+
+/// The four inks of printing, or light and colours of three of them.
+bool has_inks(const jpeg_decompress_struct& info) {
+  return info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
+}
+
+/// Pixels of four numbers, stored as programs do since Adobe's: 255 is no ink. What a colour's ink and black leave of
+/// the white paper is its light.
+void light_of_inks(std::span<const unsigned char> inks, std::int64_t channels, unsigned char* to) {
+  const auto product = [](unsigned a, unsigned b) { return (a * b + 127) / 255; };
+  for (; !inks.empty(); inks = inks.subspan(4), to += channels) {
+    const unsigned r = product(inks[0], inks[3]), g = product(inks[1], inks[3]), b = product(inks[2], inks[3]);
+    if (channels == 1) {
+      // The weights of JPEG's own grey (ITU-R BT.601), in 65536ths.
+      *to = static_cast<unsigned char>((19595 * r + 38470 * g + 7471 * b + 32768) >> 16);
+    } else {
+      to[0] = static_cast<unsigned char>(r);
+      to[1] = static_cast<unsigned char>(g);
+      to[2] = static_cast<unsigned char>(b);
+    }
+  }
 }
 
 /// By what the image may be divided so that the window keeps the pixels it will be made to.
@@ -120,7 +142,7 @@ void decode_jpeg_part(std::string_view bytes, const PartRequest& request, const 
   const PartChoice choice = request.choose(read_header(reader, bytes, name));
   const unsigned divisor = divisor_of(choice.window, request.wanted);
   reader.run([&](jpeg_decompress_struct* info) {
-    info->out_color_space = request.channels == 3 ? JCS_RGB : JCS_GRAYSCALE;
+    info->out_color_space = has_inks(*info) ? JCS_CMYK : request.channels == 3 ? JCS_RGB : JCS_GRAYSCALE;
     info->scale_num = 1;
     info->scale_denom = divisor;
     info->dct_method = JDCT_ISLOW;
@@ -144,11 +166,14 @@ void decode_jpeg_part(std::string_view bytes, const PartRequest& request, const 
   const auto line = static_cast<std::size_t>(out.image.width * out.image.channels);
   out.image.pixels.resize(line * to_size(out.image.height));
   const bool to_the_end = out.bounds.bottom == all.height;
+  std::vector<unsigned char> inks(has_inks(reader.info()) ? 4 * to_size(out.image.width) : 0);
   reader.run([&, pixels = out.image.pixels.data()](jpeg_decompress_struct* info) {
     if (top > 0) jpeg_skip_scanlines(info, top);
     for (JDIMENSION done = 0; info->output_scanline < static_cast<JDIMENSION>(out.bounds.bottom);) {
-      JSAMPROW row = pixels + line * done;
-      done += jpeg_read_scanlines(info, &row, 1);
+      JSAMPROW row = inks.empty() ? pixels + line * done : inks.data();
+      const JDIMENSION got = jpeg_read_scanlines(info, &row, 1);
+      if (got > 0) light_of_inks(inks, request.channels, pixels + line * done);
+      done += got;
     }
     if (to_the_end) jpeg_finish_decompress(info);
   });

@@ -142,7 +142,7 @@ TEST(DecodePart, IsThatPartOfASmallerWhole) {
   }
 }
 
-TEST(DecodePart, TooManyPixelsAndInksAreRefused) {
+TEST(DecodePart, TooManyPixelsAreRefused) {
   if (!readable()) GTEST_SKIP() << "skipped: built without libpng or libjpeg-turbo";
   std::mt19937_64 random(3);
   const DecodedImage image = photo(8, 8, 3, random);
@@ -162,9 +162,51 @@ TEST(DecodePart, TooManyPixelsAndInksAreRefused) {
   }
   for (std::size_t k = 0; k < 4; ++k) png[29 + k] = static_cast<char>(~sum >> (24 - 8 * k));
   expect_error(ExitCode::corrupt_input, {"photo claims 16385 x 16385 pixels"}, [&] { decode_image(png, 3, "photo"); });
-  const DecodedImage inks = photo(8, 8, 4, random);
-  expect_error(ExitCode::corrupt_input, {"four inks", "store it as RGB"},
-               [&] { decode_image(jpeg_bytes(inks.view()), 3, "photo"); });
+}
+
+/// An image of 16 x 16 pixels of one colour, in inks.
+DecodedImage inks(std::initializer_list<unsigned char> pixel) {
+  DecodedImage image{.width = 16, .height = 16, .channels = 4};
+  for (int k = 0; k < 256; ++k) image.pixels.insert(image.pixels.end(), pixel.begin(), pixel.end());
+  return image;
+}
+
+/// Stored as Adobe's programs do it: 255 is no ink. Numbers worked out by hand, and as Pillow reads such files.
+TEST(DecodePart, InksAreTheLightTheyLeave) {
+  if (!readable()) GTEST_SKIP() << "skipped: built without libpng or libjpeg-turbo";
+  struct Known {
+    DecodedImage image;
+    std::vector<int> light;
+    int grey;
+  };
+  for (const Known& known :
+       {Known{inks({255, 255, 255, 255}), {255, 255, 255}, 255}, Known{inks({0, 255, 255, 255}), {0, 255, 255}, 179},
+        Known{inks({255, 128, 0, 200}), {200, 100, 0}, 118}, Known{inks({90, 90, 90, 0}), {0, 0, 0}, 0}}) {
+    const std::string bytes = jpeg_bytes(known.image.view(), {.quality = 100});
+    const DecodedImage colours = decode_image(bytes, 3, "inks"), grey = decode_image(bytes, 1, "inks");
+    ASSERT_EQ(colours.pixels.size(), 16u * 16 * 3);
+    ASSERT_EQ(grey.pixels.size(), 16u * 16);
+    for (std::size_t k = 0; k < colours.pixels.size(); ++k) ASSERT_NEAR(colours.pixels[k], known.light[k % 3], 2) << k;
+    for (const int value : grey.pixels) ASSERT_NEAR(value, known.grey, 2);
+  }
+}
+
+/// Light and colours of three inks, and black (YCCK), a window of it, at a half of its size.
+TEST(DecodePart, InksComeInWindowsAndOtherForms) {
+  if (!readable()) GTEST_SKIP() << "skipped: built without libpng or libjpeg-turbo";
+  const std::string bytes = jpeg_bytes(inks({255, 128, 0, 200}).view(), {.quality = 100, .inks_as_light = true});
+  DecodedPart part;
+  decode_part(bytes,
+              {.channels = 3,
+               .wanted = {4, 4},
+               .choose =
+                   [](ImageExtent) {
+                     return PartChoice{.window = {4, 4, 8, 8}};
+                   }},
+              "inks", part);
+  ASSERT_FALSE(part.image.pixels.empty());
+  const int light[] = {200, 100, 0};
+  for (std::size_t k = 0; k < part.image.pixels.size(); ++k) ASSERT_NEAR(part.image.pixels[k], light[k % 3], 3) << k;
 }
 
 class EncodedImages : public testing::Test {

@@ -17,6 +17,7 @@ struct JpegForm {
   int quality = 95;
   /// Pixels of brightness for one of colour, along each side: 1 or 2.
   int colour_step = 1;
+  bool inks_as_light = false;  ///< Four channels: stored as YCCK.
 };
 
 inline std::string jpeg_bytes([[maybe_unused]] const ImageView& image, [[maybe_unused]] const JpegForm& form = {}) {
@@ -33,6 +34,7 @@ inline std::string jpeg_bytes([[maybe_unused]] const ImageView& image, [[maybe_u
   info.input_components = static_cast<int>(image.channels);
   info.in_color_space = image.channels == 1 ? JCS_GRAYSCALE : image.channels == 4 ? JCS_CMYK : JCS_RGB;
   jpeg_set_defaults(&info);
+  if (form.inks_as_light) jpeg_set_colorspace(&info, JCS_YCCK);
   jpeg_set_quality(&info, form.quality, TRUE);
   info.comp_info[0].h_samp_factor = info.comp_info[0].v_samp_factor = image.channels == 1 ? 1 : form.colour_step;
   jpeg_start_compress(&info, TRUE);

@@ -1,6 +1,7 @@
 // Jobs across hosts, on a virtual cluster with real sshd and mpirun: a training that loses a host and goes on ends with
 // the weights of one that nobody disturbed, bit for bit.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include "tests/launcher/cluster_job.hpp"
 
@@ -46,6 +47,26 @@ TEST_F(ClusterJob, a_free_host_takes_the_place_of_a_lost_one) {
   terminal_->wait_for(next, "done", 60);
   const std::string of_next = terminal_->call({"logs", next}).text;
   EXPECT_TRUE(has(of_next, "host3") && !has(of_next, "host2")) << of_next;
+}
+
+/// Its network for the ranks is gone, or its processes hang: ssh says that it is there.
+TEST_F(ClusterJob, a_silent_host_that_answers_ssh_is_replaced_too) {
+  start("3");
+  if (IsSkipped()) return;
+  const std::string job = terminal_->submit(description("hosts = host1,host2,host3\nnodes = 2\nname = silent\n"));
+  Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
+  ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
+  int stopped = 0;
+  for (const pid_t wrapper : processes("trireme", {"rank-exec", "--log-dir", terminal_->folder(job) + "/start-1"})) {
+    const std::string environment = read_file("/proc/" + std::to_string(wrapper) + "/environ");
+    if (has(environment, "OMPI_COMM_WORLD_RANK=1")) stopped += ::kill(wrapper, SIGSTOP) == 0 ? 1 : 0;
+  }
+  EXPECT_EQ(stopped, 1);
+  seen = terminal_->wait_for(job, "done", 120);
+  const std::string said = terminal_->call({"logs", job}).text;
+  EXPECT_EQ(seen["starts"], 2) << said;
+  EXPECT_TRUE(has(said, "on host1:1,host3:1 instead of host1:1,host2:1")) << said;
+  expect_same(seen["run_folder"]);
 }
 
 /// By its address, which is none of the names that the host gives itself.

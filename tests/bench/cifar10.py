@@ -9,6 +9,7 @@ own first weights, order and changes. A run that was ended goes on where it was,
 a CPU; TRIREME_PEER_PYTHON names a Python with torch. Lines of progress go to WORK/ours.log and WORK/peer.log.
 """
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -34,8 +35,9 @@ def ours(arguments):
                "--learning-rate", RATE, "--weight-decay", DECAY, "--schedule", "cosine", "--warmup-epochs", 1,
                "--augment", f"shift={SHIFT},flip", "--validation", 0, "--seed", arguments.seed, "--threads",
                arguments.threads, "--log-every", 20, "--checkpoint-every", "5m", "--run-dir", arguments.work / "run"]
+    own = {name: value for name, value in os.environ.items() if name != "TRIREME_PEER_PYTHON"}
     with (arguments.work / "ours.log").open("a") as log:
-        done = subprocess.run([str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run([str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, check=False, env=own)
     text = (arguments.work / "ours.log").read_text()
     found = re.findall(r"test accuracy ([0-9.]+) %", text)
     if done.returncode != 0 or not found:
@@ -158,6 +160,8 @@ class Peer:
 
 
 def peer(arguments):
+    if importlib.util.find_spec("torch") is None:
+        sys.exit("this Python has no torch: call cifar10.py by one that has, or name it by TRIREME_PEER_PYTHON and --who both")
     one = Peer(arguments)
     one.resume()
     one.train()

@@ -102,12 +102,16 @@ struct Wanted {
   std::int64_t flags;  ///< What else the plan depends on.
 };
 
-std::shared_ptr<Reordered> reorder_filter(Context& context, const Wanted& wanted, const Tensor& filter) {
+/// Into the memory of `old`, where that is of the form and nobody else's: fresh memory costs more than the copy.
+std::shared_ptr<Reordered> reorder_filter(Context& context, const Wanted& wanted, const Tensor& filter,
+                                          std::shared_ptr<Reordered> old = nullptr) {
   const memory::desc plain = forms_of(wanted.extents).filter;
   const auto plan = plan_for(conv_key(to_preferred_kind, wanted.extents, {wanted.form, wanted.flags}),
                              [&] { return reorder_plan(plain, wanted.desc, Write::overwrite); });
-  const auto out = std::make_shared<Reordered>(
-      Reordered{wanted.desc, system_allocator(Device::cpu()).allocate(wanted.desc.get_size())});
+  const auto out = old && old.use_count() == 1 && old->desc == wanted.desc
+                       ? std::move(old)
+                       : std::make_shared<Reordered>(
+                             Reordered{wanted.desc, system_allocator(Device::cpu()).allocate(wanted.desc.get_size())});
   run(context, "reorder", *plan,
       {{DNNL_ARG_FROM, view(plain, filter)}, {DNNL_ARG_TO, view(out->desc, out->buffer->data())}});
   return out;
@@ -120,7 +124,8 @@ std::shared_ptr<Reordered> preferred_filter(Context& context, const Wanted& want
   Parameter::PreferredForm& kept = filter.parameter()->preferred_form(wanted.form);
   auto form = std::static_pointer_cast<Reordered>(kept.data);
   if (!form || kept.version != values.version() || form->desc != wanted.desc) {
-    form = reorder_filter(context, wanted, values);
+    kept.data.reset();
+    form = reorder_filter(context, wanted, values, std::move(form));
     kept = {values.version(), form};
   }
   return form;

@@ -194,8 +194,7 @@ void JobDescription::declare(OptionSet& options) {
            {.low = 1, .high = 1000})
       .add("min-nodes", &min_nodes, "hosts with which the job may go on where others were lost; 0: nodes",
            {.low = 0, .high = 65536})
-      .add("host-wait", &host_wait,
-           "how long the job waits for hosts that do not answer, where no others are free; 0: they are not asked");
+      .add("host-wait", &host_wait, "time for hosts that do not answer, if no others are free; 0: not asked");
   limits.declare(options.group("Watchdog"));
 }
 

@@ -2,7 +2,6 @@
 #include "launcher/job/spare_hosts.hpp"
 
 #include <gtest/gtest.h>
-#include <sqlite3.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/now.hpp"
+#include "core/io/file.hpp"
 #include "launcher/job/effective_time.hpp"
 #include "launcher/job/hang_report.hpp"
 #include "launcher/job/host_names.hpp"
@@ -181,10 +181,10 @@ TEST_F(SpareJobs, a_data_base_that_knows_no_lost_hosts_goes_on) {
     JobDatabase database(jobs());
     submit(database, request(1, three, 2));
   }
-  sqlite3* file = nullptr;
-  ASSERT_EQ(::sqlite3_open((jobs() + "/jobs.db").c_str(), &file), SQLITE_OK);
-  ASSERT_EQ(::sqlite3_exec(file, "DROP TABLE lost", nullptr, nullptr, nullptr), SQLITE_OK);
-  ::sqlite3_close(file);
+  // Under another name it is not there; the file has no checksums (sqlite.org/fileformat.html).
+  std::string bytes = read_file(dir_ / "jobs.db");
+  for (std::size_t at = 0; (at = bytes.find("lost", at)) != std::string::npos;) bytes.replace(at, 4, "lust");
+  std::ofstream(dir_ / "jobs.db", std::ios::binary) << bytes;
   JobDatabase database(jobs());
   database.leave_out({"n1", seconds_since_1970() + 1000});
   EXPECT_EQ(database.renew(1, 2)->hosts, "n2:4,n3:4");

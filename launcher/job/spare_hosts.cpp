@@ -188,7 +188,11 @@ SpareHosts::Found SpareHosts::look(const GoOn& go_on) const {
       return found;
     }
     for (const std::string& name : unknown) known[name] = std::nullopt;
-    for (SilentHost& one : silent_hosts(unknown, {}, go_on)) known[one.name] = std::move(one);
+    bool wanted = true;
+    const auto silent = silent_hosts(unknown, {}, [&] { return wanted = wanted && go_on(); });
+    // Who was not heard out has not answered.
+    if (!wanted) return found;
+    for (const SilentHost& one : silent) known[one.name] = one;
     // One that had been lost and answers is one like others.
     for (const std::string& name : unknown)
       database.leave_out({.name = name, .until = known[name] ? seconds_since_1970() + left_out_seconds : 0});

@@ -289,5 +289,18 @@ TEST_F(AskedHosts, are_not_waited_for_by_one_who_is_asked_to_go) {
   EXPECT_LT(steady_seconds() - begin, 20) << "it is given 30 s, and sleeps for a minute";
 }
 
+TEST_F(AskedHosts, that_were_not_heard_out_stay_lost) {
+  JobDescription job;
+  job.backend = Backend::hosts;
+  job.min_nodes = 1;
+  job.hosts = "deaf:4";
+  JobDatabase database(jobs());
+  database.leave_out({"deaf", seconds_since_1970() + 1000});
+  submit(database, request(1, {{"deaf", 4}}, 1));
+  const JobFolder folder(jobs() + "/1", 1);
+  EXPECT_TRUE(SpareHosts(folder, job).look([] { return false; }).place);
+  EXPECT_EQ(database.queue().lost.size(), 1u);
+}
+
 }  // namespace
 }  // namespace trireme

@@ -222,6 +222,8 @@ std::string describe(const JobFolder& folder, const JobView& view) {
     table.add({"effective", fmt::format("{:.0f} % of the time since its first start", 100 * *view.effective)});
   if (!view.job.run_folder().empty()) table.add({"run folder", view.job.run_folder()});
   table.add({"output", folder.file("output.log")});
+  if (is_final(view.state.phase) && view.state.phase != JobPhase::done)
+    table.add({"to go on", fmt::format("trireme resume {}, when the cause is mended", folder.id())});
   return table.text();
 }
 

@@ -71,7 +71,9 @@ TEST_F(SubmittedJob, is_given_up_where_starting_again_is_no_use) {
   const std::string killed = terminal_.submit(shell("kill -9 $$", "no-progress = 2\n"));
   const Json stuck = terminal_.wait_for(killed, "failed");
   EXPECT_TRUE(has(stuck["cause"], "start 2: rank 0 on ") && has(stuck["cause"], "SIGKILL")) << stuck;
-  EXPECT_TRUE(has(terminal_.call({"status", killed}).text, "last failure  start 2: rank 0"));
+  const std::string shown = terminal_.call({"status", killed}).text;
+  EXPECT_TRUE(has(shown, "last failure  start 2: rank 0")) << shown;
+  EXPECT_TRUE(has(shown, "trireme resume " + killed)) << shown;
   EXPECT_EQ(stuck["starts"], 2);
   EXPECT_EQ(stuck["code"], 93);
   const Json limited = terminal_.wait_for(terminal_.submit(shell("exit 12", "restarts = 0\n")), "failed");

@@ -79,6 +79,13 @@ class ClusterJob : public testing::Test {
       ASSERT_EQ(job.steps[k].loss, alone.steps[k].loss) << "step " << job.steps[k].step;
     }
   }
+  /// Submits it and waits until it may be disturbed.
+  std::string start_training(const std::string& more) const {
+    const std::string job = terminal_->submit(description(more));
+    const Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
+    EXPECT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
+    return job;
+  }
   static bool under_way(const Json& status) { return status.contains("step") && status["step"] >= early; }
   static bool has_ended(const Json& status) { return is_final_phase(status["phase"]); }
 

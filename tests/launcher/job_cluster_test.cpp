@@ -11,12 +11,10 @@ namespace {
 TEST_F(ClusterJob, a_host_that_is_cut_off_costs_a_restart) {
   start("2");
   if (IsSkipped()) return;
-  const std::string job =
-      terminal_->submit(description("hosts = host1,host2\nnodes = 2\nname = cut\nno-progress = 20\n"));
-  Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
-  ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
+  const std::string job = start_training("hosts = host1,host2\nnodes = 2\nname = cut\nno-progress = 20\n");
+  ASSERT_FALSE(HasFailure());
   ASSERT_TRUE(cluster_->act("cut host2"));
-  seen = terminal_->wait(
+  Json seen = terminal_->wait(
       job, 60, [](const Json& now) { return now["phase"] == "pausing" || now["starts"] > 1 || has_ended(now); });
   EXPECT_FALSE(has_ended(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
   ASSERT_TRUE(cluster_->act("heal host2"));
@@ -29,12 +27,11 @@ TEST_F(ClusterJob, a_host_that_is_cut_off_costs_a_restart) {
 TEST_F(ClusterJob, a_free_host_takes_the_place_of_a_lost_one) {
   start("3");
   if (IsSkipped()) return;
-  const std::string job = terminal_->submit(description("hosts = host1,host2,host3\nnodes = 2\nname = replaced\n"));
-  Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
-  ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
-  EXPECT_EQ(seen["hosts"], "host1, host2");
+  const std::string job = start_training("hosts = host1,host2,host3\nnodes = 2\nname = replaced\n");
+  ASSERT_FALSE(HasFailure());
+  EXPECT_EQ(terminal_->status(job)["hosts"], "host1, host2");
   ASSERT_TRUE(cluster_->act("cut host2"));
-  seen = terminal_->wait_for(job, "done", 120);
+  Json seen = terminal_->wait_for(job, "done", 120);
   const std::string said = terminal_->call({"logs", job}).text;
   EXPECT_EQ(seen["phase"], "done") << said;
   EXPECT_EQ(seen["starts"], 2) << said;
@@ -53,16 +50,15 @@ TEST_F(ClusterJob, a_free_host_takes_the_place_of_a_lost_one) {
 TEST_F(ClusterJob, a_silent_host_that_answers_ssh_is_replaced_too) {
   start("3");
   if (IsSkipped()) return;
-  const std::string job = terminal_->submit(description("hosts = host1,host2,host3\nnodes = 2\nname = silent\n"));
-  Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
-  ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
+  const std::string job = start_training("hosts = host1,host2,host3\nnodes = 2\nname = silent\n");
+  ASSERT_FALSE(HasFailure());
   int stopped = 0;
   for (const pid_t wrapper : processes("trireme", {"rank-exec", "--log-dir", terminal_->folder(job) + "/start-1"})) {
     const std::string environment = read_file("/proc/" + std::to_string(wrapper) + "/environ");
     if (has(environment, "OMPI_COMM_WORLD_RANK=1")) stopped += ::kill(wrapper, SIGSTOP) == 0 ? 1 : 0;
   }
   EXPECT_EQ(stopped, 1);
-  seen = terminal_->wait_for(job, "done", 120);
+  Json seen = terminal_->wait_for(job, "done", 120);
   const std::string said = terminal_->call({"logs", job}).text;
   EXPECT_EQ(seen["starts"], 2) << said;
   EXPECT_TRUE(has(said, "on host1:1,host3:1 instead of host1:1,host2:1")) << said;
@@ -102,13 +98,12 @@ TEST_F(ClusterJob, a_host_that_stays_away_is_left_out) {
   start("3");
   if (IsSkipped()) return;
   steps_ = 400;
-  const std::string job = terminal_->submit(
-      description("hosts = host1,host2,host3\nnodes = 3\nmin-nodes = 2\nname = smaller\nno-progress = 20\n"));
-  Json seen = terminal_->wait(job, 60, [](const Json& now) { return under_way(now) || has_ended(now); });
-  ASSERT_TRUE(under_way(seen)) << seen.dump(1) << terminal_->call({"logs", job}).text;
+  const std::string job =
+      start_training("hosts = host1,host2,host3\nnodes = 3\nmin-nodes = 2\nname = smaller\nno-progress = 20\n");
+  ASSERT_FALSE(HasFailure());
   ASSERT_TRUE(cluster_->act("cut host3"));
   const double cut = steady_seconds();
-  seen = terminal_->wait(job, 60, [](const Json& now) { return now["phase"] != "running" || now["starts"] > 1; });
+  Json seen = terminal_->wait(job, 60, [](const Json& now) { return now["phase"] != "running" || now["starts"] > 1; });
   EXPECT_LT(steady_seconds() - cut, 15) << terminal_->call({"logs", job}).text;
   seen = terminal_->wait_for(job, "done", 120);
   const std::string said = terminal_->call({"logs", job}).text;

@@ -47,7 +47,7 @@ onednn::Plan make_plan(const Product& p, Write mode) {
   return {.primitive = dnnl::matmul(made), .weights = forms.b, .scratchpad = made.scratchpad_desc()};
 }
 
-void by_primitive(Context& context, const Product& p, const Destination& to) {
+void by_primitive(const Product& p, const Destination& to) {
   const auto key = onednn::key_of({product_kind, p.m, p.n, p.k, p.batches, static_cast<std::int64_t>(p.transpose_a),
                                    static_cast<std::int64_t>(p.transpose_b), p.bias ? 1 : 0,
                                    static_cast<std::int64_t>(p.finish), static_cast<std::int64_t>(to.mode)});
@@ -58,7 +58,7 @@ void by_primitive(Context& context, const Product& p, const Destination& to) {
                               {DNNL_ARG_WEIGHTS, onednn::view(forms.b, p.b)},
                               {DNNL_ARG_DST, onednn::view(forms.c, to.tensor)}};
   if (p.bias) arguments.insert({DNNL_ARG_BIAS, onednn::view(forms.bias, p.bias)});
-  onednn::run(context, "product", *plan, std::move(arguments));
+  onednn::run("product", *plan, std::move(arguments));
 }
 
 void by_sgemm(const Product& p, const Destination& to) {
@@ -104,7 +104,7 @@ void on_cpu_or_plain(Context& context, const Product& p, const Destination& to, 
   if (!library) {
     with_wide_floating(p.a.dtype(), "matmul", [&](auto zero) { by_reference<decltype(zero)>(context, p, to); });
   } else if (has_epilogue(p) || p.batches > 1 || suits_primitive(p)) {
-    by_primitive(context, p, to);
+    by_primitive(p, to);
   } else {
     by_sgemm(p, to);
   }

@@ -13,6 +13,17 @@ dnnl::stream& stream() {
   return of_thread;
 }
 
+/// Memory of the calling thread, kept and as large as the largest that was asked for. Calls run to their end one after
+/// the other, so all can share it; from the step's memory every size would be a block of its own.
+void* scratch_of(std::size_t bytes) {
+  thread_local std::shared_ptr<Buffer> kept;
+  if (!kept || kept->bytes() < bytes) {
+    kept.reset();
+    kept = system_allocator(Device::cpu()).allocate(bytes);
+  }
+  return kept->data();
+}
+
 }  // namespace
 
 Key key_of(std::initializer_list<std::int64_t> parts) {
@@ -60,14 +71,11 @@ Plan reorder_plan(const dnnl::memory::desc& from, const dnnl::memory::desc& to, 
   return {dnnl::reorder(made), to, made.scratchpad_desc()};
 }
 
-void run(Context& context, const char* name, const Plan& plan, Arguments arguments) {
+void run(const char* name, const Plan& plan, Arguments arguments) {
   const ProfileSpan span(name, ProfileSpan::Kind::library);
   guarded(name, [&] {
-    Tensor scratch;
-    if (const std::size_t bytes = plan.scratchpad.get_size(); bytes > 0) {
-      scratch = context.empty({static_cast<std::int64_t>(bytes)}, DType::u8);
-      arguments.insert({DNNL_ARG_SCRATCHPAD, view(plan.scratchpad, scratch)});
-    }
+    if (const std::size_t bytes = plan.scratchpad.get_size(); bytes > 0)
+      arguments.insert({DNNL_ARG_SCRATCHPAD, view(plan.scratchpad, scratch_of(bytes))});
     plan.primitive.execute(stream(), arguments);
     stream().wait();
   });

@@ -18,8 +18,9 @@ Key key_of(std::initializer_list<std::int64_t> parts);
 /// A compiled primitive and the forms in which it wants the memory it was free to choose.
 struct Plan {
   dnnl::primitive primitive;
-  dnnl::memory::desc weights;     ///< Weights or their gradient.
-  dnnl::memory::desc scratchpad;  ///< Taken from the step's memory at each call, so calls never share it.
+  dnnl::memory::desc weights;         ///< Weights or their gradient.
+  dnnl::memory::desc scratchpad;      ///< The calling thread's own, shared by its calls.
+  dnnl::memory::desc x = {}, y = {};  ///< A convolution's images and outputs, or their gradients.
 };
 
 /// The plan of `key`, made by `make` when it is not in the cache. Thread-safe; the least recently used of many plans
@@ -39,7 +40,7 @@ Plan reorder_plan(const dnnl::memory::desc& from, const dnnl::memory::desc& to, 
 
 using Arguments = std::unordered_map<int, dnnl::memory>;
 /// Runs the primitive to its end; `name` is the span in a profile. Errors of the library become Error.
-void run(Context& context, const char* name, const Plan& plan, Arguments arguments);
+void run(const char* name, const Plan& plan, Arguments arguments);
 
 /// f() with errors of the library as Error; `what` says what was being done.
 template <class F>

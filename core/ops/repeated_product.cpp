@@ -37,7 +37,7 @@ RepeatedProduct::RepeatedProduct(Context& context, Product product, std::int64_t
     });
     laid_out_ = context.empty({static_cast<std::int64_t>(plan_->weights.get_size() / sizeof(float))}, DType::f32);
     onednn::run(
-        context, "reorder", *reorder,
+        "reorder", *reorder,
         {{DNNL_ARG_FROM, onednn::view(right_form(p), p.b)}, {DNNL_ARG_TO, onednn::view(plan_->weights, laid_out_)}});
   });
 }
@@ -48,7 +48,7 @@ void RepeatedProduct::operator()(const Tensor& a, const Tensor& c) const {
     whole.a = a;
     return product_into(*context_, whole, {c, Write::overwrite});
   }
-  onednn::run(*context_, "product", *plan_,
+  onednn::run("product", *plan_,
               {{DNNL_ARG_SRC, onednn::view(onednn::row_major({product_.m, product_.k}), a)},
                {DNNL_ARG_WEIGHTS, onednn::view(plan_->weights, laid_out_)},
                {DNNL_ARG_DST, onednn::view(onednn::row_major({product_.m, product_.n}), c)}});

@@ -91,6 +91,19 @@ TEST(Conv2d, LibraryAgreesWithTheText) {
           expect_library_agrees(s, {.stride = {stride, stride}, .padding = {padding, padding}});
 }
 
+/// Sizes at which the library computes by Winograd's minimal filtering where the processor has the code: tiles whole
+/// and cut, edges with and without padding; and large filters over small images, for which it has a form of its own.
+TEST(Conv2d, LibraryAgreesWithTheTextForLargeLayers) {
+  for (const auto activation : {ops::Activation::none, ops::Activation::relu}) {
+    expect_library_agrees({4, 16, 16, 48, 64, 3, 3}, {.padding = {1, 1}, .activation = activation});
+    expect_library_agrees({5, 15, 14, 64, 48, 3, 3}, {.activation = activation});
+    expect_library_agrees({9, 9, 13, 48, 80, 3, 3}, {.padding = {0, 1}, .activation = activation});
+    expect_library_agrees({64, 4, 4, 96, 48, 3, 3}, {.padding = {1, 1}, .activation = activation});
+    expect_library_agrees({1, 4, 4, 256, 512, 3, 3}, {.padding = {1, 1}, .activation = activation});
+    expect_library_agrees({2, 7, 3, 512, 240, 3, 3}, {.padding = {1, 0}, .activation = activation});
+  }
+}
+
 TEST(Conv2d, LibraryAgreesWithTheTextInGroups) {
   expect_library_agrees({2, 6, 6, 8, 12, 3, 3}, {.padding = {1, 1}, .groups = 4});
   expect_library_agrees({2, 6, 7, 32, 32, 3, 3}, {.padding = {1, 1}, .groups = 32});
@@ -101,12 +114,14 @@ TEST(Conv2d, LibraryAgreesWithTheTextInGroups) {
 }
 
 TEST(Conv2d, RunsTwiceWithTheSameBits) {
-  const GradientCase row =
-      conv("", {{16, 14, 14, 32}, {64, 3, 3, 32}, {64}}, {.padding = {1, 1}, .activation = ops::Activation::relu});
-  const Computed first = compute(row, DType::f32, Contribution::first, 5);
-  const Computed second = compute(row, DType::f32, Contribution::first, 5);
-  EXPECT_EQ(first.output, second.output);
-  EXPECT_EQ(first.gradients, second.gradients);
+  for (const std::int64_t channels : {32, 64}) {
+    const GradientCase row = conv("", {{16, 14, 14, channels}, {64, 3, 3, channels}, {64}},
+                                  {.padding = {1, 1}, .activation = ops::Activation::relu});
+    const Computed first = compute(row, DType::f32, Contribution::first, 5);
+    const Computed second = compute(row, DType::f32, Contribution::first, 5);
+    EXPECT_EQ(first.output, second.output);
+    EXPECT_EQ(first.gradients, second.gradients);
+  }
 }
 
 /// A convolution of one image and one filter of one weight: y = weight * x.

@@ -1,5 +1,6 @@
 # Compile flags shared by all targets, and trireme_library(): one static library from all sources of a folder.
 include_guard()
+include(CheckCompilerFlag)
 
 add_library(trireme_flags INTERFACE)
 # Binaries travel to other hosts: x86-64-v3 (AVX2, FMA), checked at start, never -march=native.
@@ -11,6 +12,13 @@ if(CMAKE_UNITY_BUILD)
 endif()
 # Nobody looks at the errno of sqrt, and it hinders vectors; no value changes by this flag.
 set(TRIREME_HOST_FLAGS -march=x86-64-v3 -fno-math-errno)
+# g++ copies packs of numbers by 16 bytes unless told otherwise, and then waits when their 32 bytes are read as one.
+set(TRIREME_WIDE_COPIES -mmove-max=256 -mstore-max=256)
+check_compiler_flag(CXX "${TRIREME_WIDE_COPIES}" TRIREME_CXX_COPIES_WIDE)
+if(TRIREME_CXX_COPIES_WIDE)
+  target_compile_options(trireme_flags INTERFACE
+    "$<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:${TRIREME_WIDE_COPIES}>>")
+endif()
 if(NOT TRIREME_SANITIZE STREQUAL none)
   # g++ 12 takes what the sanitizers insert for uses of uninitialised memory; warnings are judged without them.
   set(TRIREME_WARNINGS -w)
@@ -32,6 +40,12 @@ if(TRIREME_HAS_CUDA)
   target_compile_options(trireme_flags INTERFACE
     "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--expt-relaxed-constexpr --extended-lambda -Werror all-warnings>"
     "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler -march=x86-64-v3,-fno-math-errno,-fopenmp,-Wall>")
+  string(JOIN "," wide_copies ${TRIREME_WIDE_COPIES})
+  check_compiler_flag(CUDA "-Xcompiler=${wide_copies}" TRIREME_CUDA_COPIES_WIDE)
+  if(TRIREME_CUDA_COPIES_WIDE)
+    target_compile_options(trireme_flags INTERFACE
+      "$<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler ${wide_copies}>>")
+  endif()
   target_compile_definitions(trireme_flags INTERFACE TRIREME_HAS_CUDA=1)
 endif()
 target_compile_features(trireme_flags INTERFACE cxx_std_20)

@@ -14,11 +14,14 @@ namespace trireme::kernels {
 enum class Cell : std::uint8_t { lstm, gru };
 
 /// What the steps of a pass share. Samples are rows; step s of a sample is time s, or counted from its end backwards.
+/// Sequences come as (B, T, ...), what belongs to the steps is kept as (T, B, ...). A launch computes the columns
+/// [first, first + width) of the state: all, or a thread's share of them.
 struct RecurrentSteps {
   std::int64_t time, hidden;
   const std::int32_t* lengths;  ///< (B) or null: all have `time`.
   std::uint32_t reverse;
   Cell cell;
+  std::int64_t first = 0, width = hidden;
 
   TRIREME_HD std::int64_t gates() const { return cell == Cell::lstm ? 4 : 3; }
   TRIREME_HD std::int64_t length(std::int64_t row) const {
@@ -33,13 +36,42 @@ struct RecurrentSteps {
   }
 };
 
+/// A row kernel over T * B rows in the order of the steps: takes (B, T, channels) there, or back (then y = beta * y +
+/// ...).
+template <class T>
+struct SequenceToSteps {
+  static constexpr const char* name = "sequence_to_steps";
+  RecurrentSteps in;
+  std::int64_t batch, channels;
+  const T* x;
+  T* y;
+  std::uint32_t back = 0;
+  Accum<T> beta = 0;
+
+  template <class Team>
+  TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
+    const std::int64_t sample = row % batch, at = sample * in.time + in.place(sample, row / batch);
+    const T* const from = x + (back != 0 ? row : at) * channels;
+    T* const to = y + (back != 0 ? at : row) * channels;
+    for_each_wide<T>(team, channels, [&](std::int64_t j, auto width) {
+      auto value = load(from + j, width);
+      if (beta != 0) {
+        const auto old = load(static_cast<const T*>(to + j), width);
+        for (int k = 0; k < width; ++k) value[k] += beta * old[k];
+      }
+      store(to + j, value);
+    });
+  }
+};
+
 /// A sample at a step: its row of the state and its row of the sequences.
 struct RecurrentPlace {
   std::int64_t row, at;
 };
 
-/// A row kernel over samples. projected is (B, T, gates H), the input's products; recurrent (B, gates H) the state's;
-/// kept (B, 4 H) holds what the gradient needs: the gates of an LSTM, those of a GRU and the state's part of n.
+/// A row kernel over samples. projected is (B, gates H), the input's products of this step; recurrent (B, gates width)
+/// the state's; kept (B, 4 H) holds what the gradient needs: the gates of an LSTM, which may take the place of its
+/// projected; those of a GRU and the state's part of n.
 template <class T>
 struct RecurrentForward {
   static constexpr const char* name = "recurrent_step";
@@ -60,7 +92,8 @@ struct RecurrentForward {
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
     const bool runs = step < in.length(row);
     const RecurrentPlace place{row, row * in.time + in.place(row, step)};
-    for_each_wide<T>(team, in.hidden, [&](std::int64_t j, auto width) {
+    for_each_wide<T>(team, in.width, [&](std::int64_t in_share, auto width) {
+      const std::int64_t j = in.first + in_share;
       if (!runs) return rest(place, j, width);
       const auto h = in.cell == Cell::lstm ? lstm(place, j, width) : gru(place, j, width);
       store(h_after + row * in.hidden + j, h);
@@ -78,11 +111,11 @@ struct RecurrentForward {
   }
   template <int n>
   TRIREME_HD Pack<A, n> from_input(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, Width<n> width) const {
-    return load(projected + (p.at * in.gates() + gate) * in.hidden + j, width);
+    return load(projected + (p.row * in.gates() + gate) * in.hidden + j, width);
   }
   template <int n>
   TRIREME_HD Pack<A, n> from_state(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, Width<n> width) const {
-    auto product = load(recurrent + (p.row * in.gates() + gate) * in.hidden + j, width);
+    auto product = load(recurrent + (p.row * in.gates() + gate) * in.width + j - in.first, width);
     if (bias == nullptr) return product;
     const auto more = load(bias + gate * in.hidden + j, width);
     for (int k = 0; k < n; ++k) product[k] += more[k];
@@ -126,9 +159,10 @@ struct RecurrentForward {
   }
 };
 
-/// A row kernel over samples, the gradient of that step. dh is what arrives by the next step's product; carry (in and
-/// out) what arrives past it; dc (in and out) the gradient of the cell. Writes the gradients of the gates towards the
-/// input (dprojected = beta * dprojected + ...) and towards the state (dstate, (B, gates H)).
+/// A row kernel over samples, the gradient of that step. dh, (B, width), is what arrives by the next step's product;
+/// carry (in and out) what arrives past it; dc (in and out) the gradient of the cell. Writes the gradients of the gates
+/// towards the state (dstate, (B, gates H)), and of a GRU towards the input (dinput, the same). Those of an LSTM are
+/// one and may take the place of kept.
 template <class T>
 struct RecurrentGradient {
   static constexpr const char* name = "recurrent_step_gradient";
@@ -143,94 +177,80 @@ struct RecurrentGradient {
   const A* dh;
   A* carry;
   A* dc;
-  T* dprojected;
+  T* dinput;
   T* dstate;
-  A beta;
 
   template <class Team>
   TRIREME_HD void operator()(const Team& team, std::int64_t row) const {
     const bool runs = step < in.length(row);
-    const RecurrentPlace place{row, row * in.time + in.place(row, step)};
-    for_each_wide<T>(team, in.hidden, [&](std::int64_t j, auto width) {
+    const std::int64_t at = row * in.time + in.place(row, step);
+    for_each_wide<T>(team, in.width, [&](std::int64_t in_share, auto width) {
+      const std::int64_t j = in.first + in_share;
       const std::int64_t here = row * in.hidden + j;
-      auto arrived = load(dh + here, width);
+      auto arrived = load(dh + row * in.width + in_share, width);
       const auto past = load(static_cast<const A*>(carry + here), width);
       for (int k = 0; k < width; ++k) arrived[k] += past[k];
-      if (!runs) return rest(place, j, arrived);
-      const auto own = load(dy + place.at * in.hidden + j, width);
+      if (!runs) return rest(row, j, arrived);
+      const auto own = load(dy + at * in.hidden + j, width);
       for (int k = 0; k < width; ++k) arrived[k] += own[k];
-      in.cell == Cell::lstm ? lstm(place, j, arrived) : gru(place, j, arrived);
+      in.cell == Cell::lstm ? lstm(row, j, arrived) : gru(row, j, arrived);
     });
   }
 
  private:
   template <int n>
-  TRIREME_HD void rest(const RecurrentPlace& p, std::int64_t j, const Pack<A, n>& arrived) const {
-    store(carry + p.row * in.hidden + j, arrived);
+  TRIREME_HD void rest(std::int64_t row, std::int64_t j, const Pack<A, n>& arrived) const {
+    store(carry + row * in.hidden + j, arrived);
     for (std::int64_t gate = 0; gate < in.gates(); ++gate) {
-      to_input(p, gate, j, Pack<A, n>{});
-      to_state(p, gate, j, Pack<A, n>{});
+      to(dstate, row, gate * in.hidden + j, Pack<A, n>{});
+      if (in.cell == Cell::gru) to(dinput, row, gate * in.hidden + j, Pack<A, n>{});
     }
   }
   template <int n>
-  TRIREME_HD Pack<A, n> found(const RecurrentPlace& p, std::int64_t which, std::int64_t j, Width<n> width) const {
-    return load(kept + (p.row * 4 + which) * in.hidden + j, width);
+  TRIREME_HD Pack<A, n> found(std::int64_t row, std::int64_t which, std::int64_t j, Width<n> width) const {
+    return load(kept + (row * 4 + which) * in.hidden + j, width);
   }
   template <int n>
-  TRIREME_HD void to_input(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, Pack<A, n> value) const {
-    T* const out = dprojected + (p.at * in.gates() + gate) * in.hidden + j;
-    if (beta != 0) {
-      const auto old = load(static_cast<const T*>(out), Width<n>{});
-      for (int k = 0; k < n; ++k) value[k] += beta * old[k];
-    }
-    store(out, value);
+  TRIREME_HD void to(T* gradient, std::int64_t row, std::int64_t column, const Pack<A, n>& value) const {
+    store(gradient + row * in.gates() * in.hidden + column, value);
   }
   template <int n>
-  TRIREME_HD void to_state(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, const Pack<A, n>& value) const {
-    store(dstate + (p.row * in.gates() + gate) * in.hidden + j, value);
-  }
-  template <int n>
-  TRIREME_HD void to_both(const RecurrentPlace& p, std::int64_t gate, std::int64_t j, const Pack<A, n>& value) const {
-    to_input(p, gate, j, value);
-    to_state(p, gate, j, value);
-  }
-  template <int n>
-  TRIREME_HD void lstm(const RecurrentPlace& p, std::int64_t j, const Pack<A, n>& arrived) const {
+  TRIREME_HD void lstm(std::int64_t row, std::int64_t j, const Pack<A, n>& arrived) const {
     constexpr Width<n> width{};
-    const std::int64_t here = p.row * in.hidden + j;
-    const auto i = found(p, 0, j, width), f = found(p, 1, j, width), g = found(p, 2, j, width),
-               o = found(p, 3, j, width), before = load(c_before + here, width);
+    const std::int64_t here = row * in.hidden + j;
+    const auto i = found(row, 0, j, width), f = found(row, 1, j, width), g = found(row, 2, j, width),
+               o = found(row, 3, j, width), before = load(c_before + here, width);
     auto t = load(c_after + here, width), of_cell = load(static_cast<const A*>(dc + here), width);
     for (int k = 0; k < n; ++k) t[k] = tanh_of(t[k]);
     for (int k = 0; k < n; ++k) of_cell[k] += arrived[k] * o[k] * (1 - t[k] * t[k]);
     Pack<A, n> slope;
     for (int k = 0; k < n; ++k) slope[k] = of_cell[k] * g[k] * i[k] * (1 - i[k]);
-    to_both(p, 0, j, slope);
+    to(dstate, row, j, slope);
     for (int k = 0; k < n; ++k) slope[k] = of_cell[k] * before[k] * f[k] * (1 - f[k]);
-    to_both(p, 1, j, slope);
+    to(dstate, row, in.hidden + j, slope);
     for (int k = 0; k < n; ++k) slope[k] = of_cell[k] * i[k] * (1 - g[k] * g[k]);
-    to_both(p, 2, j, slope);
+    to(dstate, row, 2 * in.hidden + j, slope);
     for (int k = 0; k < n; ++k) slope[k] = arrived[k] * t[k] * o[k] * (1 - o[k]);
-    to_both(p, 3, j, slope);
+    to(dstate, row, 3 * in.hidden + j, slope);
     for (int k = 0; k < n; ++k) of_cell[k] *= f[k];
     store(dc + here, of_cell);
     store(carry + here, Pack<A, n>{});
   }
   template <int n>
-  TRIREME_HD void gru(const RecurrentPlace& p, std::int64_t j, Pack<A, n> arrived) const {
+  TRIREME_HD void gru(std::int64_t row, std::int64_t j, Pack<A, n> arrived) const {
     constexpr Width<n> width{};
-    const std::int64_t here = p.row * in.hidden + j;
-    const auto r = found(p, 0, j, width), z = found(p, 1, j, width), fresh = found(p, 2, j, width),
-               of_state = found(p, 3, j, width), before = load(h_before + here, width);
+    const std::int64_t here = row * in.hidden + j;
+    const auto r = found(row, 0, j, width), z = found(row, 1, j, width), fresh = found(row, 2, j, width),
+               of_state = found(row, 3, j, width), before = load(h_before + here, width);
     Pack<A, n> dn, slope;
     for (int k = 0; k < n; ++k) dn[k] = arrived[k] * (1 - z[k]) * (1 - fresh[k] * fresh[k]);
     for (int k = 0; k < n; ++k) slope[k] = dn[k] * of_state[k] * r[k] * (1 - r[k]);
-    to_both(p, 0, j, slope);
+    for (T* gradient : {dinput, dstate}) to(gradient, row, j, slope);
     for (int k = 0; k < n; ++k) slope[k] = arrived[k] * (before[k] - fresh[k]) * z[k] * (1 - z[k]);
-    to_both(p, 1, j, slope);
-    to_input(p, 2, j, dn);
+    for (T* gradient : {dinput, dstate}) to(gradient, row, in.hidden + j, slope);
+    to(dinput, row, 2 * in.hidden + j, dn);
     for (int k = 0; k < n; ++k) dn[k] *= r[k];
-    to_state(p, 2, j, dn);
+    to(dstate, row, 2 * in.hidden + j, dn);
     for (int k = 0; k < n; ++k) arrived[k] *= z[k];
     store(carry + here, arrived);
   }

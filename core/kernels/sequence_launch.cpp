@@ -6,6 +6,7 @@
 namespace trireme {
 
 #define TRIREME_SEQUENCE(T)                  \
+  TRIREME_LAUNCH_ROWS(SequenceToSteps<T>);   \
   TRIREME_LAUNCH_ROWS(RecurrentForward<T>);  \
   TRIREME_LAUNCH_ROWS(RecurrentGradient<T>); \
   TRIREME_LAUNCH_ROWS(MaskedSoftmax<T>)

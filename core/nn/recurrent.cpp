@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "core/ops/dropout.hpp"
-#include "core/ops/matmul.hpp"
 #include "core/ops/shape_ops.hpp"
 
 namespace trireme {
@@ -40,12 +39,12 @@ ops::RecurrentResult Recurrent::run(Context& context, const Value& x, const Recu
   Pass& pass = passes_[number];
   make(context, pass, x.shape()[-1]);
   using Direction = ops::RecurrentOptions::Direction;
-  const Value projected =
-      ops::linear(context, x, {.weight = context.use(*pass.weight_ih), .bias = context.use(*pass.bias_ih)});
   return ops::recurrent(context,
-                        {.projected = projected,
-                         .weight = context.use(*pass.weight_hh),
-                         .bias = pass.bias_hh ? context.use(*pass.bias_hh) : Value(),
+                        {.x = x,
+                         .weight_ih = context.use(*pass.weight_ih),
+                         .bias_ih = context.use(*pass.bias_ih),
+                         .weight_hh = context.use(*pass.weight_hh),
+                         .bias_hh = pass.bias_hh ? context.use(*pass.bias_hh) : Value(),
                          .hidden = input.hidden.empty() ? Value() : input.hidden[number],
                          .cell = input.cell.empty() ? Value() : input.cell[number]},
                         {.cell = cell_,

@@ -1,6 +1,7 @@
 #include "core/ops/conv2d_onednn.hpp"
 
 #include <optional>
+#include <string_view>
 
 #include "core/kernels/accumulate.hpp"
 #include "core/kernels/launch.hpp"
@@ -12,20 +13,11 @@ namespace {
 using dnnl::memory;
 using kernels::ConvExtents;
 
-enum Kind : std::int64_t {
-  forward_kind = 2,
-  data_kind,
-  filter_kind,
-  to_preferred_kind,
-  from_preferred_kind,
-  images_kind,
-  outputs_kind
-};
 /// Which of a parameter's preferred forms holds what.
 constexpr int forward_form = 0, data_form = 1;
 
 /// The extents and up to two more numbers.
-Key conv_key(Kind kind, const ConvExtents& e, std::pair<std::int64_t, std::int64_t> more = {}) {
+Key conv_key(PlanKind kind, const ConvExtents& e, std::pair<std::int64_t, std::int64_t> more = {}) {
   return key_of({kind, e.batch, e.height, e.width, e.channels, e.out_height, e.out_width, e.outputs, e.filter_height,
                  e.filter_width, e.stride_h, e.stride_w, e.padding_h, e.padding_w, e.groups, e.dilation_h, e.dilation_w,
                  more.first, more.second});
@@ -40,6 +32,7 @@ struct Forms {
   memory::desc x, y, bias, filter, free_filter;
   memory::dims strides, dilation, padding;  // a dilation of 1 is 0 to the library
   dnnl::algorithm algorithm = dnnl::algorithm::convolution_direct;
+  bool plain = true;  // images as they are given, any code will do
 };
 Forms forms_of(const ConvExtents& e) {
   const std::int64_t channels = e.group_channels(), outputs = e.group_outputs();
@@ -65,24 +58,31 @@ constexpr std::int64_t block = 16;
 
 /// Whether Winograd's minimal filtering F(4x4, 3x3) is worth it (Lavin, Gray 2015, arXiv:1509.09308): 36
 /// multiplications instead of 144 for a tile of 4 x 4 outputs, but tiles and filters are transformed, and tiles at an
-/// edge are whole.
-bool suits_winograd(const ConvExtents& e) {
+/// edge are whole. Only for gradients: it rounds three times as coarsely, and what lies near 0 before a ReLU would fall
+/// to the other side more often, which losses show some steps later.
+bool suits_winograd(PlanKind kind, const ConvExtents& e) {
   const bool form = e.filter_height == 3 && e.filter_width == 3 && e.stride_h == 1 && e.stride_w == 1 &&
                     e.dilation_h == 1 && e.dilation_w == 1 && e.groups == 1 && e.padding_h <= 1 && e.padding_w <= 1;
   constexpr std::int64_t tile = 4, fewest_tiles = 64, least_width = 3 * block;
   const std::int64_t tiles = (e.out_height + tile - 1) / tile * ((e.out_width + tile - 1) / tile);
   const bool filled = 2 * e.out_height * e.out_width >= tiles * tile * tile;
-  return form && filled && e.batch * tiles >= fewest_tiles && e.channels % block == 0 && e.outputs % block == 0 &&
-         std::min(e.channels, e.outputs) >= least_width;
+  return kind != forward_kind && form && filled && e.batch * tiles >= fewest_tiles && e.channels % block == 0 &&
+         e.outputs % block == 0 && std::min(e.channels, e.outputs) >= least_width;
 }
 
 /// Whether the library's own form of images is worth two copies: rows of few outputs under filters that outgrow a
 /// core's cache, where its code for channels-last images reads the filters anew for every image.
-bool suits_blocks(Kind kind, const ConvExtents& e) {
+bool suits_blocks(PlanKind kind, const ConvExtents& e) {
   constexpr std::int64_t large_filter = std::int64_t{1} << 20, short_row = 4;
   const bool faster = kind == forward_kind || (kind == data_kind && e.stride_h * e.stride_w == 1 && e.out_width > 2);
   return faster && e.groups == 1 && e.out_width <= short_row && e.channels % block == 0 && e.outputs % block == 0 &&
          e.taps() > 1 && e.taps() * e.channels * e.outputs >= large_filter;
+}
+
+/// Says, as the library does, that there is no such code: where a form was asked for, its plain loops are none.
+void refuse_loops(const Forms& f, const dnnl::primitive_desc& made) {
+  if (!f.plain && std::string_view(made.impl_info_str()).starts_with("ref"))
+    throw dnnl::error(dnnl_unimplemented, "only the reference");
 }
 
 /// make(forms), or nothing where the library has no such code for this processor.
@@ -96,18 +96,19 @@ std::optional<Plan> plan_if_any(const Forms& forms, Make&& make) {
   }
 }
 
-/// A plan with the algorithm and the form of images that suit. The choice depends on extents and threads alone, never
-/// on a timing: a run that is started again computes the same bits.
+/// A plan with the algorithm and the form of images that suit. The choice depends on extents, threads and the kind of
+/// processor, never on a timing: a run that is started again there computes the same bits.
 template <class Make>
-Plan plan_of(Kind kind, const ConvExtents& e, Make&& make) {
+Plan plan_of(PlanKind kind, const ConvExtents& e, Make&& make) {
   const Forms plain = forms_of(e);
   const auto with_images = [&](dnnl::algorithm algorithm, memory::format_tag form) {
     Forms forms = plain;
+    forms.plain = false;
     forms.algorithm = algorithm;
     for (memory::desc* images : {&forms.x, &forms.y}) *images = memory::desc(images->dims(), f32, form);
     return plan_if_any(forms, make);
   };
-  if (suits_winograd(e)) {
+  if (suits_winograd(kind, e)) {
     constexpr std::size_t most_scratch = std::size_t{160} << 20;  // transformed filters of every thread can be large
     auto plan = with_images(dnnl::algorithm::convolution_winograd, memory::format_tag::any);
     if (plan && plan->scratchpad.get_size() <= most_scratch) return *plan;
@@ -134,6 +135,7 @@ dnnl::convolution_forward::primitive_desc forward_desc(const Forms& f, Product::
 Plan make_forward(const ConvExtents& e, Product::Finish finish, bool has_bias) {
   return plan_of(forward_kind, e, [&](const Forms& f) -> Plan {
     const auto made = forward_desc(f, finish, has_bias ? f.bias : memory::desc());
+    refuse_loops(f, made);
     return {dnnl::convolution_forward(made), made.weights_desc(), made.scratchpad_desc(), made.src_desc(),
             made.dst_desc()};
   });
@@ -144,6 +146,7 @@ Plan make_data_gradient(const ConvExtents& e) {
     const dnnl::convolution_backward_data::primitive_desc made(
         {f.algorithm, f.x, f.free_filter, f.y, f.strides, f.dilation, f.padding, f.padding}, attributes(), engine(),
         forward_desc(f, Product::Finish::none, memory::desc()));
+    refuse_loops(f, made);
     return {dnnl::convolution_backward_data(made), made.weights_desc(), made.scratchpad_desc(), made.diff_src_desc(),
             made.diff_dst_desc()};
   });
@@ -155,6 +158,7 @@ Plan make_filter_gradient(const ConvExtents& e, bool has_bias) {
     const dnnl::convolution_backward_weights::primitive_desc made(
         {f.algorithm, f.x, f.free_filter, bias, f.y, f.strides, f.dilation, f.padding, f.padding}, attributes(),
         engine(), forward_desc(f, Product::Finish::none, bias));
+    refuse_loops(f, made);
     return {dnnl::convolution_backward_weights(made), made.diff_weights_desc(), made.scratchpad_desc(), made.src_desc(),
             made.diff_dst_desc()};
   });
@@ -216,7 +220,7 @@ void add(Context& context, const Tensor& from, const Destination& to) {
 struct Images {
   memory::desc given, wanted;
   const ConvExtents& extents;
-  Kind side, plan;         ///< Which of a plan's two: images_kind or outputs_kind.
+  PlanKind side, plan;     ///< Which of a plan's two: images_kind or outputs_kind.
   std::int64_t flags = 0;  ///< What else the plan depends on.
 
   /// Of a reorder: 0 into the wanted form, 1 out of it, 2 out of it and added.

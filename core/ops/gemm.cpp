@@ -13,8 +13,6 @@ namespace {
 
 using dnnl::memory;
 
-constexpr std::int64_t product_kind = 1;
-
 bool has_epilogue(const Product& p) { return p.bias || p.finish == Product::Finish::relu; }
 
 /// (batches, rows, columns), stored with the last two exchanged if `transpose` says so.
@@ -48,9 +46,10 @@ onednn::Plan make_plan(const Product& p, Write mode) {
 }
 
 void by_primitive(const Product& p, const Destination& to) {
-  const auto key = onednn::key_of({product_kind, p.m, p.n, p.k, p.batches, static_cast<std::int64_t>(p.transpose_a),
-                                   static_cast<std::int64_t>(p.transpose_b), p.bias ? 1 : 0,
-                                   static_cast<std::int64_t>(p.finish), static_cast<std::int64_t>(to.mode)});
+  const auto key =
+      onednn::key_of({onednn::product_kind, p.m, p.n, p.k, p.batches, static_cast<std::int64_t>(p.transpose_a),
+                      static_cast<std::int64_t>(p.transpose_b), p.bias ? 1 : 0, static_cast<std::int64_t>(p.finish),
+                      static_cast<std::int64_t>(to.mode)});
   const auto plan =
       onednn::guarded("product", [&] { return onednn::plan_for(key, [&] { return make_plan(p, to.mode); }); });
   const ProductForms forms = forms_of(p);

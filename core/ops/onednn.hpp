@@ -13,13 +13,29 @@ namespace trireme::ops::onednn {
 
 /// Everything a compiled primitive depends on. key_of() adds the number of threads.
 using Key = PlanKey;
+/// What is planned: the first number of a key.
+enum PlanKind : std::int64_t {
+  product_kind = 1,
+  forward_kind,
+  data_kind,
+  filter_kind,
+  to_preferred_kind,
+  from_preferred_kind,
+  images_kind,
+  outputs_kind,
+  steps_kind,
+  steps_back_kind,
+  lay_out_kind,
+  lay_out_back_kind
+};
 Key key_of(std::initializer_list<std::int64_t> parts);
 
 /// A compiled primitive and the forms in which it wants the memory it was free to choose.
 struct Plan {
   dnnl::primitive primitive;
-  dnnl::memory::desc weights;         ///< Weights or their gradient.
-  dnnl::memory::desc scratchpad;      ///< The calling thread's own, shared by its calls.
+  dnnl::memory::desc weights;  ///< Weights or their gradient.
+  dnnl::memory::desc
+      scratchpad;  ///< The calling thread's own, kept and shared by its calls; not in the step's account.
   dnnl::memory::desc x = {}, y = {};  ///< A convolution's images and outputs, or their gradients.
 };
 

@@ -1,7 +1,7 @@
 // A pass of an LSTM or GRU over sequences, one direction of one layer, f32, f64 or 16 bits, with gradients (Hochreiter,
-// Schmidhuber 1997; Cho et al. 2014, arXiv:1406.1078). The products with the input are made before, over all times at
-// once; each step is one product with the state and one fused kernel. Keeps the states and four numbers per element of
-// the output. Cells are f32 (f64 for f64).
+// Schmidhuber 1997; Cho et al. 2014, arXiv:1406.1078). The products with the input are made over all times at once;
+// each step is one product with the state and one fused kernel. Keeps the input, the states and four numbers per
+// element of the output, in whose memory the gradients of an LSTM's gates are made, too. Cells are f32 (f64 for f64).
 #pragma once
 
 #include "core/kernels/recurrent.hpp"
@@ -11,10 +11,14 @@ namespace trireme::ops {
 
 using kernels::Cell;
 
+/// Gates are i, f, g, o of an LSTM, r, z, n of a GRU.
 struct RecurrentInputs {
-  Value projected;  ///< (B, T, gates H): x W^T + b; gates i, f, g, o of an LSTM, r, z, n of a GRU.
-  Value weight;     ///< (gates H, H), of the state.
-  Value bias = {};  ///< (gates H) or nothing: of the state's products, of which a GRU's reset gate multiplies the last.
+  Value x;               ///< (B, T, C).
+  Value weight_ih;       ///< (gates H, C), of the input.
+  Value bias_ih = {};    ///< (gates H) or nothing.
+  Value weight_hh = {};  ///< (gates H, H), of the state.
+  Value bias_hh =
+      {};  ///< (gates H) or nothing: of the state's products, of which a GRU's reset gate multiplies the last.
   Value hidden = {};  ///< (B, H) or nothing for zeros: the first state.
   Value cell = {};    ///< The same of an LSTM's cell.
 };

@@ -89,7 +89,7 @@ void run(const std::string& folder) {
 }  // namespace trireme::bench
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 2 || argv[1][0] == '-') return 2;
   if (!trireme::jpeg_available()) {
     fmt::print("skipped: built without libjpeg-turbo\n");
     return 77;

@@ -31,19 +31,21 @@ Value everything(Context& c, const ops::RecurrentResult& out) {
 const GradientCases recurrents({
     {.op = "recurrent",
      .variant = "lstm",
-     .shapes = {{2, 3, 8}, {8, 2}, {2, 2}, {2, 2}},
+     .shapes = {{2, 3, 3}, {8, 3}, {8}, {8, 2}, {2, 2}, {2, 2}},
      .function =
          [](Context& c, const Inputs& x) {
-           const ops::RecurrentInputs in{.projected = x[0], .weight = x[1], .hidden = x[2], .cell = x[3]};
+           const ops::RecurrentInputs in{
+               .x = x[0], .weight_ih = x[1], .bias_ih = x[2], .weight_hh = x[3], .hidden = x[4], .cell = x[5]};
            return everything(c, ops::recurrent(c, in, {.lengths = lengths_of(c, {3, 1})}));
          },
      .half_tolerance = 12},
     {.op = "recurrent",
      .variant = "gru_backward",
-     .shapes = {{2, 3, 6}, {6, 2}, {6}, {2, 2}},
+     .shapes = {{2, 3, 3}, {6, 3}, {6}, {6, 2}, {6}, {2, 2}},
      .function =
          [](Context& c, const Inputs& x) {
-           const ops::RecurrentInputs in{.projected = x[0], .weight = x[1], .bias = x[2], .hidden = x[3]};
+           const ops::RecurrentInputs in{
+               .x = x[0], .weight_ih = x[1], .bias_ih = x[2], .weight_hh = x[3], .bias_hh = x[4], .hidden = x[5]};
            return everything(
                c, ops::recurrent(
                       c, in,
@@ -52,10 +54,12 @@ const GradientCases recurrents({
      .half_tolerance = 12},
     {.op = "recurrent",
      .variant = "lstm_plain",
-     .shapes = {{1, 2, 4}, {4, 1}},
+     .shapes = {{1, 2, 2}, {4, 2}, {4, 1}},
      .function =
          [](Context& c, const Inputs& x) {
-           return ops::recurrent(c, {.projected = x[0], .weight = x[1]}, {.direction = Direction::backward}).y;
+           return ops::recurrent(c, {.x = x[0], .weight_ih = x[1], .weight_hh = x[2]},
+                                 {.direction = Direction::backward})
+               .y;
          },
      .half_tolerance = 12},
 });
@@ -120,8 +124,7 @@ TEST_P(SequenceTeams, AStepOfEitherCellIsThatOfOneLane) {
     for (const std::uint32_t reverse : {0u, 1u}) {
       const kernels::RecurrentSteps in{time, hidden, lengths.data(), reverse, cell};
       const auto draw = [&](std::int64_t n, unsigned seed) { return test::as<double>(test::normal_values(n, seed)); };
-      const auto projected = draw(batch * time * in.gates() * hidden, 1),
-                 recurrent = draw(batch * in.gates() * hidden, 2);
+      const auto projected = draw(batch * in.gates() * hidden, 1), recurrent = draw(batch * in.gates() * hidden, 2);
       const auto bias = draw(in.gates() * hidden, 3), h = draw(batch * hidden, 4), c = draw(batch * hidden, 5);
       const auto dy = draw(batch * time * hidden, 6), dh = draw(batch * hidden, 7);
       const auto run = [&](int count) {
@@ -135,13 +138,13 @@ TEST_P(SequenceTeams, AStepOfEitherCellIsThatOfOneLane) {
                                                          h.data(), has_cell ? c.data() : nullptr, h_after.data(),
                                                          has_cell ? c_after.data() : nullptr, kept.data(), y.data()});
         auto carry = draw(batch * hidden, 8), dc = draw(batch * hidden, 9);
-        auto dprojected = std::vector<double>(projected.size());
+        auto dinput = std::vector<double>(projected.size());
         auto dstate = test::unset<double>(batch * in.gates() * hidden);
-        test::run_rows(count, batch,
-                       kernels::RecurrentGradient<double>{in, 1, kept.data(), h.data(), c.data(), c_after.data(),
-                                                          dy.data(), dh.data(), carry.data(), dc.data(),
-                                                          dprojected.data(), dstate.data(), 0});
-        return std::vector<std::vector<double>>{h_after, c_after, y, carry, dc, dprojected, dstate};
+        test::run_rows(
+            count, batch,
+            kernels::RecurrentGradient<double>{in, 1, kept.data(), h.data(), c.data(), c_after.data(), dy.data(),
+                                               dh.data(), carry.data(), dc.data(), dinput.data(), dstate.data()});
+        return std::vector<std::vector<double>>{h_after, c_after, y, carry, dc, dinput, dstate};
       };
       EXPECT_EQ(run(lanes), run(1));
     }

@@ -55,7 +55,9 @@ TEST(RecurrentShares, AgreeWithTheGeneralStepsAtAnyNumberOfThreads) {
   for (const SharedCase& of :
        {SharedCase{ops::Cell::lstm, Direction::forward, ragged},
         SharedCase{ops::Cell::lstm, Direction::backward, ragged}, SharedCase{ops::Cell::lstm, Direction::backward, {}},
-        SharedCase{ops::Cell::gru, Direction::backward, ragged}}) {
+        SharedCase{ops::Cell::gru, Direction::backward, ragged},
+        SharedCase{ops::Cell::lstm, Direction::forward, {}, 509, 24},
+        SharedCase{ops::Cell::gru, Direction::backward, {}, 900, 20}}) {
     const GradientCase row = shared(of);
     const Computed wanted = compute(row, DType::f64, Contribution::second, 3);
     for (const int threads : {1, 2, 3, 5}) {

@@ -271,7 +271,7 @@ Value conv_transpose2d(Context& context, const Value& x, const Conv2dParameters&
   const Tensor y = context.empty({e.batch, e.height, e.width, e.channels}, x.dtype());
   const Backend backend = options.conv.backend;
   if (!context.on_meta() && y.elements() > 0)
-    data_gradient(context, {e, x.tensor(), parameters.filter, {y, Write::overwrite}}, backend);
+    data_gradient(context, {e, x.tensor(), parameters.filter, {y, Write::overwrite}, true}, backend);
   const Value inputs[] = {x, parameters.filter};
   const ConvKept kept{Saved(x), Saved(parameters.filter), std::nullopt, e, backend};
   const auto gradient = [kept](Context& c, Gradients& g) { transpose_gradient(c, g, kept); };

@@ -21,6 +21,7 @@ struct ConvDataGradientCall {
   const Tensor& dy;
   const Value& filter;
   Destination dx;
+  bool is_output = false;  ///< Of a transposed convolution, not a gradient.
 };
 
 struct ConvFilterGradientCall {

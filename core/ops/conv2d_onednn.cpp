@@ -66,15 +66,15 @@ bool suits_winograd(PlanKind kind, const ConvExtents& e) {
   constexpr std::int64_t tile = 4, fewest_tiles = 64, least_width = 3 * block;
   const std::int64_t tiles = (e.out_height + tile - 1) / tile * ((e.out_width + tile - 1) / tile);
   const bool filled = 2 * e.out_height * e.out_width >= tiles * tile * tile;
-  return kind != forward_kind && form && filled && e.batch * tiles >= fewest_tiles && e.channels % block == 0 &&
-         e.outputs % block == 0 && std::min(e.channels, e.outputs) >= least_width;
+  return (kind == data_kind || kind == filter_kind) && form && filled && e.batch * tiles >= fewest_tiles &&
+         e.channels % block == 0 && e.outputs % block == 0 && std::min(e.channels, e.outputs) >= least_width;
 }
 
 /// Whether the library's own form of images is worth two copies: rows of few outputs under filters that outgrow a
 /// core's cache, where its code for channels-last images reads the filters anew for every image.
 bool suits_blocks(PlanKind kind, const ConvExtents& e) {
   constexpr std::int64_t large_filter = std::int64_t{1} << 20, short_row = 4;
-  const bool faster = kind == forward_kind || (kind == data_kind && e.stride_h * e.stride_w == 1 && e.out_width > 2);
+  const bool faster = kind == forward_kind || (kind != filter_kind && e.stride_h * e.stride_w == 1 && e.out_width > 2);
   return faster && e.groups == 1 && e.out_width <= short_row && e.channels % block == 0 && e.outputs % block == 0 &&
          e.taps() > 1 && e.taps() * e.channels * e.outputs >= large_filter;
 }
@@ -141,8 +141,8 @@ Plan make_forward(const ConvExtents& e, Product::Finish finish, bool has_bias) {
   });
 }
 
-Plan make_data_gradient(const ConvExtents& e) {
-  return plan_of(data_kind, e, [&](const Forms& f) -> Plan {
+Plan make_data_gradient(PlanKind kind, const ConvExtents& e) {
+  return plan_of(kind, e, [&](const Forms& f) -> Plan {
     const dnnl::convolution_backward_data::primitive_desc made(
         {f.algorithm, f.x, f.free_filter, f.y, f.strides, f.dilation, f.padding, f.padding}, attributes(), engine(),
         forward_desc(f, Product::Finish::none, memory::desc()));
@@ -277,11 +277,12 @@ void conv_forward(Context& context, const ConvForwardCall& call) {
 
 void conv_data_gradient(Context& context, const ConvDataGradientCall& call) {
   const ConvExtents& e = call.extents;
+  const PlanKind kind = call.is_output ? transpose_kind : data_kind;
   guarded("conv2d_data_gradient", [&] {
-    const auto plan = plan_for(conv_key(data_kind, e), [&] { return make_data_gradient(e); });
-    const auto filter = preferred_filter({e, plan->weights, data_form, 0}, call.filter);
+    const auto plan = plan_for(conv_key(kind, e), [&] { return make_data_gradient(kind, e); });
+    const auto filter = preferred_filter({e, plan->weights, data_form, kind}, call.filter);
     const Forms forms = forms_of(e);
-    const Images x{forms.x, plan->x, e, images_kind, data_kind}, y{forms.y, plan->y, e, outputs_kind, data_kind};
+    const Images x{forms.x, plan->x, e, images_kind, kind}, y{forms.y, plan->y, e, outputs_kind, kind};
     const Tensor dy = in_form(context, y, call.dy), dx = place_of(context, x, call.dx);
     run("conv2d_data_gradient", *plan,
         {{DNNL_ARG_DIFF_DST, view(y.wanted, dy)},

@@ -18,6 +18,7 @@ enum PlanKind : std::int64_t {
   product_kind = 1,
   forward_kind,
   data_kind,
+  transpose_kind,
   filter_kind,
   to_preferred_kind,
   from_preferred_kind,

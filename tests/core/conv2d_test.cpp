@@ -104,6 +104,32 @@ TEST(Conv2d, LibraryAgreesWithTheTextForLargeLayers) {
   }
 }
 
+/// The root of the mean square of what f32 is away from f64, of the numbers' own.
+double rounding_of(const GradientCase& row) {
+  const Computed f32 = compute(row, DType::f32, Contribution::first, 7);
+  const Computed f64 = compute(row, DType::f64, Contribution::first, 7);
+  double apart = 0, all = 0;
+  for (std::size_t i = 0; i < f64.output.size(); ++i) {
+    apart += (f32.output[i] - f64.output[i]) * (f32.output[i] - f64.output[i]);
+    all += f64.output[i] * f64.output[i];
+  }
+  return std::sqrt(apart / all);
+}
+
+/// Not Winograd's filtering, which rounds several times as coarsely and is for gradients.
+TEST(Conv2d, OutputsAreDirectSums) {
+  const std::vector<Shape> shapes{{64, 8, 8, 64}, {64, 3, 3, 64}};
+  EXPECT_LT(rounding_of(conv("", shapes, {.padding = {1, 1}})), 5e-7);
+  EXPECT_LT(rounding_of({.op = "conv_transpose2d",
+                         .variant = "",
+                         .shapes = shapes,
+                         .function =
+                             [](Context& c, const Inputs& x) {
+                               return ops::conv_transpose2d(c, x[0], {.filter = x[1]}, {.conv = {.padding = {1, 1}}});
+                             }}),
+            5e-7);
+}
+
 TEST(Conv2d, LibraryAgreesWithTheTextInGroups) {
   expect_library_agrees({2, 6, 6, 8, 12, 3, 3}, {.padding = {1, 1}, .groups = 4});
   expect_library_agrees({2, 6, 7, 32, 32, 3, 3}, {.padding = {1, 1}, .groups = 32});

@@ -8,6 +8,7 @@
 #include "core/ops/recurrent.hpp"
 #include "core/ops/shape_ops.hpp"
 #include "tests/support/gradient_check.hpp"
+#include "tests/support/messages.hpp"
 
 namespace trireme {
 namespace {
@@ -74,6 +75,21 @@ TEST(RecurrentShares, AgreeWithTheGeneralStepsAtAnyNumberOfThreads) {
     }
     omp_set_num_threads(before);
   }
+}
+
+TEST(RecurrentInputs, ABiasOfAnotherTypeIsRefused) {
+  Stream stream;
+  Context context{stream, system_allocator(Device::cpu())};
+  const auto zeros = [](const Shape& shape, DType dtype = DType::f32) { return Value(Tensor::zeros(shape, dtype)); };
+  ops::RecurrentInputs in{.x = zeros({1, 2, 3}),
+                          .weight_ih = zeros({8, 3}),
+                          .bias_ih = zeros({8}, DType::bf16),
+                          .weight_hh = zeros({8, 2})};
+  EXPECT_EQ(message_of([&] { ops::recurrent(context, in, {}); }),
+            "recurrent: a bias is (8) of bf16, wanted (8) of f32");
+  in.bias_ih = {};
+  in.bias_hh = zeros({8}, DType::f64);
+  EXPECT_EQ(message_of([&] { ops::recurrent(context, in, {}); }), "recurrent: a bias is (8) of f64, wanted (8) of f32");
 }
 
 }  // namespace

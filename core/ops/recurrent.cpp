@@ -64,7 +64,7 @@ void run_back(Context& context, const RecurrentPass& pass, const RecurrentFlow& 
   }
 }
 
-/// Takes (B, T, channels) into the order of the steps, or from there to a destination.
+/// Takes the input into the order of the steps.
 void to_steps(Context& context, const RecurrentPass& pass, const Tensor& x, const Tensor& steps) {
   with_floating(pass.dtype, "recurrent", [&](auto zero_of_type) {
     using T = decltype(zero_of_type);
@@ -74,6 +74,8 @@ void to_steps(Context& context, const RecurrentPass& pass, const Tensor& x, cons
             .in = pass.steps(), .batch = pass.batch, .channels = pass.inputs, .x = x.data<T>(), .y = steps.data<T>()});
   });
 }
+
+/// Takes its gradient out of that order.
 void from_steps(Context& context, const RecurrentPass& pass, const Tensor& steps, const Destination& to) {
   with_floating(pass.dtype, "recurrent", [&](auto zero_of_type) {
     using T = decltype(zero_of_type);
@@ -176,10 +178,11 @@ void check(Context& context, const RecurrentInputs& in, const RecurrentOptions& 
   check_lengths(context, options.lengths, x);
 }
 
-/// The input's products over all steps, then the steps, then what they end with.
 struct LastState {
   Tensor hidden, cell;
 };
+
+/// The input's products over all steps, then the steps, then what they end with.
 void forward(Context& context, const RecurrentPass& pass, const RecurrentInputs& in,
              const std::pair<Tensor, LastState>& outputs) {
   const auto& [y, last] = outputs;

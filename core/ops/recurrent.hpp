@@ -13,10 +13,10 @@ using kernels::Cell;
 
 /// Gates are i, f, g, o of an LSTM, r, z, n of a GRU.
 struct RecurrentInputs {
-  Value x;               ///< (B, T, C).
-  Value weight_ih;       ///< (gates H, C), of the input.
-  Value bias_ih = {};    ///< (gates H) or nothing.
-  Value weight_hh = {};  ///< (gates H, H), of the state.
+  Value x;             ///< (B, T, C).
+  Value weight_ih;     ///< (gates H, C), of the input.
+  Value bias_ih = {};  ///< (gates H) or nothing.
+  Value weight_hh;     ///< (gates H, H), of the state.
   Value bias_hh =
       {};  ///< (gates H) or nothing: of the state's products, of which a GRU's reset gate multiplies the last.
   Value hidden = {};  ///< (B, H) or nothing for zeros: the first state.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <mutex>
 
 #include "core/base/profile.hpp"
 #include "core/kernels/parallel.hpp"
@@ -114,13 +113,11 @@ void in_step(const std::vector<Share>& shares, std::int64_t steps, Body&& body) 
   const ProfileSpan span("recurrent_steps", ProfileSpan::Kind::library);
   std::exception_ptr error;
   std::atomic<bool> failed{false};
-  std::mutex mutex;
   parallel_team(static_cast<int>(shares.size()), [&](std::size_t thread, std::size_t threads) {
     for (std::int64_t step = 0; step < steps; ++step) {
       try {
         for (std::size_t k = thread; k < shares.size() && !failed; k += threads) body(shares[k], step);
       } catch (...) {
-        const std::lock_guard lock(mutex);
         if (!failed.exchange(true)) error = std::current_exception();
       }
       team_barrier();

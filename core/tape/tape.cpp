@@ -84,9 +84,15 @@ void Tape::finish(const Record& record) {
   }
 }
 
+Tape::Slot& Tape::slot_of(const Value& value) {
+  require(static_cast<std::size_t>(value.slot_) < slots_.size(),
+          "backward: the records of this value are gone, after clear() or a backward that failed; run forward again");
+  return slots_[static_cast<std::size_t>(value.slot_)];
+}
+
 void Tape::backward(Context& context, const Value& loss, double seed) {
   if (loss.slot_ >= 0) {
-    Slot& slot = slots_.at(static_cast<std::size_t>(loss.slot_));
+    Slot& slot = slot_of(loss);
     slot.gradient = context.empty(slot.shape, slot.dtype);
     with_floating(slot.dtype, "backward", [&](auto zero) {
       using T = decltype(zero);
@@ -119,12 +125,24 @@ void Tape::backward(Context& context, std::span<const Value> outputs, std::span<
           outputs.size(), gradients.size());
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     if (outputs[k].slot_ < 0 || !gradients[k]) continue;
-    add_gradient(context, slots_.at(static_cast<std::size_t>(outputs[k].slot_)), std::exchange(gradients[k], {}));
+    add_gradient(context, slot_of(outputs[k]), std::exchange(gradients[k], {}));
   }
   walk(context);
 }
 
 void Tape::walk(Context& context) {
+  try {
+    walk_records(context);
+  } catch (...) {
+    clear();  // gradient functions consume what they saved, so what is left would give other numbers
+    throw;
+  }
+  for (Slot& slot : slots_)
+    if (!slot.leaf) slot.gradient = {};
+  parameter_slots_.clear();
+}
+
+void Tape::walk_records(Context& context) {
   while (!records_.empty()) {
     Record& record = records_.back();
     beat();
@@ -138,9 +156,6 @@ void Tape::walk(Context& context) {
     finish(record);
     records_.pop_back();
   }
-  for (Slot& slot : slots_)
-    if (!slot.leaf) slot.gradient = {};
-  parameter_slots_.clear();
 }
 
 void Tape::clear() {

@@ -121,7 +121,7 @@ class Tape {
   void backward(Context& context, const Value& loss, double seed);
   /// The same for several values whose gradients are given; null handles stand for zeros. The tape may overwrite them.
   void backward(Context& context, std::span<const Value> outputs, std::span<Tensor> gradients);
-  /// Forgets everything without a backward pass.
+  /// Forgets everything without a backward pass; a backward in which a gradient function throws does so, too.
   void clear();
 
  private:
@@ -145,7 +145,9 @@ class Tape {
   bool arrived(const Record& record) const;
   void add_gradient(Context& context, Slot& slot, Tensor gradient);
   static void own_gradient(Context& context, Slot& slot);
+  Slot& slot_of(const Value& value);
   void walk(Context& context);
+  void walk_records(Context& context);
   void finish(const Record& record);
 
   GradientStore* store_;

@@ -7,6 +7,7 @@
 #include "core/kernels/accumulate.hpp"
 #include "core/kernels/launch.hpp"
 #include "core/nn/arena.hpp"
+#include "tests/support/messages.hpp"
 
 namespace trireme {
 namespace {
@@ -88,6 +89,25 @@ TEST_F(TapeTest, ADiamondAddsUp) {
   tape.backward(context, y, 1);
   EXPECT_EQ(tape.gradient_of(x).to_vector<double>(), (std::vector<double>{9, 9}));
   EXPECT_EQ(tape.records(), 0u);
+}
+
+/// Gradient functions consume what they saved: what a failed pass left would give other numbers.
+TEST_F(TapeTest, ABackwardThatFailedCannotGoOn) {
+  const Value x = tape.watch(Tensor::from<double>({1, 2}, {2}));
+  const Value h = scaled(context, x, 3);
+  bool fails = true;
+  const Value y = context.record({"failing",
+                                  {{h}},
+                                  [&fails](Context&, Gradients& g) {
+                                    if (fails) fail(ExitCode::failure, "no memory left");
+                                    g.hand_over(0, g.output());
+                                  }},
+                                 h.tensor().clone());
+  EXPECT_EQ(message_of([&] { tape.backward(context, y, 1); }), "no memory left");
+  EXPECT_EQ(tape.records(), 0u);
+  fails = false;
+  EXPECT_EQ(message_of([&] { tape.backward(context, y, 1); }),
+            "backward: the records of this value are gone, after clear() or a backward that failed; run forward again");
 }
 
 TEST_F(TapeTest, TheSameValueOnBothSidesOfASumIsNotAliased) {

@@ -303,12 +303,13 @@ class RankWrapper {
     sender_.send({kind, rank_, text});
   }
 
+  static bool speaks(const std::string& line) {
+    return line.find("rror") != std::string::npos || line.find("ERROR") != std::string::npos;
+  }
+
   /// The line to show as the cause: the last one that speaks of an error, else simply the last.
   void note_last(FrameKind kind, const std::string& text) {
     Stream& stream = stream_of(kind);
-    const auto speaks = [](const std::string& one) {
-      return one.find("rror") != std::string::npos || one.find("ERROR") != std::string::npos;
-    };
     if (speaks(text) || !speaks(stream.last_line)) stream.last_line = text.substr(0, 1000);
   }
 
@@ -319,7 +320,9 @@ class RankWrapper {
     }
     end_.ended = true;
     end_.time = now();
-    end_.last_error = error_.last_line;
+    // Who is killed from outside has not said why: what it wrote last is not the cause.
+    const bool no_cause = end_.signal != 0 && !error_.last_line.empty() && !speaks(error_.last_line);
+    end_.last_error = (no_cause ? "its last words were: " : "") + error_.last_line;
     if (end_.last_error.empty() && !output_.last_line.empty()) {
       end_.last_error = "its last output was: " + output_.last_line;
     }

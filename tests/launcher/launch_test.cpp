@@ -143,6 +143,14 @@ TEST_F(LaunchedJob, killed_rank_is_named_and_nothing_remains) {
   EXPECT_EQ(running(mark), 0u);
 }
 
+/// Killed from outside, a rank has not said why: a remark of its own must not look like the reason.
+TEST_F(LaunchedJob, what_a_killed_rank_wrote_last_is_not_taken_for_the_cause) {
+  const Finished remark = launch(1, "echo 'no GPU: using CPU' >&2; kill -KILL $$");
+  EXPECT_TRUE(has(remark.error, "was killed by SIGKILL (9): its last words were: no GPU: using CPU\n")) << remark.error;
+  const Finished error = launch(1, "echo 'error: disk is full' >&2; kill -ABRT $$");
+  EXPECT_TRUE(has(error.error, "was killed by SIGABRT (6): error: disk is full\n")) << error.error;
+}
+
 TEST_F(LaunchedJob, time_out_ends_ranks_that_ignore_requests) {
   const std::string mark = "62." + std::to_string(::getpid());
   const Finished job = launch(2, "trap '' TERM; sleep " + mark, "--timeout 1 --grace 1");
